@@ -1,0 +1,60 @@
+"""How commands end: one line and an exit code, never a traceback.
+
+Exit codes: 0 done; 1 what was asked for failed; 2 wrong use; 130 interrupted.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+
+import click
+
+from hubfarm.samp.errors import HubfarmError, WrongUse
+
+DEBUG_VARIABLE = "HUBFARM_DEBUG"
+"""Set, an unexpected exception shows its traceback."""
+
+
+def run_command(command: click.Command, name: str) -> int:
+    """Run a click command, turn what it raises into one line on standard error, return the exit code."""
+    try:
+        result = command.main(prog_name=name, standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else name
+        return _say(where, f"{error.format_message()} (see {where} --help)", 2)
+    except click.ClickException as error:
+        return _say(name, error.format_message(), 1)
+    except WrongUse as error:
+        return _say(name, str(error), 2)
+    except HubfarmError as error:
+        return _say(name, str(error), 1)
+    except (click.Abort, KeyboardInterrupt):
+        return _say(name, "interrupted", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
+        return 1
+    except Exception as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        return _say(name, f"failed unexpectedly: {error!r}; set {DEBUG_VARIABLE}=1 to see where", 1)
+    return result if isinstance(result, int) else 0
+
+
+def _say(name: str, text: str, code: int) -> int:
+    click.echo(f"{name}: {' '.join(text.split())}", err=True)
+    return code
+
+
+def entry_point(load: Callable[[], click.Command], name: str) -> Callable[[], int]:
+    """Return the function that a launcher calls."""
+
+    def main() -> int:
+        return run_command(load(), name)
+
+    return main

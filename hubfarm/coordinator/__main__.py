@@ -1,0 +1,36 @@
+"""``python -m hubfarm.coordinator``: what `hubfarm start` starts; not for people to type.
+
+The module's name ends in ``__main__``, so multiprocessing does not import it again in each worker.
+"""
+
+import argparse
+import json
+import sys
+
+from hubfarm.coordinator.daemon import run_in_background, run_in_foreground
+from hubfarm.registry.paths import Paths
+from hubfarm.samp.errors import HubfarmError, WrongUse
+
+
+def main() -> int:
+    """Run the coordinator; return its exit code."""
+    parser = argparse.ArgumentParser(prog="hubfarm.coordinator")
+    parser.add_argument("--ready", type=int, help="file descriptor to write to once ready, in the background")
+    parser.add_argument("--start", help="in the foreground: the request to start hubs, JSON")
+    parser.add_argument("--json", action="store_true", help="in the foreground: print JSON")
+    parser.add_argument("--log-level", default="INFO")
+    options = parser.parse_args()
+    try:
+        paths = Paths.from_environment()
+        if options.ready is not None:
+            run_in_background(paths, options.log_level, options.ready)
+        else:
+            run_in_foreground(paths, options.log_level, json.loads(options.start), as_json=options.json)
+    except HubfarmError as error:
+        print(f"hubfarm: {error}", file=sys.stderr)
+        return 2 if isinstance(error, WrongUse) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

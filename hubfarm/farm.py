@@ -1,0 +1,501 @@
+"""`Farm`: the Python face of the hubs on this host.  The command line says nothing that it can't.
+
+Listing reads the registry only and asks no hub of ours; starting and stopping ask the
+coordinator, which is started when it is needed.
+"""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from hubfarm.registry.hubspec import MAX_HUBS, HubSpec, Limits
+from hubfarm.registry.lockdir import Entry, LockDir, Standing
+from hubfarm.registry.paths import Paths
+from hubfarm.registry.statetable import HubName, HubState, Record, StateTable
+from hubfarm.registry.sweep import Verdict, sweep
+from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.samp.lockfile import lock_url
+
+STOP_TIMEOUT = 15.0
+"""How long `Farm.stop` waits for a hub that it ends by signal, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubInfo:
+    """What is known of one hub.
+
+    Parameters
+    ----------
+    id : int or None
+        Its number on this host; None for the hub of ``~/.samp`` if it is foreign.
+    label, owner, group : str
+        Free names; empty for none.
+    state : str
+        ``starting``, ``running``, ``stopping``; ``dead``; for a foreign hub ``running`` or
+        ``silent``; ``elsewhere`` for a hub of another host.
+    kind : str
+        ``farm`` (the coordinator's), ``standalone`` (sampy.py) or ``foreign``.
+    host : str
+        The host it runs on.
+    pid : int or None
+        The process that holds it.
+    url : str
+        Its XML-RPC endpoint.
+    clients, messages : int or None
+        Registered clients, and messages accepted so far; None if not known.
+    idle, uptime : float or None
+        Since it was last used, and since it started, seconds; None if not known.
+    timeout : float or None
+        Ends it after so long without activity, seconds; 0 for never, None if not known.
+    lock_file : Path
+        Its lock file.
+    stable_name : Path or None
+        A path that always leads to its lock file, restarts included; None without a label.
+    problem : str
+        What is wrong with its lock file; empty if nothing is.
+    """
+
+    id: int | None
+    label: str
+    owner: str
+    group: str
+    state: str
+    kind: str
+    host: str
+    pid: int | None
+    url: str
+    clients: int | None
+    messages: int | None
+    idle: float | None
+    timeout: float | None
+    uptime: float | None
+    lock_file: Path
+    stable_name: Path | None
+    problem: str = ""
+
+    @property
+    def alive(self) -> bool:
+        """Whether a client could connect to it from this host."""
+        return self.state in ("starting", "running", "stopping")
+
+    @property
+    def name(self) -> str:
+        """What errors call it: its label, or else its ``<PID>-<ID>`` or lock file."""
+        return self.label or (f"{self.pid}-{self.id}" if self.pid is not None else str(self.lock_file))
+
+    @property
+    def samp_hub(self) -> str:
+        """The value of ``SAMP_HUB`` that leads a program to it, by its stable name if it has one."""
+        return lock_url(self.stable_name or self.lock_file)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it as JSON can carry it."""
+        paths = {"lock_file": str(self.lock_file), "stable_name": str(self.stable_name) if self.stable_name else None}
+        return asdict(self) | paths | {"samp_hub": self.samp_hub}
+
+
+class Farm:
+    """The hubs of one user on this host.
+
+    Parameters
+    ----------
+    paths : Paths, optional
+        Where the farm's files lie; by default as the environment says.
+
+    Examples
+    --------
+    >>> farm = Farm()
+    >>> [hub.label for hub in farm.start(count=2, group="mima")]
+    ['mima-1', 'mima-2']
+    >>> farm.find("mima-2").state
+    'running'
+    >>> farm.stop(everything=True, coordinator=True)
+    ['mima-1', 'mima-2']
+    """
+
+    def __init__(self, paths: Paths | None = None) -> None:
+        self.paths = paths or Paths.from_environment()
+        self._lockdir = LockDir(self.paths)
+
+    # ------------------------------------------------------------------ listing
+
+    def hubs(self, *, everything: bool = False) -> list[HubInfo]:
+        """List the hubs that run: ours by their guards, foreign ones if they answer.
+
+        Parameters
+        ----------
+        everything : bool
+            Also list lock files of dead and silent hubs, and hubs of other hosts.
+
+        Raises
+        ------
+        HubfarmError
+            The lock directory or the state table cannot be read.
+        """
+        entries = self._lockdir.scan()
+        records = self._records()
+        foreign = {entry.url for entry in entries if entry.standing is Standing.FOREIGN and entry.url}
+        answering = self._ask(foreign)
+        found: dict[HubName | Path, HubInfo] = {}
+        for entry in entries:
+            # A copy of a lock file (as ~/.samp, say) is no second hub: the original comes later.
+            key = entry.name if entry.name and entry.standing is not Standing.FOREIGN else entry.path
+            found[key] = _describe(entry, records.get(entry.name) if entry.name else None, self.paths, answering)
+        hubs = sorted(found.values(), key=lambda hub: (hub.kind == "foreign", hub.id or 0, str(hub.lock_file)))
+        return hubs if everything else [hub for hub in hubs if hub.alive]
+
+    def _records(self) -> Mapping[HubName, Record]:
+        try:
+            table = StateTable(self.paths.state_table)
+        except FileNotFoundError:
+            return {}
+        try:
+            return table.by_name()
+        finally:
+            table.close()
+
+    def _ask(self, urls: Collection[str]) -> Collection[str]:
+        if not urls:
+            return ()
+        from hubfarm.client.discovery import answering_hubs  # brings asyncio: only for foreign hubs
+
+        return answering_hubs(urls)
+
+    def find(self, selector: str) -> HubInfo:
+        """Return the one running hub that `selector` names.
+
+        Parameters
+        ----------
+        selector : str
+            An id, a label or its unique beginning, or a ``PID-ID``.
+
+        Raises
+        ------
+        WrongUse
+            No hub or more than one is meant; the message lists them.
+        """
+        return self._select([hub for hub in self.hubs() if hub.kind != "foreign"], selector)
+
+    def _select(self, hubs: list[HubInfo], selector: str) -> HubInfo:
+        for matches in (
+            [hub for hub in hubs if selector in (str(hub.id), f"{hub.pid}-{hub.id}")],
+            [hub for hub in hubs if hub.label == selector],
+            [hub for hub in hubs if selector and hub.label.startswith(selector)],
+        ):
+            if len(matches) == 1:
+                return matches[0]
+            if matches:
+                names = ", ".join(hub.name for hub in matches)
+                raise WrongUse(f"{selector!r} means {len(matches)} hubs: {names}; name one")
+        running = ", ".join(hub.name for hub in hubs[:10]) + (", …" if len(hubs) > 10 else "")
+        raise WrongUse(f"no running hub is meant by {selector!r}: " + (f"there are {running}" if hubs else "none runs"))
+
+    # ------------------------------------------------------------------ starting
+
+    def start(
+        self,
+        *,
+        count: int = 1,
+        label: str = "",
+        owner: str = "",
+        group: str = "",
+        timeout: float = 0,
+        client_timeout: float = 0,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        limits: Iterable[str] = (),
+        log_level: str = "INFO",
+        progress: Callable[[str], None] = lambda label: None,
+    ) -> list[HubInfo]:
+        """Start `count` hubs, all or none, and return them once every one serves.
+
+        Starts the coordinator if none runs.
+
+        Parameters
+        ----------
+        count : int
+            How many, 1 to 1000.
+        label : str
+            Their name, numbered if they are several; by default ``<group or owner or "hub">-<n>``.
+        owner, group : str
+            Free names.
+        timeout, client_timeout : float
+            End a hub, throw out a client, after so long without activity, seconds; 0 for never.
+        host : str
+            Address to listen on.
+        port : int
+            The first hub's port, the next ones' follow; 0 lets the system choose.
+        limits : iterable of str
+            ``NAME=NUMBER`` settings, as `hubfarm.registry.hubspec.Limits` has them.
+        log_level : str
+            What a coordinator that has to be started, and its hubs, log.
+        progress : callable
+            Told the label of each hub as it serves.
+
+        Raises
+        ------
+        WrongUse
+            A parameter is wrong, or a label in use.
+        HubfarmError
+            A hub could not start; the others were taken down again.
+        """
+        request = start_request(
+            count=count,
+            label=label,
+            owner=owner,
+            group=group,
+            timeout=timeout,
+            client_timeout=client_timeout,
+            host=host,
+            port=port,
+            limits=limits,
+        )
+        self._ensure_coordinator(log_level)
+        started = set()
+        for told in self._control.start(request):
+            started.add(told["id"])
+            progress(told["label"])
+        return [hub for hub in self.hubs() if hub.id in started and hub.kind == "farm"]
+
+    @cached_property
+    def _control(self) -> Any:
+        from hubfarm.coordinator.control_client import ControlClient  # brings http.client: listing needs none
+
+        return ControlClient(self.paths.control_socket)
+
+    def _ensure_coordinator(self, log_level: str) -> None:
+        from hubfarm.coordinator.daemon import ensure_coordinator
+
+        ensure_coordinator(self.paths.prepare(), lambda: self.coordinator() is not None, log_level)
+
+    def coordinator(self) -> dict[str, Any] | None:
+        """Return the coordinator's pid, version, uptime (seconds) and hubs; None if none runs."""
+        from hubfarm.coordinator.control_client import NoCoordinator
+
+        try:
+            status: dict[str, Any] = self._control.status()
+        except NoCoordinator:
+            return None
+        return status
+
+    # ------------------------------------------------------------------ stopping
+
+    def stop(
+        self,
+        selectors: Collection[str] = (),
+        *,
+        group: str = "",
+        owner: str = "",
+        everything: bool = False,
+        coordinator: bool = False,
+        progress: Callable[[str], None] = lambda label: None,
+    ) -> list[str]:
+        """End hubs in order, wait until they are gone, and return their names.
+
+        Parameters
+        ----------
+        selectors : collection of str
+            Which; see `find`.
+        group, owner : str
+            All of a group, or of an owner.
+        everything : bool
+            All of ours on this host.
+        coordinator : bool
+            End the coordinator too, and with it every hub that it runs.
+        progress : callable
+            Told the name of each hub as it is gone.
+
+        Raises
+        ------
+        WrongUse
+            Nothing is named, or a selector names no hub or several.
+        HubfarmError
+            A hub did not end in time.
+        """
+        if not (selectors or group or owner or everything or coordinator):
+            raise WrongUse("say which hubs to stop: selectors, a group, an owner, or all")
+        hubs = [hub for hub in self.hubs() if hub.kind != "foreign"]
+        chosen = {hub.lock_file: hub for hub in (self._select(hubs, selector) for selector in selectors)}
+        chosen |= {
+            hub.lock_file: hub
+            for hub in hubs
+            if everything or (group and hub.group == group) or (owner and hub.owner == owner)
+        }
+        status = self.coordinator()
+        coordinated = set(status["hubs"]) if status else set()
+        if coordinator and status:
+            chosen |= {hub.lock_file: hub for hub in hubs if hub.id in coordinated and hub.kind == "farm"}
+        stopped = self._stop_hubs(list(chosen.values()), coordinated, progress)
+        if coordinator and status:
+            self._stop_coordinator()
+        return stopped
+
+    def _stop_hubs(self, hubs: list[HubInfo], coordinated: set[int], progress: Callable[[str], None]) -> list[str]:
+        names = {hub.id: hub.name for hub in hubs if hub.kind == "farm" and hub.id in coordinated}
+        others = [hub for hub in hubs if hub.id not in names]
+        for hub in others:
+            self._signal(hub)
+        if names:
+            for told in self._control.stop(list(names)):
+                progress(names[told["id"]])
+        for hub in others:
+            self._wait_until_gone(hub)
+            progress(hub.name)
+        return [hub.name for hub in hubs]
+
+    def _signal(self, hub: HubInfo) -> None:
+        # The guard proves that the process is the hub, however PIDs were reused meanwhile.
+        assert hub.pid is not None
+        assert hub.id is not None
+        if self._lockdir.is_alive(HubName(hub.pid, hub.id)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(hub.pid, signal.SIGTERM)
+
+    def _wait_until_gone(self, hub: HubInfo) -> None:
+        assert hub.pid is not None
+        assert hub.id is not None
+        deadline = time.monotonic() + STOP_TIMEOUT
+        while self._lockdir.is_alive(HubName(hub.pid, hub.id)):
+            if time.monotonic() > deadline:
+                raise HubfarmError(
+                    f"the hub {hub.name} has not ended within {STOP_TIMEOUT:g} s: kill -9 {hub.pid}, then hubfarm gc"
+                )
+            time.sleep(0.02)
+
+    def _stop_coordinator(self) -> None:
+        pid = self._control.shut_down()
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+            psutil.Process(pid).wait(STOP_TIMEOUT)
+            return
+        if psutil.pid_exists(pid):
+            raise HubfarmError(f"the coordinator (process {pid}) has not ended within {STOP_TIMEOUT:g} s")
+
+    # ------------------------------------------------------------------ using and cleaning
+
+    def environment(self, selector: str) -> dict[str, str]:
+        """Return the environment variables that lead a program to the hub that `selector` names.
+
+        Raises
+        ------
+        WrongUse
+            No hub or more than one is meant.
+        """
+        return {"SAMP_HUB": self.find(selector).samp_hub}
+
+    def gc(self, *, dry_run: bool = False) -> list[Verdict]:
+        """Remove what dead hubs left, and say file by file what was removed or kept, and why.
+
+        Parameters
+        ----------
+        dry_run : bool
+            Only say it.
+
+        Raises
+        ------
+        HubfarmError
+            The directories cannot be used.
+        """
+        if not self.paths.lockdir.exists():
+            return []
+        self.paths.prepare()
+        return sweep(self._lockdir, self._ask, dry_run=dry_run)
+
+
+def start_request(
+    *,
+    count: int,
+    label: str,
+    owner: str,
+    group: str,
+    timeout: float,
+    client_timeout: float,
+    host: str,
+    port: int,
+    limits: Iterable[str],
+) -> dict[str, Any]:
+    """Check the parameters of `Farm.start` and return them as the control API takes them.
+
+    Raises
+    ------
+    WrongUse
+        One is wrong.
+    """
+    if not 1 <= count <= MAX_HUBS:
+        raise WrongUse(f"count is {count}: a farm holds 1 to {MAX_HUBS} hubs")
+    if not 0 <= port <= 65535 or (port and port + count - 1 > 65535):
+        raise WrongUse(f"port is {port}: it must be 0 (chosen by the system) or 1 to 65535, for all {count} hubs")
+    settings = list(limits)
+    HubSpec(
+        id=0,
+        label=label,
+        owner=owner,
+        group=group,
+        timeout=timeout,
+        client_timeout=client_timeout,
+        host=host,
+        limits=Limits.parse(settings),
+    )
+    return {
+        "count": count,
+        "label": label,
+        "owner": owner,
+        "group": group,
+        "timeout": timeout,
+        "client_timeout": client_timeout,
+        "host": host,
+        "port": port,
+        "limits": settings,
+    }
+
+
+_STATES = {HubState.STARTING: "starting", HubState.RUNNING: "running", HubState.STOPPING: "stopping"}
+
+
+def _describe(entry: Entry, record: Record | None, paths: Paths, answering: Collection[str]) -> HubInfo:
+    match entry.standing:
+        case Standing.ALIVE:
+            state = _STATES.get(record.state, "running") if record else "running"
+        case Standing.DEAD:
+            state = "dead"
+        case Standing.ELSEWHERE:
+            state = "elsewhere"
+        case _:
+            state = "running" if entry.url in answering else "silent"
+    live = record if entry.standing is Standing.ALIVE else None
+    now = time.monotonic()
+    tokens = entry.tokens
+    stable = paths.by_label / entry.label if entry.label else None
+    return HubInfo(
+        id=entry.name.id if entry.name else None,
+        label=entry.label,
+        owner=entry.owner,
+        group=entry.group,
+        state=state,
+        kind="foreign" if entry.standing is Standing.FOREIGN else tokens.get("hubfarm.kind", "farm"),
+        host=tokens.get("hubfarm.host", paths.host),
+        pid=entry.name.pid if entry.name else None,
+        url=entry.url,
+        clients=live.clients if live else None,
+        messages=live.accepted if live else None,
+        idle=now - live.active if live else None,
+        timeout=_number(tokens.get("hubfarm.timeout")),
+        uptime=now - live.started if live else None,
+        lock_file=entry.path,
+        stable_name=stable if stable and entry.standing is Standing.ALIVE and stable.is_symlink() else None,
+        problem=entry.problem,
+    )
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None

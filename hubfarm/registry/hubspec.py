@@ -1,0 +1,235 @@
+"""What one hub is asked to be: the facts that a lock file carries and a successor needs.
+
+`HubSpec` travels from the command line to the coordinator to the worker, and is read back
+from the lock file by whoever lists hubs.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+
+from hubfarm.samp.errors import WrongUse
+
+MAX_HUBS = 1000
+"""Hubs a farm may hold: the slots of the state table."""
+
+_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff\ud800-\udfff]{1,100}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much a hub takes; over any of them the sender gets a fault or an HTTP 4xx.
+
+    Parameters
+    ----------
+    body : int
+        One request's body, bytes.
+    head : int
+        One request's line and header fields, bytes.
+    depth : int
+        How deep lists and maps may nest, levels.
+    string : int
+        One string, characters.
+    clients : int
+        Registered clients.
+    queue : int
+        Messages waiting for one client.
+    queue_bytes : int
+        Their size together, bytes.
+
+    Examples
+    --------
+    >>> Limits.parse(["body=1000000", "clients=20"]).clients
+    20
+    """
+
+    body: int = 64 * 2**20
+    head: int = 64 * 2**10
+    depth: int = 64
+    string: int = 32 * 2**20
+    clients: int = 5000
+    queue: int = 10_000
+    queue_bytes: int = 256 * 2**20
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            if getattr(self, each.name) < 1:
+                raise WrongUse(f"the limit {each.name} is {getattr(self, each.name)}: it must be 1 or more")
+
+    @classmethod
+    def parse(cls, settings: "list[str] | tuple[str, ...]") -> "Limits":
+        """Read ``NAME=VALUE`` settings; what is not set keeps its default.
+
+        Raises
+        ------
+        WrongUse
+            A name is unknown, or a value no whole number above zero.
+        """
+        names = [each.name for each in fields(cls)]
+        values = {}
+        for setting in settings:
+            name, _, value = setting.partition("=")
+            if name not in names or not re.fullmatch("[0-9]{1,15}", value, re.ASCII):
+                raise WrongUse(f"not a limit: {setting!r}; write NAME=NUMBER with NAME one of {', '.join(names)}")
+            values[name] = int(value)
+        return cls(**values)
+
+    def write(self) -> list[str]:
+        """Return the settings that differ from the defaults, as `parse` reads them."""
+        default = Limits()
+        return [
+            f"{each.name}={getattr(self, each.name)}"
+            for each in fields(self)
+            if getattr(self, each.name) != getattr(default, each.name)
+        ]
+
+
+def check_name(name: str, what: str) -> str:
+    """Return `name` if it can be an owner's or a group's; `what` names it in the error.
+
+    Raises
+    ------
+    WrongUse
+        It is empty, longer than 100 characters, has a control character or line end in it,
+        or white space around it.
+    """
+    if not _NAME.fullmatch(name) or name != name.strip():
+        raise WrongUse(
+            f"not usable as {what}: {name[:120]!r} (1 to 100 printable characters on one line, no white space around)"
+        )
+    return name
+
+
+def check_label(label: str) -> str:
+    r"""Return `label` if it can be a hub's: a name that can be a file's too.
+
+    Raises
+    ------
+    WrongUse
+        It is no name (see `check_name`), has a slash in it, starts with a dot or a dash, or
+        reads as an id or ``PID-ID``, which select hubs too.
+
+    Examples
+    --------
+    >>> check_label("mima-2")
+    'mima-2'
+    """
+    check_name(label, "a label")
+    if "/" in label or "\\" in label or label[0] in ".-" or len(label.encode()) > 200:
+        raise WrongUse(
+            f"not usable as a label: {label!r} (no slash or backslash, no dot or dash at the start, 200 bytes at most)"
+        )
+    if re.fullmatch("[0-9]+(-[0-9]+)?", label, re.ASCII):
+        raise WrongUse(f"not usable as a label: {label!r} (numbers select hubs by id: put a letter in it)")
+    return label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubSpec:
+    """What one hub is asked to be.
+
+    Parameters
+    ----------
+    id : int
+        The hub's number on this host, restarts included.
+    label : str
+        Its name for people, unique on the host; empty for none.
+    owner, group : str
+        Free names, not the UNIX user and group; empty for none.
+    timeout : float
+        Ends the hub after so long without activity, seconds; 0 for never.
+    client_timeout : float
+        Throws out a client after so long without activity, seconds; 0 for never.
+    host : str
+        The address to listen on, as given.
+    secret : str
+        Admits a client to ``register``.
+    limits : Limits
+        How much it takes.
+    """
+
+    id: int
+    label: str = ""
+    owner: str = ""
+    group: str = ""
+    timeout: float = 0
+    client_timeout: float = 0
+    host: str = "127.0.0.1"
+    secret: str = field(default="", repr=False)
+    limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        if self.label:
+            check_label(self.label)
+        if self.owner:
+            check_name(self.owner, "an owner")
+        if self.group:
+            check_name(self.group, "a group")
+        check_seconds(self.timeout, "timeout")
+        check_seconds(self.client_timeout, "client-timeout")
+        check_name(self.host, "a host")
+
+    @property
+    def name(self) -> str:
+        """What logs and errors call the hub: its label, or ``hub-<id>`` without one."""
+        return self.label or f"hub-{self.id}"
+
+    def tokens(self) -> dict[str, str]:
+        """Return the lock-file tokens that carry this, secret excepted.
+
+        The names of 2008 come first, then those that later clients read, then the farm's.
+        """
+        return {
+            "samp.hub.label": self.label,
+            "samp.hub.owner": self.owner,
+            "samp.hub.owner_group": self.group,
+            "hub.label": self.label,
+            "hub.owner.name": self.owner,
+            "hub.owner.group": self.group,
+            "hubfarm.id": str(self.id),
+            "hubfarm.timeout": f"{self.timeout:g}",
+            "hubfarm.client-timeout": f"{self.client_timeout:g}",
+            "hubfarm.address": self.host,
+            "hubfarm.limits": " ".join(self.limits.write()),
+        }
+
+    @classmethod
+    def from_tokens(cls, tokens: Mapping[str, str]) -> "HubSpec":
+        """Read back what `tokens` wrote, and the secret.
+
+        Raises
+        ------
+        WrongUse
+            A token of the farm's is missing or malformed.
+        """
+        try:
+            return cls(
+                id=int(tokens["hubfarm.id"]),
+                label=tokens["samp.hub.label"],
+                owner=tokens["samp.hub.owner"],
+                group=tokens["samp.hub.owner_group"],
+                timeout=float(tokens["hubfarm.timeout"]),
+                client_timeout=float(tokens["hubfarm.client-timeout"]),
+                host=tokens["hubfarm.address"],
+                secret=tokens["samp.secret"],
+                limits=Limits.parse(tokens["hubfarm.limits"].split()),
+            )
+        except (KeyError, ValueError) as error:
+            raise WrongUse(f"the lock file's hubfarm tokens are damaged: {error}") from None
+
+    def with_id(self, number: int) -> "HubSpec":
+        """Return the same hub under another id."""
+        return replace(self, id=number)
+
+
+def check_seconds(value: float, what: str) -> float:
+    """Return `value` if it is a time span that a hub can wait; `what` names it in the error.
+
+    Raises
+    ------
+    WrongUse
+        It is negative, not finite, or over a hundred years.
+    """
+    if not 0 <= value <= 3.2e9:
+        raise WrongUse(f"{what} is {value:g}: it must be 0 (never) or a number of seconds")
+    return value

@@ -1,0 +1,436 @@
+"""Claim, publish and scan: the lock files of one host, guarded by filelock.
+
+A lock file says who *claims* to run; only its guard proves it (design.md 3).  A hub holds its
+guard from before its lock file appears until after it is gone, and the kernel drops the guard
+when the process dies, however it dies.  So whoever finds a guard free knows that its hub is dead.
+
+Rule: guards, state-table slots and stable names are made and removed under one mutex, so that
+a sweep never sees a guard that is made but not yet held.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from hashlib import sha256
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from hubfarm.registry.hubspec import HubSpec
+from hubfarm.registry.paths import Paths
+from hubfarm.registry.statetable import HubName, HubState, Record, SlotWriter, StateTable
+from hubfarm.samp import lockfile
+from hubfarm.samp.errors import BadLockFile, HubfarmError, WrongUse
+
+PREFIX = "samp-hub"
+_NAME = re.compile(rf"{PREFIX}-([0-9]{{1,18}})-([0-9]{{1,18}})", re.ASCII)
+_MAX_LOCK_FILE = 64 * 2**10
+_MUTEX_TIMEOUT = 30.0
+_GUARD_TIMEOUT = 5.0
+
+
+class Standing(Enum):
+    """What this host can say of the hub behind a lock file."""
+
+    ALIVE = "alive"
+    """Ours, and its guard is held."""
+    DEAD = "dead"
+    """Ours, and its guard is free."""
+    FOREIGN = "foreign"
+    """Not ours: no guard can tell."""
+    ELSEWHERE = "elsewhere"
+    """Ours, of another host that shares this home."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One lock file, as found.
+
+    Parameters
+    ----------
+    path : Path
+        Where it lies.
+    name : HubName or None
+        The ``<PID>-<ID>`` in its name; None for the standard's one hub.
+    standing : Standing
+        What its guard says.
+    tokens : dict of str to str
+        Its content; empty if it cannot be read.
+    problem : str
+        Why it cannot be read, or is no whole lock file; empty if all is well.
+    """
+
+    path: Path
+    name: HubName | None
+    standing: Standing
+    tokens: Mapping[str, str]
+    problem: str = ""
+
+    @property
+    def url(self) -> str:
+        """The hub's URL, empty if the lock file does not say."""
+        return self.tokens.get(lockfile.URL, "")
+
+    @property
+    def label(self) -> str:
+        """The hub's label, under whichever of its names."""
+        return self._first("samp.hub.label", "hub.label")
+
+    @property
+    def owner(self) -> str:
+        """The hub's owner, under whichever of its names."""
+        return self._first("samp.hub.owner", "hub.owner.name")
+
+    @property
+    def group(self) -> str:
+        """The hub's group, under whichever of its names."""
+        return self._first("samp.hub.owner_group", "hub.owner.group")
+
+    def _first(self, *keys: str) -> str:
+        return next((self.tokens[key] for key in keys if self.tokens.get(key)), "")
+
+
+def parse_name(filename: str) -> HubName | None:
+    """Return the ``<PID>-<ID>`` of a lock file's name, or None if it has none.
+
+    Examples
+    --------
+    >>> parse_name("samp-hub-4711-2")
+    HubName(pid=4711, id=2)
+    """
+    found = _NAME.fullmatch(filename)
+    return HubName(int(found[1]), int(found[2])) if found else None
+
+
+def read_private(path: Path, *, follow: bool = False) -> str:
+    """Return the text of a small regular file; anything else in its place is an error.
+
+    Raises
+    ------
+    OSError
+        It cannot be opened, or (unless `follow`) is a symbolic link.
+    BadLockFile
+        It is no regular file, is larger than a lock file can be, or is not text.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+    descriptor = os.open(path, flags)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise BadLockFile("not a regular file")
+        data = os.read(descriptor, _MAX_LOCK_FILE + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > _MAX_LOCK_FILE:
+        raise BadLockFile(f"larger than {_MAX_LOCK_FILE} bytes")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def guard_is_held(guard: Path) -> bool:
+    """Tell whether a living process holds `guard`.
+
+    The shared flock disturbs neither the holder nor others who ask at the same time, which
+    taking the guard by filelock (flock as well) would.
+    """
+    try:
+        descriptor = os.open(guard, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write `path` whole: a reader sees the old content or the new, never half (mode 0600).
+
+    Raises
+    ------
+    HubfarmError
+        The disk is full, or the directory cannot be written.
+    """
+    temporary = _temporary(path)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise HubfarmError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _temporary(path: Path) -> Path:
+    # Not beginning with samp-hub: foreign clients take every such file for a hub.
+    return path.with_name(f".new-{path.name.removeprefix('.')}")
+
+
+class Claim:
+    """One hub's hold on its lock file: made by `LockDir.claim`, ended by `withdraw`.
+
+    Parameters
+    ----------
+    lockdir : LockDir
+        Who made it.
+    path : Path
+        The lock file.
+    guards : list of FileLock
+        The hub's guard, and one for a lock file outside the lock directory; held.
+    slot : SlotWriter
+        The hub's slot of the state table.
+    label : str
+        The label whose stable name points to the lock file; empty for none.
+    """
+
+    def __init__(self, lockdir: "LockDir", path: Path, guards: list[FileLock], slot: SlotWriter, label: str) -> None:
+        self.path = path
+        self.slot = slot
+        self.stable_name = lockdir.paths.by_label / label if label else None
+        self._lockdir = lockdir
+        self._guards = guards
+
+    def publish(self, tokens: Mapping[str, str]) -> None:
+        """Write the lock file, then point the stable name at it.
+
+        Raises
+        ------
+        HubfarmError
+            The disk is full, or the directory cannot be written.
+        """
+        write_private(self.path, lockfile.write(tokens, comment=f"SAMP hub of hubfarm on {self._lockdir.paths.host}"))
+        if self.stable_name is not None:
+            _point(self.stable_name, self.path)
+
+    def unpublish(self) -> None:
+        """Remove the lock file and the stable name, if they are still ours."""
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+        if self.stable_name is not None and _points_to(self.stable_name, self.path):
+            with contextlib.suppress(OSError):
+                self.stable_name.unlink()
+
+    def withdraw(self) -> None:
+        """Remove the lock file and the stable name, then give slot and guard back."""
+        with self._lockdir.mutex():
+            self.unpublish()
+            self.slot.clear()
+            for guard in self._guards:
+                _give_back(guard)
+
+
+def _give_back(guard: FileLock) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(guard.lock_file)
+    guard.release()
+
+
+def _point(link: Path, target: Path) -> None:
+    temporary = _temporary(link)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        temporary.symlink_to(target)
+        os.replace(temporary, link)
+    except OSError as error:
+        raise HubfarmError(f"cannot write the stable name {link}: {error.strerror}") from None
+
+
+def _points_to(link: Path, target: Path) -> bool:
+    try:
+        return os.readlink(link) == str(target)
+    except OSError:
+        return False
+
+
+class LockDir:
+    """The lock files of one home, as this host sees them.
+
+    Parameters
+    ----------
+    paths : Paths
+        Where they lie.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        self.paths = paths
+
+    @contextlib.contextmanager
+    def mutex(self) -> Iterator[None]:
+        """Hold the mutex under which guards, slots and stable names change.
+
+        Raises
+        ------
+        HubfarmError
+            Another process has held it for half a minute.
+        """
+        try:
+            with _file_lock(self.paths.mutex, timeout=_MUTEX_TIMEOUT):
+                yield
+        except Timeout:
+            raise HubfarmError(f"{self.paths.mutex} has been locked for {_MUTEX_TIMEOUT:g} s by another process") from (
+                None
+            )
+
+    def guard_path(self, name: HubName) -> Path:
+        """Return the guard of the hub `name`."""
+        return self.paths.guards / f"{PREFIX}-{name}"
+
+    def lock_path(self, name: HubName) -> Path:
+        """Return the lock file of the hub `name`."""
+        return self.paths.lockdir / f"{PREFIX}-{name}"
+
+    def is_alive(self, name: HubName) -> bool:
+        """Tell whether the hub `name` of this host is alive: whether its guard is held."""
+        return guard_is_held(self.guard_path(name))
+
+    def claim(self, spec: HubSpec, *, path: Path | None = None) -> Claim:
+        """Take guard and slot for a hub of this process; the lock file does not appear yet.
+
+        Parameters
+        ----------
+        spec : HubSpec
+            The hub.
+        path : Path, optional
+            The lock file, if it is not to be ``~/.samp-1/samp-hub-<PID>-<ID>``.
+
+        Raises
+        ------
+        HubfarmError
+            The guard is held, the label is in use, or the state table is full.
+        """
+        name = HubName(os.getpid(), spec.id)
+        with self.mutex(), contextlib.ExitStack() as undo:
+            self.check_label_free(spec.label)
+            guards = [self._take_guard(self.guard_path(name), undo)]
+            if path is not None:
+                guards.append(self._take_guard(self._path_guard(path), undo))
+            table = StateTable(self.paths.state_table, writable=True)
+            now = time.monotonic()
+            slot = table.take(Record(*name, HubState.STARTING, started=now, beat=now, active=now), self.is_alive)
+            undo.pop_all()
+            return Claim(self, path or self.lock_path(name), guards, slot, spec.label)
+
+    def _path_guard(self, path: Path) -> Path:
+        # Keeps two hubs from one lock file outside the lock directory, whose name tells no PID.
+        return self.paths.guards / f"path-{sha256(os.fsencode(path)).hexdigest()[:16]}"
+
+    def _take_guard(self, path: Path, undo: contextlib.ExitStack) -> FileLock:
+        guard = _file_lock(path, timeout=_GUARD_TIMEOUT)
+        try:
+            guard.acquire()
+        except Timeout:
+            raise HubfarmError(f"the guard {path} is held by a hub that runs already") from None
+        undo.callback(_give_back, guard)
+        return guard
+
+    def check_label_free(self, label: str) -> None:
+        """Refuse a label that a living hub of this host bears.
+
+        Raises
+        ------
+        WrongUse
+            It is in use; the message says by which hub.
+        """
+        holder = self.labels().get(label)
+        if holder:
+            raise WrongUse(f"the label {label} is in use by the hub {holder}: choose another or stop that hub")
+
+    def living(self) -> list[Entry]:
+        """Return the lock files of the hubs of this host that are alive by their guards."""
+        return [entry for entry in self.scan() if entry.standing is Standing.ALIVE]
+
+    def labels(self) -> dict[str, str]:
+        """Return the labels in use on this host, and the ``<PID>-<ID>`` of each one's hub."""
+        return {entry.label: str(entry.name) for entry in self.living() if entry.label}
+
+    def lock_files(self) -> list[Path]:
+        """Return the lock files there are, ``~/.samp`` first, then by name.
+
+        Raises
+        ------
+        HubfarmError
+            The lock directory cannot be read.
+        """
+        try:
+            names = sorted(name for name in os.listdir(self.paths.lockdir) if name.startswith(PREFIX))
+        except FileNotFoundError:
+            names = []
+        except OSError as error:
+            raise HubfarmError(f"cannot read the directory {self.paths.lockdir}: {error.strerror}") from None
+        single = [self.paths.single] if os.path.lexists(self.paths.single) else []
+        return single + [self.paths.lockdir / name for name in names]
+
+    def scan(self) -> list[Entry]:
+        """Read and judge every lock file there is.
+
+        A file that vanishes meanwhile is left out; one that cannot be read has a `problem`.
+        """
+        entries = []
+        for path in self.lock_files():
+            with contextlib.suppress(FileNotFoundError):
+                entries.append(self.read(path))
+        return entries
+
+    def read(self, path: Path) -> Entry:
+        """Read and judge the lock file `path`.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is none.
+        """
+        tokens: Mapping[str, str] = {}
+        problem = ""
+        try:
+            tokens = lockfile.parse(read_private(path, follow=path == self.paths.single))
+            lockfile.check_required(tokens)
+        except BadLockFile as error:
+            problem = str(error)
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                raise
+            problem = "a symbolic link" if error.errno == errno.ELOOP else str(error.strerror)
+        name = parse_name(path.name) if path.parent == self.paths.lockdir else _name_in(tokens)
+        return Entry(path, name, self._standing(name, tokens), tokens, problem)
+
+    def _standing(self, name: HubName | None, tokens: Mapping[str, str]) -> Standing:
+        host = tokens.get("hubfarm.host")
+        if host is not None and host != self.paths.host:
+            return Standing.ELSEWHERE
+        if name is None:
+            return Standing.FOREIGN
+        guard = self.guard_path(name)
+        if guard_is_held(guard):
+            return Standing.ALIVE
+        # A damaged file of ours says no host, but its guard is there.
+        return Standing.DEAD if host is not None or guard.exists() else Standing.FOREIGN
+
+    def next_id(self, taken: set[int]) -> int:
+        """Return an id above all that living hubs of this host and `taken` bear."""
+        used = {entry.name.id for entry in self.living() if entry.name}
+        return max(used | taken, default=0) + 1
+
+
+def _name_in(tokens: Mapping[str, str]) -> HubName | None:
+    return parse_name(f"{PREFIX}-{tokens.get('hubfarm.pid')}-{tokens.get('hubfarm.id')}")
+
+
+def _file_lock(path: Path, *, timeout: float) -> FileLock:
+    # No soft fall-back: a lock that outlives its holder proves nothing.
+    return FileLock(path, timeout=timeout, mode=0o600, thread_local=False, poll_interval=0.005, fallback_to_soft=False)

@@ -1,0 +1,49 @@
+"""Log files: one a hub, one for the coordinator, rotated, by loguru.
+
+Rule: a process configures its own sink once it runs, and never inherits one over a fork.
+Values of variables are kept out of tracebacks: they may be secrets.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from loguru import logger
+
+ROTATION = "10 MB"
+RETENTION = 3
+LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
+_FORMAT = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level:<7} {extra[who]}: {message}"
+
+
+def log_to(path: Path | None, who: str, level: str) -> None:
+    """Send this process's log to `path` (mode 0600), or to standard error if it is None.
+
+    Parameters
+    ----------
+    path : Path or None
+        The file.
+    who : str
+        What each line says wrote it: a hub's name, or ``coordinator``.
+    level : str
+        One of `LEVELS`; what is below it is left out.
+    """
+    logger.remove()
+    logger.configure(extra={"who": who})
+    if path is None:
+        logger.add(sys.stderr, level=level, format=_FORMAT, backtrace=False, diagnose=False)
+        return
+    logger.add(
+        path,
+        level=level,
+        format=_FORMAT,
+        rotation=ROTATION,
+        retention=RETENTION,
+        backtrace=False,
+        diagnose=False,
+        opener=_open_private,
+    )
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)

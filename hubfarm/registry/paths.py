@@ -1,0 +1,176 @@
+"""Where everything lies.
+
+One `Paths` says it all, made from the environment: the lock directory ``~/.samp-1``, which
+foreign clients read too, and the farm's own directory, one a host (design.md 3: homes on a
+network file system).  Also here: what those directories must be like to be trusted.
+"""
+
+import os
+import socket
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hubfarm.samp.errors import HubfarmError, WrongUse
+
+RUNTIME_VARIABLE = "HUBFARM_RUNTIME_DIR"
+MAX_SOCKET_PATH = 107
+"""Longest path of a Unix socket, bytes (Linux; macOS has 103)."""
+
+_LONGEST_SOCKET = "scratch/pymp-xxxxxxxx/listener-xxxxxxxx"  # multiprocessing's, for the forkserver
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The places that a farm uses.
+
+    Parameters
+    ----------
+    home : Path
+        The user's home directory.
+    runtime : Path
+        The farm's own directory on this host.
+    host : str
+        This host's name, as lock files carry it.
+
+    Examples
+    --------
+    >>> paths = Paths.from_environment({"HOME": "/home/luigi"})
+    >>> paths.lockdir
+    PosixPath('/home/luigi/.samp-1')
+    """
+
+    home: Path
+    runtime: Path
+    host: str
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Paths":
+        """Derive the places from ``HOME`` and ``HUBFARM_RUNTIME_DIR``.
+
+        Raises
+        ------
+        WrongUse
+            ``HOME`` is not set or not an absolute path, or the farm's directory has so long
+            a path that a Unix socket cannot lie in it.
+        """
+        home = Path(environ.get("HOME", ""))
+        if not home.is_absolute():
+            raise WrongUse(
+                f"HOME is {environ.get('HOME', '')!r}: set it to your home directory, the lock files lie there"
+            )
+        host = socket.gethostname()
+        named = environ.get(RUNTIME_VARIABLE)
+        runtime = Path(named) if named else home / ".samp-1" / ".hubfarm" / host
+        if not runtime.is_absolute():
+            raise WrongUse(f"{RUNTIME_VARIABLE} is {named!r}: it must be an absolute path")
+        longest = len(os.fsencode(runtime / _LONGEST_SOCKET))
+        if longest > MAX_SOCKET_PATH:
+            raise WrongUse(
+                f"the path {runtime} is {longest - MAX_SOCKET_PATH} bytes too long for Unix sockets to lie in it: "
+                f"set {RUNTIME_VARIABLE} to a shorter one, a directory of your own"
+            )
+        return cls(home, runtime, host)
+
+    @property
+    def single(self) -> Path:
+        """The lock file of the standard's one hub."""
+        return self.home / ".samp"
+
+    @property
+    def lockdir(self) -> Path:
+        """The directory of the lock files ``samp-hub-<PID>-<ID>``."""
+        return self.home / ".samp-1"
+
+    @property
+    def guards(self) -> Path:
+        """The directory of the guards, one a lock file."""
+        return self.runtime / "guards"
+
+    @property
+    def mutex(self) -> Path:
+        """The lock under which guards, slots and stable names are made and swept."""
+        return self.runtime / "mutex"
+
+    @property
+    def by_label(self) -> Path:
+        """The directory of the stable names."""
+        return self.runtime / "by-label"
+
+    @property
+    def state_table(self) -> Path:
+        """The shared state table."""
+        return self.runtime / "state"
+
+    @property
+    def logs(self) -> Path:
+        """The directory of the log files."""
+        return self.runtime / "logs"
+
+    @property
+    def control_socket(self) -> Path:
+        """The coordinator's control API."""
+        return self.runtime / "control"
+
+    @property
+    def coordinator_guard(self) -> Path:
+        """The lock that the one running coordinator holds."""
+        return self.runtime / "coordinator"
+
+    @property
+    def start_guard(self) -> Path:
+        """The lock under which a coordinator is started."""
+        return self.runtime / "start"
+
+    @property
+    def scratch(self) -> Path:
+        """The coordinator's temporary files."""
+        return self.runtime / "scratch"
+
+    def prepare(self) -> "Paths":
+        """Make the directories that are missing, and check all of them.
+
+        Raises
+        ------
+        HubfarmError
+            One is a file, belongs to somebody else, may be written by others, or cannot be
+            made or written.
+        """
+        directories = [self.lockdir, self.runtime, self.guards, self.by_label, self.logs, self.scratch]
+        if self.runtime.is_relative_to(self.lockdir):
+            directories.insert(1, self.runtime.parent)
+        for directory in directories:
+            try:
+                directory.mkdir(mode=0o700, exist_ok=True)
+            except FileExistsError:
+                raise HubfarmError(f"{directory} is a file and must be a directory: move it away") from None
+            except OSError as error:
+                raise HubfarmError(f"cannot make the directory {directory}: {error.strerror}") from None
+            check_directory(directory)
+        return self
+
+
+def check_directory(directory: Path) -> None:
+    """Refuse a directory that others could tamper with, or that we cannot write.
+
+    Raises
+    ------
+    HubfarmError
+        `directory` is missing, a file or a symbolic link, belongs to another user, may be
+        written by group or others, or not by us.
+    """
+    try:
+        status = directory.lstat()
+    except OSError as error:
+        raise HubfarmError(f"cannot use the directory {directory}: {error.strerror}") from None
+    if not stat.S_ISDIR(status.st_mode):
+        raise HubfarmError(f"{directory} must be a directory, and is none: move it away")
+    if status.st_uid != os.getuid():
+        raise HubfarmError(f"{directory} belongs to user {status.st_uid}, not to you: move it away")
+    if status.st_mode & 0o022:
+        raise HubfarmError(
+            f"others may write in {directory} (mode {stat.S_IMODE(status.st_mode):04o}): chmod go-w {directory}"
+        )
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise HubfarmError(f"cannot write in {directory}: chmod u+wx {directory}")

@@ -1,0 +1,241 @@
+"""The shared state table: a memory-mapped file with one fixed slot a hub.
+
+Each slot has one writer, the hub's own process, which writes it once a heartbeat; readers
+never block and never ask a hub.  A sequence counter makes reads consistent: odd while the slot
+is being written, and a reader takes the slot again if the counter moved meanwhile.
+
+Rule: who may take a slot is decided under the registry's mutex (`lockdir.LockDir.claim`);
+a slot whose hub's guard is free is free.  Times are of the monotonic clock, which all
+processes of one host share.
+"""
+
+import mmap
+import os
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import astuple, dataclass, fields, replace
+from enum import IntEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from hubfarm.registry.hubspec import MAX_HUBS
+from hubfarm.samp.errors import HubfarmError
+
+_MAGIC = b"hubfarm\0"
+_VERSION = 1
+_HEADER = struct.Struct("<8sIII")
+_HEADER_SIZE = 64
+_SEQUENCE = struct.Struct("<Q")
+_SLOT = struct.Struct("<qqIdddIQQQQQQQ")
+_SLOT_SIZE = 128
+_ATTEMPTS = 1000
+
+
+class HubState(IntEnum):
+    """What a hub is doing, as its slot says."""
+
+    NONE = 0
+    STARTING = 1
+    RUNNING = 2
+    STOPPING = 3
+
+
+class HubName(NamedTuple):
+    """The ``<PID>-<ID>`` of a hub: the process that holds it, and its number.
+
+    Examples
+    --------
+    >>> str(HubName(4711, 2))
+    '4711-2'
+    """
+
+    pid: int
+    id: int
+
+    def __str__(self) -> str:
+        return f"{self.pid}-{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One hub's slot.
+
+    Parameters
+    ----------
+    pid, id : int
+        The hub's ``<PID>-<ID>``.
+    state : HubState
+        What it is doing.
+    started, beat, active : float
+        When it started, last beat and was last used; monotonic clock, seconds.
+    clients : int
+        Registered clients, the hub itself not counted.
+    accepted, delivered, failed : int
+        Messages taken from senders, and deliveries that reached their receiver or did not.
+    queued, queued_bytes : int
+        Deliveries waiting, and their size, bytes.
+    peak : int
+        The longest that the queues together have been, deliveries.
+    requests : int
+        Requests answered.
+    """
+
+    pid: int
+    id: int
+    state: HubState
+    started: float
+    beat: float
+    active: float
+    clients: int = 0
+    accepted: int = 0
+    delivered: int = 0
+    failed: int = 0
+    queued: int = 0
+    queued_bytes: int = 0
+    peak: int = 0
+    requests: int = 0
+
+    @property
+    def name(self) -> HubName:
+        """The hub's ``<PID>-<ID>``."""
+        return HubName(self.pid, self.id)
+
+
+assert len(fields(Record)) == len(_SLOT.unpack(bytes(_SLOT.size)))
+assert _SEQUENCE.size + _SLOT.size <= _SLOT_SIZE
+
+
+class StateTable:
+    """The table, mapped for reading or writing.
+
+    Parameters
+    ----------
+    path : Path
+        The table's file.
+    writable : bool
+        Map it for writing, and make it if it is missing (call under the registry's mutex).
+
+    Raises
+    ------
+    HubfarmError
+        The file is not a state table, or one of another version of hubfarm.
+    FileNotFoundError
+        There is none, and `writable` is false.
+    """
+
+    def __init__(self, path: Path, *, writable: bool = False) -> None:
+        self.path = path
+        size = _HEADER_SIZE + MAX_HUBS * _SLOT_SIZE
+        if writable and not path.exists():
+            _create(path, size)
+        descriptor = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            header = os.pread(descriptor, _HEADER.size, 0)
+            _check_header(path, header, os.fstat(descriptor).st_size, size)
+            self._map = mmap.mmap(descriptor, size, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
+        finally:
+            os.close(descriptor)
+
+    def read(self, slot: int) -> Record | None:
+        """Return what stands in `slot`, or None if nothing does."""
+        start = _HEADER_SIZE + slot * _SLOT_SIZE
+        for _ in range(_ATTEMPTS):
+            before = _SEQUENCE.unpack_from(self._map, start)[0]
+            values = _SLOT.unpack_from(self._map, start + _SEQUENCE.size)
+            if before % 2 == 0 and before == _SEQUENCE.unpack_from(self._map, start)[0]:
+                pid, number, state, *rest = values
+                return Record(pid, number, HubState(state), *rest) if state else None
+        return None  # its writer died in mid-write: the slot says nothing
+
+    def records(self) -> Iterator[tuple[int, Record]]:
+        """Yield every slot in use with its number."""
+        for slot in range(MAX_HUBS):
+            record = self.read(slot)
+            if record is not None:
+                yield slot, record
+
+    def by_name(self) -> dict[HubName, Record]:
+        """Return every record under its hub's name."""
+        return {record.name: record for _, record in self.records()}
+
+    def take(self, record: Record, in_use: Callable[[HubName], bool]) -> "SlotWriter":
+        """Write `record` into a free slot and return the slot's writer.
+
+        Call under the registry's mutex.  `in_use` tells whether a hub's guard is held.
+
+        Raises
+        ------
+        HubfarmError
+            All slots are in use.
+        """
+        for slot in range(MAX_HUBS):
+            present = self.read(slot)
+            if present is None or not in_use(present.name):
+                writer = SlotWriter(self, slot)
+                writer.write(record)
+                return writer
+        raise HubfarmError(f"{MAX_HUBS} hubs run on this host already: stop some (hubfarm stop)")
+
+    def write(self, slot: int, record: Record) -> None:
+        """Write `record` into `slot`, of which the caller is the one writer."""
+        start = _HEADER_SIZE + slot * _SLOT_SIZE
+        sequence = _SEQUENCE.unpack_from(self._map, start)[0] | 1
+        _SEQUENCE.pack_into(self._map, start, sequence)
+        _SLOT.pack_into(self._map, start + _SEQUENCE.size, *astuple(record))
+        _SEQUENCE.pack_into(self._map, start, sequence + 1)
+
+    def close(self) -> None:
+        """Unmap the table."""
+        self._map.close()
+
+
+def _check_header(path: Path, header: bytes, size: int, expected: int) -> None:
+    if len(header) < _HEADER.size or header[:8] != _MAGIC:
+        raise HubfarmError(f"{path} is not a state table: move it away")
+    version, slots, slot_size = _HEADER.unpack(header)[1:]
+    if (version, slots, slot_size, size) != (_VERSION, MAX_HUBS, _SLOT_SIZE, expected):
+        raise HubfarmError(
+            f"{path} is a state table of layout {version}, this hubfarm reads {_VERSION}: "
+            "stop the farm with the hubfarm that started it"
+        )
+
+
+def _create(path: Path, size: int) -> None:
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        # Written, not left sparse: a full disk must say so here and not by SIGBUS at a heartbeat.
+        written = os.write(descriptor, _HEADER.pack(_MAGIC, _VERSION, MAX_HUBS, _SLOT_SIZE).ljust(size, b"\0"))
+    finally:
+        os.close(descriptor)
+    if written < size:
+        temporary.unlink()
+        raise HubfarmError(f"cannot write {path}: the disk is full")
+    os.replace(temporary, path)
+
+
+class SlotWriter:
+    """The one writer of one slot.
+
+    Parameters
+    ----------
+    table : StateTable
+        Mapped for writing.
+    slot : int
+        The slot's number.
+    """
+
+    def __init__(self, table: StateTable, slot: int) -> None:
+        self._table = table
+        self._slot = slot
+
+    def write(self, record: Record) -> None:
+        """Write the whole record."""
+        self._table.write(self._slot, record)
+
+    def clear(self) -> None:
+        """Give the slot back."""
+        record = self._table.read(self._slot)
+        if record is not None:
+            self.write(replace(record, state=HubState.NONE))

@@ -1,0 +1,186 @@
+"""Remove what dead hubs left: lock files, guards, stable names, half-written files.
+
+The rule for a hub of ours is its guard, looked at again under the mutex at the very moment of
+removal.  A foreign hub has no guard: it is judged dead only if it does not answer, its process
+is gone or could not be a hub, and its lock file is older than a minute; in doubt it stays
+(design.md 3; astropy issue 1983 is what happens otherwise).
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from hubfarm.registry.lockdir import PREFIX, Entry, LockDir, Standing, guard_is_held
+
+MIN_AGE = 60.0
+"""A file younger than this may be a hub just starting, seconds."""
+
+_COULD_BE_HUB = re.compile(r"python|java|jvm|tcl|wish|ds9|topcat|aladin|samp|hub", re.IGNORECASE)
+
+AskHubs = Callable[[Collection[str]], Collection[str]]
+"""Pings hubs by URL, returns the URLs that answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a sweep did with one file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    removed : bool
+        Whether it is gone (or would be, in a dry run).
+    reason : str
+        Why.
+    """
+
+    path: Path
+    removed: bool
+    reason: str
+
+
+def sweep(lockdir: LockDir, ask: AskHubs, *, dry_run: bool = False) -> list[Verdict]:
+    """Remove what dead hubs of this host left, and say file by file what was done and why.
+
+    Parameters
+    ----------
+    lockdir : LockDir
+        The lock files.
+    ask : callable
+        Pings foreign hubs, all at once.
+    dry_run : bool
+        Say what would be done, and do nothing.
+
+    Raises
+    ------
+    HubfarmError
+        The lock directory cannot be read, or the mutex not be had.
+    """
+    foreign = [entry for entry in lockdir.scan() if entry.standing is Standing.FOREIGN]
+    seen = {entry.path: _identity(entry.path) for entry in foreign}
+    answering = ask({entry.url for entry in foreign if entry.url}) if foreign else ()
+    verdicts = []
+    with lockdir.mutex():
+        for entry in lockdir.scan():
+            if entry.standing is Standing.FOREIGN:
+                unchanged = entry.path in seen and _identity(entry.path) == seen[entry.path]
+                verdict = _judge_foreign(entry, answered=entry.url in answering, unchanged=unchanged)
+            else:
+                verdict = _judge_own(entry)
+            verdicts.append(verdict)
+        gone = {verdict.path for verdict in verdicts if verdict.removed}
+        verdicts += _leftovers(lockdir, gone)
+        if not dry_run:
+            verdicts = [_carry_out(verdict) for verdict in verdicts]
+    return verdicts
+
+
+def _judge_own(entry: Entry) -> Verdict:
+    match entry.standing:
+        case Standing.ELSEWHERE:
+            host = entry.tokens["hubfarm.host"]
+            return Verdict(entry.path, removed=False, reason=f"of the host {host}, which alone can judge it")
+        case Standing.ALIVE:
+            return Verdict(entry.path, removed=False, reason="its hub is alive: the guard is held")
+        case _:
+            return Verdict(entry.path, removed=True, reason="its hub is dead: the guard is free")
+
+
+def _judge_foreign(entry: Entry, *, answered: bool, unchanged: bool) -> Verdict:
+    def keep(reason: str) -> Verdict:
+        return Verdict(entry.path, removed=False, reason=f"foreign: {reason}")
+
+    if answered:
+        return keep("its hub answers")
+    if not unchanged:
+        return keep("it changed while it was looked at")
+    if entry.name is None:
+        return keep("its hub does not answer, and no PID in its name tells more; a hub started there replaces it")
+    identity = _identity(entry.path)
+    if identity is None or time.time() - identity[2] < MIN_AGE:
+        return keep(f"its hub does not answer, but the file is younger than {MIN_AGE:g} s")
+    process = _could_be_hub(entry.name.pid)
+    if process:
+        return keep(f"its hub does not answer, but process {entry.name.pid} ({process}) could be it")
+    return Verdict(entry.path, removed=True, reason=f"foreign: no answer, and no hub runs as process {entry.name.pid}")
+
+
+def _could_be_hub(pid: int) -> str:
+    """Return the name of process `pid` if it could be a hub, else nothing."""
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return ""
+        name = process.name()
+        words = [name]
+        with contextlib.suppress(psutil.AccessDenied):
+            words += [process.exe(), *process.cmdline()[:1]]
+        return name if any(_COULD_BE_HUB.search(word) for word in words) else ""
+    except (psutil.NoSuchProcess, OverflowError, ValueError):
+        return ""
+    except psutil.AccessDenied:
+        return "of another user"
+
+
+def _leftovers(lockdir: LockDir, gone: Collection[Path]) -> Iterator[Verdict]:
+    paths = lockdir.paths
+    for guard in _files(paths.guards):
+        if not guard_is_held(guard):
+            yield Verdict(guard, removed=True, reason="a guard that nobody holds")
+    for link in _files(paths.by_label):
+        if link.name.startswith(".new-"):
+            continue
+        target = Path(os.readlink(link)) if link.is_symlink() else None
+        if target is None or target in gone or not os.path.lexists(target):
+            yield Verdict(link, removed=True, reason="a stable name of no living hub")
+    for directory in (paths.lockdir, paths.by_label):
+        for path in _files(directory):
+            half_written = path.name.startswith(f".new-{PREFIX}") or directory == paths.by_label
+            if half_written and path.name.startswith(".new-") and _age(path) > MIN_AGE:
+                yield Verdict(path, removed=True, reason="half-written by a process that died")
+    if not guard_is_held(paths.coordinator_guard):
+        for path in _files(paths.scratch):
+            yield Verdict(path, removed=True, reason="a temporary file of a coordinator that died")
+
+
+def _files(directory: Path) -> list[Path]:
+    try:
+        return sorted(directory.iterdir())
+    except OSError:
+        return []
+
+
+def _identity(path: Path) -> tuple[int, int, float] | None:
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime
+
+
+def _age(path: Path) -> float:
+    identity = _identity(path)
+    return time.time() - identity[2] if identity else 0.0
+
+
+def _carry_out(verdict: Verdict) -> Verdict:
+    if not verdict.removed:
+        return verdict
+    try:
+        if verdict.path.is_dir() and not verdict.path.is_symlink():
+            shutil.rmtree(verdict.path)
+        else:
+            verdict.path.unlink()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        return Verdict(verdict.path, removed=False, reason=f"{verdict.reason}, but removing failed: {error.strerror}")
+    return verdict

@@ -1,0 +1,95 @@
+"""MTypes and subscription patterns (SAMP 1.3, 3.6.2 and 3.7).
+
+An MType is dot-separated atoms.  A pattern is an MType, or a prefix that ends in
+``.*``, or ``*``.  Matching never looks at the patterns that exist: the few that
+*could* match an MType follow from the MType itself (`candidates`).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
+
+from hubfarm.samp.errors import BadValue
+
+T = TypeVar("T")
+
+_ATOM = r"[A-Za-z0-9_-]+"
+_MTYPE = re.compile(rf"{_ATOM}(\.{_ATOM})*", re.ASCII)
+_PATTERN = re.compile(rf"\*|{_ATOM}(\.{_ATOM})*(\.\*)?", re.ASCII)
+
+
+def check_mtype(text: str) -> str:
+    """Return `text` if it is an MType.
+
+    Raises
+    ------
+    BadValue
+        It is not made of dot-separated atoms.
+
+    Examples
+    --------
+    >>> check_mtype("table.load.votable")
+    'table.load.votable'
+    """
+    if not _MTYPE.fullmatch(text):
+        raise BadValue(f"not an MType: {text[:80]!r} (dot-separated atoms of A-Z a-z 0-9 _ -, as table.load.votable)")
+    return text
+
+
+def check_pattern(text: str) -> str:
+    """Return `text` if it is a subscription pattern.
+
+    Raises
+    ------
+    BadValue
+        It is neither an MType, nor an MType followed by ``.*``, nor ``*``.
+
+    Examples
+    --------
+    >>> check_pattern("table.*")
+    'table.*'
+    """
+    if not _PATTERN.fullmatch(text):
+        raise BadValue(f"not a subscription: {text[:80]!r} (an MType, or one that ends in .*, or * alone)")
+    return text
+
+
+def candidates(mtype: str) -> Iterator[str]:
+    """Yield every pattern that matches `mtype`, the most specific first.
+
+    Examples
+    --------
+    >>> list(candidates("table.load.votable"))
+    ['table.load.votable', 'table.load.*', 'table.*', '*']
+    """
+    yield mtype
+    end = mtype.rfind(".")
+    while end > 0:
+        yield mtype[: end + 1] + "*"
+        end = mtype.rfind(".", 0, end)
+    yield "*"
+
+
+def best_match(patterns: Mapping[str, T], mtype: str) -> T | None:
+    """Return what the most specific matching pattern maps to, or None.
+
+    Examples
+    --------
+    >>> best_match({"*": "any", "table.*": "tables"}, "table.load.votable")
+    'tables'
+    """
+    for pattern in candidates(mtype):
+        if pattern in patterns:
+            return patterns[pattern]
+    return None
+
+
+def without_x(mtype: str) -> str:
+    """Return the ``samp.`` namesake of an ``x-samp.`` name, any other name as it is.
+
+    Examples
+    --------
+    >>> without_x("x-samp.query.by-meta")
+    'samp.query.by-meta'
+    """
+    return mtype.removeprefix("x-") if mtype.startswith("x-samp.") else mtype

@@ -1,0 +1,103 @@
+"""One hub in the foreground, without a coordinator: what the 2008 command ``sampy.py`` starts.
+
+Single mode is the standard's: one lock file, and a hub that finds a living one there must not
+start (SAMP 1.3, 4.2).  Multi mode puts the hub among those of ``~/.samp-1``.
+"""
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from hubfarm.client.discovery import answering_hubs
+from hubfarm.registry.hubspec import HubSpec
+from hubfarm.registry.lockdir import LockDir, Standing
+from hubfarm.registry.paths import Paths
+from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.samp.lockfile import file_path, parse_samp_hub
+from hubfarm.wire.http_server import bind
+from hubfarm.worker.process import Running, run
+
+
+def run_standalone(
+    *,
+    multi: bool = False,
+    label: str = "",
+    owner: str = "",
+    group: str = "",
+    timeout: float = 0,
+    client_timeout: float = 0,
+    lock_file: Path | None = None,
+    address: str = "127.0.0.1",
+    port: int = 0,
+    secret: str = "",
+    paths: Paths | None = None,
+    started: Callable[[Running], None] = lambda running: None,
+) -> str:
+    """Run one hub until SIGTERM, SIGINT or its timeout ends it; return what did.
+
+    Parameters
+    ----------
+    multi : bool
+        One of the hubs in ``~/.samp-1``; otherwise the one of `lock_file`.
+    label, owner, group : str
+        Free names; empty for none.
+    timeout, client_timeout : float
+        End the hub, throw out a client, after so long without activity, seconds; 0 for never.
+    lock_file : Path, optional
+        In single mode; by default what ``SAMP_HUB`` names, or ``~/.samp``.
+    address, port
+        Where to listen; port 0 lets the system choose.
+    secret : str
+        Admits a client; by default a random one.
+    paths : Paths, optional
+        Where the files lie; by default as the environment says.
+    started : callable
+        Told when the hub serves.
+
+    Raises
+    ------
+    WrongUse
+        A parameter is wrong, or the label in use.
+    HubfarmError
+        A living hub holds the lock file, or the hub cannot start.
+    """
+    if multi and lock_file is not None:
+        raise WrongUse("a hub in multi mode names its lock file itself: leave the lock file out, or multi mode")
+    if not 0 <= port <= 65535:
+        raise WrongUse(f"port is {port}: it must be 0 (chosen by the system) or 1 to 65535")
+    if secret != secret.strip() or not secret.isprintable():
+        raise WrongUse("the secret must be of printable characters, with no white space around it")
+    paths = (paths or Paths.from_environment()).prepare()
+    lockdir = LockDir(paths)
+    spec = HubSpec(
+        id=lockdir.next_id(set()),
+        label=label,
+        owner=owner,
+        group=group,
+        timeout=timeout,
+        client_timeout=client_timeout,
+        host=address,
+        secret=secret or secrets.token_hex(16),
+    )
+    path = None if multi else (lock_file or _standard_lock_file(paths)).absolute()
+    if path is not None:
+        _refuse_if_alive(lockdir, path)
+    return run(spec, bind(address, port), paths, kind="standalone", lock_path=path, started=started)
+
+
+def _standard_lock_file(paths: Paths) -> Path:
+    named = os.environ.get("SAMP_HUB")
+    return file_path(parse_samp_hub(named)) if named else paths.single
+
+
+def _refuse_if_alive(lockdir: LockDir, path: Path) -> None:
+    try:
+        entry = lockdir.read(path)
+    except FileNotFoundError:
+        return
+    alive = entry.standing is Standing.ALIVE
+    if alive or (entry.url and entry.url in answering_hubs([entry.url])):
+        raise HubfarmError(
+            f"a hub runs already with the lock file {path}, at {entry.url}: use it, or start yours with --multi"
+        )

@@ -1,0 +1,385 @@
+"""Bytes from sockets to one handler, and back.
+
+`HttpServer` speaks HTTP/1.1 and 1.0 with keep-alive and pipelining: httptools parses, an
+asyncio protocol moves the bytes.  A handler gets a whole `Request` and returns a `Response`,
+or a future of one; answers leave in the order of the requests.  Whatever a peer sends, it
+gets an answer or is closed, and nothing else is disturbed.
+"""
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import NamedTuple, cast
+
+import httptools
+
+from hubfarm.samp.errors import HubfarmError
+from hubfarm.wire.bare_lf import CrlfHeads
+
+BACKLOG = 1024
+"""Connections that may wait to be accepted; astropy's hub has 5, and hangs at 20 busy clients."""
+
+MAX_PIPELINED = 64
+"""Requests of one connection that may wait for an answer before its socket is left unread."""
+
+LINGER = 5.0
+"""How long a refused peer may go on sending before its connection is closed, seconds.
+
+Closing at once would reset the connection and destroy the answer before the peer has read it.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """What one request may be.
+
+    Parameters
+    ----------
+    head : int
+        Request line and header fields together, bytes.
+    body : int
+        Body, bytes.
+    """
+
+    head: int = 64 * 2**10
+    body: int = 64 * 2**20
+
+
+class Request(NamedTuple):
+    """One whole HTTP request.
+
+    Parameters
+    ----------
+    method : bytes
+        As ``b"POST"``.
+    target : bytes
+        As ``b"/xmlrpc"``.
+    headers : dict of bytes to bytes
+        Names in lower case.
+    body : bytes
+        With any chunking taken off.
+    """
+
+    method: bytes
+    target: bytes
+    headers: dict[bytes, bytes]
+    body: bytes
+
+
+class Response(NamedTuple):
+    """One HTTP response.
+
+    Parameters
+    ----------
+    body : bytes
+        The body; its length goes into the head.
+    status : int
+        The status code.
+    content_type : bytes
+        The media type.
+    """
+
+    body: bytes
+    status: int = 200
+    content_type: bytes = b"text/xml"
+
+
+Handler = Callable[[Request], "Response | asyncio.Future[Response]"]
+
+_STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
+
+
+def _encode(response: Response, *, keep_alive: bool, version: str) -> bytes:
+    connection = b""
+    if not keep_alive:
+        connection = b"Connection: close\r\n"
+    elif version == "1.0":
+        connection = b"Connection: keep-alive\r\n"
+    return b"%sContent-Type: %s\r\nContent-Length: %d\r\n%s\r\n%s" % (
+        _STATUS_LINES[response.status],
+        response.content_type,
+        len(response.body),
+        connection,
+        response.body,
+    )
+
+
+class _Refused(Exception):
+    """Raised inside the parser's callbacks to end a request with an HTTP error."""
+
+    def __init__(self, status: HTTPStatus, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A request whose answer is not there yet, or may not leave before an earlier one."""
+
+    keep_alive: bool
+    version: str
+    answer: "Response | asyncio.Future[Response]"
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: the parser's callbacks below are named for its events."""
+
+    def __init__(self, server: "HttpServer") -> None:
+        self._server = server
+        self._transport: asyncio.Transport
+        self._crlf = CrlfHeads(server.limits.head)
+        self._parser = httptools.HttpRequestParser(self)
+        self._waiting: deque[_Waiting] = deque()
+        self._out: list[bytes] = []
+        self._ended = False  # no further request is read
+        self._lingering: asyncio.TimerHandle | None = None
+        self._write_paused = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._in_head = True
+        self._head_size = 0
+        self._target = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._body: list[bytes] = []
+        self._body_size = 0
+
+    # -------------------------------------------------------------- asyncio's events
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
+        self._server.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.connections.discard(self)
+        for waiting in self._waiting:
+            if isinstance(waiting.answer, asyncio.Future):
+                waiting.answer.cancel()
+        self._waiting.clear()
+        if self._lingering is not None:
+            self._lingering.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        if self._ended:
+            return
+        if not self._crlf.transparent:
+            data = self._crlf.feed(data)
+        try:
+            self._parser.feed_data(data)
+            if self._in_head:
+                self._count_head(len(data))
+        except _Refused as refused:
+            self._refuse(refused)
+        except httptools.HttpParserUpgrade:
+            self._refuse(_Refused(HTTPStatus.NOT_IMPLEMENTED, "this hub speaks HTTP/1.1 only"))
+        except httptools.HttpParserCallbackError as error:
+            if not isinstance(error.__context__, _Refused):
+                raise
+            self._refuse(error.__context__)
+        except httptools.HttpParserError as error:
+            self._refuse(_Refused(HTTPStatus.BAD_REQUEST, f"not an HTTP request: {error}"))
+        self._flush()
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+        self._read_or_pause()
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        self._read_or_pause()
+
+    # -------------------------------------------------------------- httptools' events
+
+    def on_message_begin(self) -> None:
+        self._reset()
+
+    def on_url(self, url: bytes) -> None:
+        self._count_head(len(url))
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count_head(len(name) + len(value))
+        self._headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        headers = self._headers
+        encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+        if encoding != b"identity":
+            raise _Refused(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                f"Content-Encoding {encoding.decode('ascii', 'replace')} is not taken: send the body as it is",
+            )
+        if int(headers.get(b"content-length", 0)) > self._server.limits.body:
+            raise self._too_large()
+        if headers.get(b"expect", b"").lower() == b"100-continue":
+            self._out.append(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        self._body_size += len(body)
+        if self._body_size > self._server.limits.body:
+            raise self._too_large()
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        request = Request(self._parser.get_method(), self._target, self._headers, body)
+        self._reset()
+        self._answer(self._server.handle(request))
+
+    # -------------------------------------------------------------- answers
+
+    def _answer(self, answer: "Response | asyncio.Future[Response]") -> None:
+        keep_alive, version = self._parser.should_keep_alive(), self._parser.get_http_version()
+        if not self._waiting and isinstance(answer, Response):
+            self._send(answer, keep_alive, version)
+            return
+        self._waiting.append(_Waiting(keep_alive, version, answer))
+        if isinstance(answer, asyncio.Future):
+            answer.add_done_callback(self._future_done)
+        self._read_or_pause()
+
+    def _future_done(self, _: "asyncio.Future[Response]") -> None:
+        while self._waiting:
+            answer = self._waiting[0].answer
+            if isinstance(answer, asyncio.Future):
+                if not answer.done():
+                    break
+                answer = self._server.result_of(answer)
+            first = self._waiting.popleft()
+            self._send(answer, first.keep_alive, first.version)
+        self._read_or_pause()
+        self._flush()
+
+    def _send(self, response: Response, keep_alive: bool, version: str) -> None:
+        self._out.append(_encode(response, keep_alive=keep_alive, version=version))
+        self._ended = self._ended or not keep_alive
+
+    def _flush(self) -> None:
+        if self._transport.is_closing():
+            return
+        if self._out:
+            out, self._out = self._out, []
+            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+        if self._ended and not self._waiting and self._lingering is None:
+            self._transport.close()
+
+    def _refuse(self, refused: _Refused) -> None:
+        self._ended = True
+        self._lingering = self._server.loop.call_later(LINGER, self._transport.close)
+        response = Response(f"{refused.text}\n".encode(), refused.status, b"text/plain; charset=utf-8")
+        if self._waiting:
+            self._waiting.append(_Waiting(keep_alive=False, version="1.1", answer=response))
+        else:
+            self._send(response, keep_alive=False, version="1.1")
+
+    def _read_or_pause(self) -> None:
+        if self._transport.is_closing():
+            return
+        if self._write_paused or len(self._waiting) >= MAX_PIPELINED:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    # -------------------------------------------------------------- limits
+
+    def _count_head(self, size: int) -> None:
+        self._head_size += size
+        if self._head_size > self._server.limits.head:
+            raise _Refused(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                f"the request's head is longer than {self._server.limits.head} bytes",
+            )
+
+    def _too_large(self) -> _Refused:
+        return _Refused(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"the request's body is longer than {self._server.limits.body} bytes",
+        )
+
+    def close(self) -> None:
+        """Close once what has been written is on its way."""
+        self._flush()
+        self._transport.close()
+
+
+class HttpServer:
+    """An HTTP server on one listening socket.
+
+    Parameters
+    ----------
+    handler : callable
+        Gets each `Request`, returns a `Response` or a future of one; a future is cancelled
+        when its client goes away.
+    limits : HttpLimits
+        Over them a request is answered 413 or 431 and its connection closed.
+    on_error : callable
+        Told of an exception that `handler` raised; the client is answered 500.
+    """
+
+    def __init__(self, handler: Handler, limits: HttpLimits, on_error: Callable[[BaseException], None]) -> None:
+        self.limits = limits
+        self.connections: set[_Connection] = set()
+        self.loop = asyncio.get_running_loop()
+        self._handler = handler
+        self._on_error = on_error
+        self._server: asyncio.Server | None = None
+
+    async def start(self, sock: socket.socket) -> None:
+        """Accept connections on `sock`, which is bound already."""
+        self._server = await self.loop.create_server(lambda: _Connection(self), sock=sock, backlog=BACKLOG)
+
+    def handle(self, request: Request) -> "Response | asyncio.Future[Response]":
+        """Hand one request to the handler; an exception becomes a 500."""
+        try:
+            return self._handler(request)
+        except Exception as error:
+            return self._failed(error)
+
+    def result_of(self, future: "asyncio.Future[Response]") -> Response:
+        """Return what a finished future holds; an exception becomes a 500."""
+        try:
+            return future.result()
+        except (Exception, asyncio.CancelledError) as error:
+            return self._failed(error)
+
+    def _failed(self, error: BaseException) -> Response:
+        self._on_error(error)
+        return Response(b"the hub failed on this request; its log says why\n", 500, b"text/plain; charset=utf-8")
+
+    def close(self) -> None:
+        """Stop listening and close every connection, once its answers are on their way."""
+        if self._server is not None:
+            self._server.close()
+        for connection in tuple(self.connections):
+            connection.close()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket on `host` and `port`; 0 lets the system choose the port.
+
+    Raises
+    ------
+    HubfarmError
+        The host is unknown or not one of this machine's addresses, or the port is in use.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as error:
+        raise HubfarmError(f"cannot listen on {host}: {getattr(error, 'strerror', None) or error}") from None
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        where = f"port {port} of {host}" if port else host
+        raise HubfarmError(f"cannot listen on {where}: {error.strerror}") from None
+    return sock

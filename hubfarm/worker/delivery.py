@@ -1,0 +1,204 @@
+"""Messages out to clients' callback URLs: one ordered queue and one kept connection a client.
+
+So a slow or dead client delays nobody else.  `Deliveries` carries out the effects that the hub
+returns; what becomes of each delivery is told to the hub, whose further effects it carries out
+in turn.  Here too: when to try again, and when a client counts as dead.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from loguru import logger
+
+from hubfarm.samp.errors import Fault
+from hubfarm.samp.xmlrpc import PARSE_ERROR, decode_response, encode_call_around
+from hubfarm.wire.http_client import HttpClient, HttpError, NoAnswer, Unreachable
+from hubfarm.worker.hub import Answer, Client, Delivery, Departure, Effect, Hub, Kind, LeftOut
+
+ANSWER_TIMEOUT = 60.0
+"""How long a client may take to answer a delivery, seconds: DS9 answers only when it has drawn."""
+
+RETRY_AFTER = (0.1, 0.5, 2.0)
+"""Waits between attempts to reach a client that refuses connections, seconds; then it is out."""
+
+MAX_UNANSWERED = 3
+"""A client is out after so many deliveries in a row that it took and never answered."""
+
+FAREWELL_TIMEOUT = 2.0
+"""How long ``samp.hub.disconnect`` to a client being thrown out may take, seconds."""
+
+
+class _Mailbox:
+    """What waits for one client, and the task that delivers it."""
+
+    def __init__(self, client: Client, deliveries: "Deliveries") -> None:
+        self.queue: deque[Delivery] = deque()
+        self.task: asyncio.Task[None] | None = None
+        self._client = client
+        self._deliveries = deliveries
+        self._http: HttpClient | None = None
+        self._unanswered = 0
+
+    def put(self, delivery: Delivery) -> None:
+        self.queue.append(delivery)
+        if self.task is None:
+            self.task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            while self.queue:
+                delivery = self.queue[0]
+                reason = await self._attempt(delivery)
+                self.queue.popleft()
+                self._deliveries.settle(delivery, reason)
+                if self._unanswered >= MAX_UNANSWERED:
+                    self._deliveries.throw_out(self._client, "it does not answer its callbacks")
+                    return
+        except Unreachable as error:
+            self._deliveries.throw_out(self._client, f"its callback URL cannot be reached: {error}")
+        finally:
+            self.task = None
+
+    async def _attempt(self, delivery: Delivery) -> str:
+        """Deliver once; return why it failed for good, or nothing.  A dead client is `Unreachable`."""
+        for wait in RETRY_AFTER:
+            try:
+                return await self._send(delivery)
+            except Unreachable as error:
+                logger.info("{}: {}; trying again in {:g} s", self._client, error, wait)
+                await asyncio.sleep(wait)
+        return await self._send(delivery)
+
+    async def _send(self, delivery: Delivery, timeout: float = ANSWER_TIMEOUT) -> str:
+        url = self._client.callback
+        if not url:
+            return "it is not callable any more"
+        if self._http is None or self._http.url != url:
+            self.close()
+            self._http = HttpClient(url)
+        try:
+            answer = await self._http.post(encode_delivery(delivery), timeout=timeout)
+        except Unreachable:
+            raise
+        except HttpError as error:
+            self._unanswered = self._unanswered + 1 if isinstance(error, NoAnswer) else 0
+            return str(error)
+        self._unanswered = 0
+        return _fault_in(answer)
+
+    def leave(self, farewell: Delivery | None) -> None:
+        """Drop what waits; deliver the farewell if there is one, and close."""
+        self.queue.clear()
+        if self.task is not None and self.task is not asyncio.current_task():
+            self.task.cancel()
+        if farewell is None:
+            self.close()
+        else:
+            self.task = asyncio.get_running_loop().create_task(self._say_farewell(farewell))
+
+    async def _say_farewell(self, farewell: Delivery) -> None:
+        try:
+            self.close()
+            await self._send(farewell, FAREWELL_TIMEOUT)
+        except HttpError as error:
+            logger.debug("{}: no farewell: {}", self._client, error)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        if self._http is not None:
+            self._http.close()
+            self._http = None
+
+
+def encode_delivery(delivery: Delivery) -> bytes:
+    """Encode the call on the client's callback URL that hands over `delivery` (SAMP 1.3, 4.3.2)."""
+    params = [delivery.to.key, delivery.sender]
+    if delivery.kind is not Kind.NOTIFICATION:
+        params.append(delivery.tag)
+    return encode_call_around(delivery.kind.value, params, delivery.payload.xml)
+
+
+def _fault_in(answer: bytes) -> str:
+    # A client's answer carries nothing unless it is a fault: anything else, even if it is no
+    # XML-RPC at all, says that the message has arrived.
+    if b"fault" not in answer:
+        return ""
+    try:
+        decode_response(answer)
+    except Fault as fault:
+        return "" if fault.code == PARSE_ERROR else f"it answered with a fault: {fault.text}"
+    return ""
+
+
+class Deliveries:
+    """Carries out what the hub's outcomes ask for.
+
+    Parameters
+    ----------
+    hub : Hub
+        Is told what became of each delivery.
+    answer : callable
+        Takes the answers of synchronous calls.
+    """
+
+    def __init__(self, hub: Hub, answer: Callable[[Answer], None]) -> None:
+        self._hub = hub
+        self._answer = answer
+        self._mailboxes: dict[str, _Mailbox] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    def carry_out(self, effects: Iterable[Effect]) -> None:
+        """Carry out effects in their order; returns at once."""
+        for effect in effects:
+            match effect:
+                case Delivery():
+                    self._mailbox(effect.to).put(effect)
+                case Answer():
+                    self._answer(effect)
+                case Departure():
+                    self._depart(effect)
+                case LeftOut():
+                    logger.warning("{}: left out of {}: its queue is full", effect.client, effect.mtype)
+
+    def _mailbox(self, client: Client) -> _Mailbox:
+        try:
+            return self._mailboxes[client.id]
+        except KeyError:
+            return self._mailboxes.setdefault(client.id, _Mailbox(client, self))
+
+    def _depart(self, departure: Departure) -> None:
+        logger.info("{}: gone: {}", departure.client, departure.reason)
+        mailbox = self._mailboxes.pop(departure.client.id, None)
+        if mailbox is None and departure.farewell is not None:
+            mailbox = _Mailbox(departure.client, self)
+        if mailbox is None:
+            return
+        mailbox.leave(departure.farewell)
+        if departure.farewell is not None and mailbox.task is not None:
+            self._leaving.add(mailbox.task)
+            mailbox.task.add_done_callback(self._leaving.discard)
+
+    def settle(self, delivery: Delivery, reason: str) -> None:
+        """Tell the hub that a delivery has arrived, or (with a reason) that it never will."""
+        if not reason:
+            self._hub.delivered(delivery)
+            return
+        logger.warning("{}: {} not delivered: {}", delivery.to, delivery.kind.value, reason)
+        self.carry_out(self._hub.undelivered(delivery, reason))
+
+    def throw_out(self, client: Client, reason: str) -> None:
+        """Unregister a client that cannot be reached any more."""
+        logger.warning("{}: thrown out: {}", client, reason)
+        self.carry_out(self._hub.throw_out(client, reason, tell=False))
+
+    async def close(self, grace: float) -> None:
+        """Let what is queued be delivered for at most `grace` seconds, then drop the rest."""
+        tasks = [box.task for box in self._mailboxes.values() if box.task is not None] + list(self._leaving)
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=grace)
+            for task in late:
+                task.cancel()
+        for mailbox in self._mailboxes.values():
+            mailbox.close()

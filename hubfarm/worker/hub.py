@@ -1,0 +1,714 @@
+"""The hub itself: clients, subscriptions, routing (SAMP 1.3, 3).  No I/O and no clock.
+
+Rules it lives by:
+
+1. Everything that decides what happens to a message is here; a profile only translates.
+2. Methods take plain values and the time, change the hub's state, and return an `Outcome`:
+   the result for the caller, and the effects that follow from it, in order.  Nothing here waits.
+3. A call is answered exactly once: by its recipient's reply, or by the hub in its stead.
+4. What cannot be done is a `Fault` (or `BadValue`), raised before anything has changed.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from hubfarm.registry.hubspec import Limits
+from hubfarm.samp.errors import Fault
+from hubfarm.samp.mtype import best_match, candidates, check_mtype, check_pattern, without_x
+from hubfarm.samp.values import (
+    Map,
+    Value,
+    check_map,
+    check_message,
+    check_response,
+    error_response,
+    expect_string,
+    ok_response,
+)
+from hubfarm.samp.xmlrpc import encode_value
+
+HUB_ID = "hub"
+"""The hub's own public id."""
+
+PING_GRACE = 10.0
+"""How long a silent client has to answer the hub's ``samp.app.ping``, seconds."""
+
+
+class Kind(Enum):
+    """What a delivery is; the value is the method called on the client."""
+
+    NOTIFICATION = "samp.client.receiveNotification"
+    CALL = "samp.client.receiveCall"
+    RESPONSE = "samp.client.receiveResponse"
+
+
+class Payload:
+    """A message or response on its way, encoded once however many receive it.
+
+    Parameters
+    ----------
+    value : Map
+        The message or response.
+    """
+
+    __slots__ = ("value", "xml")
+
+    def __init__(self, value: Map) -> None:
+        self.value = value
+        self.xml = encode_value(value)
+
+
+@dataclass(slots=True, eq=False)
+class Client:
+    """One registered client.
+
+    Parameters
+    ----------
+    id : str
+        Public id.
+    key : str
+        Private key.
+    active : float
+        When it last did something that counts as activity, seconds.
+    callback : str
+        Its callback URL; empty if it is not callable.
+    metadata, subscriptions : Map
+        As declared.
+    asked, owing : set of str
+        The msg-ids of calls that it sent, or has to answer.
+    queued, queued_bytes : int
+        Deliveries on their way to it, and their size, bytes.
+    pinged : float or None
+        When the hub asked it for a sign of life, since it was last active.
+    gone : bool
+        It has left or was thrown out.
+    """
+
+    id: str
+    key: str = field(repr=False)
+    active: float
+    callback: str = ""
+    metadata: Map = field(default_factory=dict)
+    subscriptions: Map = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
+    owing: set[str] = field(default_factory=set)
+    queued: int = 0
+    queued_bytes: int = 0
+    pinged: float | None = None
+    gone: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its ``samp.name`` if it has declared one."""
+        name = self.metadata.get("samp.name")
+        return name if isinstance(name, str) else ""
+
+    def __str__(self) -> str:
+        return f"{self.id} ({self.name})" if self.name else self.id
+
+
+class _Pending(NamedTuple):
+    """A call that waits for its reply; `sender` is None when the hub asked."""
+
+    sender: Client | None
+    recipient: Client
+    tag: str
+    synchronous: bool
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """Effect: one message or response to hand to one client.
+
+    Parameters
+    ----------
+    to : Client
+        The receiver.
+    kind : Kind
+        Which of the client's methods to call.
+    sender : str
+        Public id of the sender or responder.
+    tag : str
+        The msg-id of a call, the msg-tag of a response; unused for notifications.
+    payload : Payload
+        The message or response.
+    """
+
+    to: Client
+    kind: Kind
+    sender: str
+    tag: str
+    payload: Payload
+
+
+class Answer(NamedTuple):
+    """Effect: the call `msg_id`, which somebody waits for synchronously, is answered."""
+
+    msg_id: str
+    response: Map
+
+
+class Departure(NamedTuple):
+    """Effect: `client` is gone; what waits for it is void, `farewell` is the last it gets."""
+
+    client: Client
+    reason: str
+    farewell: Delivery | None
+
+
+class LeftOut(NamedTuple):
+    """Effect: `client` did not get the broadcast `mtype`, because its queue is full."""
+
+    client: Client
+    mtype: str
+
+
+Effect = Delivery | Answer | Departure | LeftOut
+
+
+class Outcome(NamedTuple):
+    """What a method of the hub returns: the caller's result, and what follows from it."""
+
+    result: Value
+    effects: list[Effect]
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the hub has done so far; see `hubfarm.registry.statetable.Record`."""
+
+    accepted: int = 0
+    delivered: int = 0
+    failed: int = 0
+    queued: int = 0
+    queued_bytes: int = 0
+    peak: int = 0
+
+
+class Hub:
+    """One SAMP hub.
+
+    Parameters
+    ----------
+    metadata : Map
+        The hub's own, as a client of itself.
+    limits : Limits
+        How many clients, and how long their queues.
+    new_key : callable
+        Makes an unguessable private key.
+    now : float
+        The time, seconds; any clock that does not go back.
+
+    Examples
+    --------
+    >>> keys = iter(["key-1", "key-2"])
+    >>> hub = Hub({"samp.name": "Hub"}, limits=Limits(), new_key=lambda: next(keys), now=0.0)
+    >>> hub.register(now=1.0).result
+    {'samp.private-key': 'key-1', 'samp.self-id': 'c1', 'samp.hub-id': 'hub'}
+    """
+
+    def __init__(self, metadata: Map, *, limits: Limits, new_key: Callable[[], str], now: float) -> None:
+        self.metadata = metadata
+        self.limits = limits
+        self.counters = Counters()
+        self.last_active = now
+        self._new_key = new_key
+        self._clients: dict[str, Client] = {}
+        self._by_key: dict[str, Client] = {}
+        self._by_pattern: dict[str, dict[str, Client]] = {}
+        self._pending: dict[str, _Pending] = {}
+        self._closing = False
+        self._last_client = 0
+        self._last_message = 0
+        self._own_answers: dict[str, Callable[[Map], Map]] = {
+            "samp.app.ping": lambda _params: {},
+            "samp.query.by-meta": self._query_by_metadata,
+            "x-samp.query.by-meta": self._query_by_metadata,
+        }
+
+    # ------------------------------------------------------------------ clients
+
+    @property
+    def clients(self) -> Collection[Client]:
+        """The registered clients, the hub itself not among them."""
+        return self._clients.values()
+
+    def client_with_key(self, key: str) -> Client:
+        """Return the client whose private key this is.
+
+        Raises
+        ------
+        Fault
+            There is none.
+        """
+        try:
+            return self._by_key[key]
+        except KeyError:
+            raise Fault("no client is registered with this private key: register first") from None
+
+    def register(self, now: float) -> Outcome:
+        """Register a new client (SAMP 1.3, 4.3.1).
+
+        Raises
+        ------
+        Fault
+            As many clients are registered as the hub takes, or it is shutting down.
+        """
+        if self._closing:
+            raise Fault("the hub is shutting down: look for another")
+        if len(self._clients) >= self.limits.clients:
+            raise Fault(f"{self.limits.clients} clients are registered: this hub takes no more")
+        self._last_client += 1
+        client = Client(f"c{self._last_client}", self._new_key(), active=now)
+        self._clients[client.id] = self._by_key[client.key] = client
+        self._touch(client, now)
+        result: Map = {"samp.private-key": client.key, "samp.self-id": client.id, "samp.hub-id": HUB_ID}
+        return Outcome(result, list(self._event("register", {"id": client.id})))
+
+    def unregister(self, client: Client, now: float) -> Outcome:
+        """Unregister a client at its own wish."""
+        self._touch(client, now)
+        return Outcome("", self._remove(client, "unregistered"))
+
+    def throw_out(self, client: Client, reason: str, *, tell: bool = True) -> list[Effect]:
+        """Unregister a client at the hub's wish; it is told by ``samp.hub.disconnect`` if it can be."""
+        farewell = None
+        if tell and _is_subscribed(client, "samp.hub.disconnect"):
+            message: Map = {"samp.mtype": "samp.hub.disconnect", "samp.params": {"reason": reason}}
+            farewell = Delivery(client, Kind.NOTIFICATION, HUB_ID, "", Payload(message))
+        return self._remove(client, reason, farewell)
+
+    def _remove(self, client: Client, reason: str, farewell: Delivery | None = None) -> list[Effect]:
+        if client.gone:
+            return []
+        client.gone = True
+        del self._clients[client.id], self._by_key[client.key]
+        self._index(client, {})
+        self.counters.failed += client.queued
+        self.counters.queued -= client.queued
+        self.counters.queued_bytes -= client.queued_bytes
+        for msg_id in client.asked:
+            self._pending.pop(msg_id).recipient.owing.discard(msg_id)
+        effects: list[Effect] = [Departure(client, reason, farewell)]
+        for msg_id in sorted(client.owing):
+            effects += self._answer_instead(msg_id, f"client {client} has gone: {reason}")
+        effects += self._event("unregister", {"id": client.id})
+        return effects
+
+    def check_silence(self, timeout: float, now: float) -> list[Effect]:
+        """Ask clients that were silent for `timeout` for a sign of life, throw out those that gave none."""
+        effects: list[Effect] = []
+        for client in list(self._clients.values()):
+            if now - client.active < timeout:
+                continue
+            if client.pinged is None and _is_subscribed(client, "samp.app.ping"):
+                client.pinged = now
+                ping = Payload({"samp.mtype": "samp.app.ping", "samp.params": {}})
+                effects.append(self._call(None, client, "", ping, synchronous=False))
+            elif client.pinged is None or now - client.pinged >= PING_GRACE:
+                effects += self.throw_out(client, f"silent for {now - client.active:.0f} s")
+        return effects
+
+    def _touch(self, client: Client, now: float) -> None:
+        client.active = self.last_active = now
+        client.pinged = None
+
+    # ------------------------------------------------------------------ declarations
+
+    def set_callback(self, client: Client, url: str, now: float) -> Outcome:
+        """Make `client` callable at `url`; an empty one makes it not callable."""
+        self._touch(client, now)
+        client.callback = url
+        return Outcome("", [])
+
+    def declare_metadata(self, client: Client, metadata: Value, now: float) -> Outcome:
+        """Replace a client's metadata (SAMP 1.3, 3.2).
+
+        Raises
+        ------
+        BadValue
+            `metadata` is not a map.
+        """
+        checked = check_map(metadata, "metadata")
+        self._touch(client, now)
+        client.metadata = checked
+        return Outcome("", list(self._event("metadata", {"id": client.id, "metadata": checked})))
+
+    def declare_subscriptions(self, client: Client, subscriptions: Value, now: float) -> Outcome:
+        """Replace a client's subscriptions (SAMP 1.3, 3.7).
+
+        Raises
+        ------
+        BadValue
+            `subscriptions` is not a map from patterns to maps.
+        """
+        checked = check_map(subscriptions, "subscriptions")
+        for pattern, annotations in checked.items():
+            check_pattern(pattern)
+            check_map(annotations, f"the annotations of the subscription {pattern}")
+        self._touch(client, now)
+        self._index(client, checked)
+        return Outcome("", list(self._event("subscriptions", {"id": client.id, "subscriptions": checked})))
+
+    def _index(self, client: Client, subscriptions: Map) -> None:
+        for pattern in client.subscriptions:
+            holders = self._by_pattern[pattern]
+            del holders[client.id]
+            if not holders:
+                del self._by_pattern[pattern]
+        client.subscriptions = subscriptions
+        for pattern in subscriptions:
+            self._by_pattern.setdefault(pattern, {})[client.id] = client
+
+    def get_metadata(self, client_id: str) -> Map:
+        """Return the metadata of any client, the hub's included.
+
+        Raises
+        ------
+        Fault
+            There is no such client.
+        """
+        return self.metadata if client_id == HUB_ID else self._client(client_id).metadata
+
+    def get_subscriptions(self, client_id: str) -> Map:
+        """Return the subscriptions of any client as declared, the hub's included.
+
+        Raises
+        ------
+        Fault
+            There is no such client.
+        """
+        if client_id == HUB_ID:
+            return {mtype: {} for mtype in self._own_answers}
+        return self._client(client_id).subscriptions
+
+    def get_registered_clients(self, caller: Client) -> list[Value]:
+        """Return the ids of all clients but the caller, the hub's included."""
+        return [HUB_ID, *(client_id for client_id in self._clients if client_id != caller.id)]
+
+    def get_subscribed_clients(self, caller: Client, mtype: str) -> Map:
+        """Return the id and annotations of every client but the caller that would get `mtype`.
+
+        Raises
+        ------
+        BadValue
+            `mtype` is not an MType.
+        """
+        check_mtype(mtype)
+        result: Map = {HUB_ID: {}} if mtype in self._own_answers else {}
+        for client in self._subscribers(mtype):
+            if client is not caller:
+                result[client.id] = best_match(client.subscriptions, mtype) or {}
+        return result
+
+    def _client(self, client_id: str) -> Client:
+        try:
+            return self._clients[client_id]
+        except KeyError:
+            raise Fault(f"no client has the id {client_id[:80]!r}") from None
+
+    def _subscribers(self, mtype: str) -> Iterator[Client]:
+        """Yield the callable clients subscribed to `mtype`, each once."""
+        seen: set[str] = set()
+        for pattern in candidates(mtype):
+            for client in self._by_pattern.get(pattern, {}).values():
+                if client.callback and client.id not in seen:
+                    seen.add(client.id)
+                    yield client
+
+    # ------------------------------------------------------------------ messages
+
+    def notify(self, sender: Client, recipient: str, message: Value, now: float) -> Outcome:
+        """Send a notification to one client (SAMP 1.3, 3.10.1).
+
+        Raises
+        ------
+        Fault
+            The recipient is unknown, not subscribed or not callable, or its queue is full.
+        BadValue
+            `message` is not a message.
+        """
+        checked, mtype = self._take_message(sender, message, now)
+        receiver = self._recipient(recipient, mtype)
+        effects: list[Effect] = []
+        if receiver is not None:
+            payload = self._payload_for(receiver, checked)
+            effects.append(self._deliver(receiver, Kind.NOTIFICATION, sender.id, "", payload))
+        self.counters.accepted += 1
+        return Outcome("", effects)
+
+    def notify_all(self, sender: Client, message: Value, now: float) -> Outcome:
+        """Send a notification to every other subscribed client; the result is their ids.
+
+        Raises
+        ------
+        BadValue
+            `message` is not a message.
+        """
+        checked, mtype = self._take_message(sender, message, now)
+        ids: list[Value] = [HUB_ID] if mtype in self._own_answers else []
+        effects: list[Effect] = []
+        for effect in self._broadcast(Kind.NOTIFICATION, sender, mtype, Payload(checked)):
+            effects.append(effect)
+            if isinstance(effect, Delivery):
+                ids.append(effect.to.id)
+        self.counters.accepted += 1
+        return Outcome(ids, effects)
+
+    def call(self, sender: Client, recipient: str, tag: str, message: Value, now: float) -> Outcome:
+        """Send an asynchronous call to one client; the result is its msg-id (SAMP 1.3, 3.10.2).
+
+        Raises
+        ------
+        Fault
+            As for `notify`, or the sender is not callable.
+        BadValue
+            `message` is not a message.
+        """
+        checked, mtype = self._take_message(sender, message, now)
+        self._need_callback(sender)
+        receiver = self._recipient(recipient, mtype)
+        if receiver is None:
+            msg_id = self._new_message_id(sender)
+            effect: Effect = self._deliver_own_answer(sender, tag, checked, mtype)
+        else:
+            delivery = self._call(sender, receiver, tag, self._payload_for(receiver, checked), synchronous=False)
+            msg_id, effect = delivery.tag, delivery
+        self.counters.accepted += 1
+        return Outcome(msg_id, [effect])
+
+    def call_all(self, sender: Client, tag: str, message: Value, now: float) -> Outcome:
+        """Send an asynchronous call to every other subscribed client; the result maps id to msg-id.
+
+        Raises
+        ------
+        Fault
+            The sender is not callable.
+        BadValue
+            `message` is not a message.
+        """
+        checked, mtype = self._take_message(sender, message, now)
+        self._need_callback(sender)
+        ids: Map = {}
+        effects: list[Effect] = []
+        if mtype in self._own_answers:
+            ids[HUB_ID] = self._new_message_id(sender)
+            effects.append(self._deliver_own_answer(sender, tag, checked, mtype))
+        payload = Payload(checked)
+        for client in list(self._subscribers(mtype)):
+            if client is sender:
+                continue
+            if not self._has_room(client, payload):
+                effects.append(LeftOut(client, mtype))
+                continue
+            delivery = self._call(sender, client, tag, payload, synchronous=False)
+            ids[client.id] = delivery.tag
+            effects.append(delivery)
+        self.counters.accepted += 1
+        return Outcome(ids, effects)
+
+    def call_and_wait(self, sender: Client, recipient: str, message: Value, now: float) -> Outcome:
+        """Send a synchronous call to one client (SAMP 1.3, 3.10.3).
+
+        The result is the msg-id; an `Answer` with it follows, now or as the effect of a
+        later method.  Whoever stops waiting says so by `abandon`.
+
+        Raises
+        ------
+        Fault, BadValue
+            As for `notify`.
+        """
+        checked, mtype = self._take_message(sender, message, now)
+        receiver = self._recipient(recipient, mtype)
+        self.counters.accepted += 1
+        if receiver is None:
+            msg_id = self._new_message_id(sender)
+            return Outcome(msg_id, [Answer(msg_id, self._own_answer(checked, mtype))])
+        delivery = self._call(sender, receiver, "", self._payload_for(receiver, checked), synchronous=True)
+        return Outcome(delivery.tag, [delivery])
+
+    def abandon(self, msg_id: str) -> None:
+        """Forget a call whose sender waits no longer; a later reply to it is a fault."""
+        call = self._pending.pop(msg_id, None)
+        if call is not None:
+            self._forget(msg_id, call)
+
+    def reply(self, client: Client, msg_id: str, response: Value, now: float) -> Outcome:
+        """Answer a call that `client` has received (SAMP 1.3, 3.10.2).
+
+        Raises
+        ------
+        Fault
+            No call of this msg-id waits for this client's reply, or the sender's queue is full.
+        BadValue
+            `response` is not a response.
+        """
+        checked = check_response(response)
+        call = self._pending.get(msg_id)
+        if call is None or call.recipient is not client:
+            raise Fault(
+                f"no call with the msg-id {msg_id[:80]!r} waits for your reply: "
+                "it was answered already, or its sender has gone or waits no longer"
+            )
+        effects: list[Effect] = []
+        if call.synchronous:
+            effects.append(Answer(msg_id, checked))
+        elif call.sender is not None and call.sender.callback:
+            payload = self._payload_for(call.sender, checked)
+            effects.append(self._deliver(call.sender, Kind.RESPONSE, client.id, call.tag, payload))
+        del self._pending[msg_id]
+        self._forget(msg_id, call)
+        self._touch(client, now)
+        return Outcome("", effects)
+
+    def _take_message(self, sender: Client, message: Value, now: float) -> tuple[Map, str]:
+        checked = check_message(message)
+        mtype = check_mtype(expect_string(checked["samp.mtype"], "samp.mtype"))
+        if without_x(mtype).startswith("samp.hub."):
+            raise Fault(f"only the hub sends {mtype}")
+        self._touch(sender, now)
+        return checked, mtype
+
+    def _recipient(self, client_id: str, mtype: str) -> Client | None:
+        """Return the client that a targeted message goes to, None for the hub itself."""
+        if client_id == HUB_ID:
+            if mtype not in self._own_answers:
+                raise Fault(f"the hub is not subscribed to {mtype}")
+            return None
+        client = self._client(client_id)
+        if best_match(client.subscriptions, mtype) is None:
+            raise Fault(f"client {client} is not subscribed to {mtype}")
+        if not client.callback:
+            raise Fault(f"client {client} is not callable: it has not set a callback URL")
+        return client
+
+    def _need_callback(self, sender: Client) -> None:
+        if not sender.callback:
+            raise Fault("you are not callable, so the response could not reach you: call setXmlrpcCallback first")
+
+    def _payload_for(self, client: Client, value: Map) -> Payload:
+        payload = Payload(value)
+        if not self._has_room(client, payload):
+            raise Fault(
+                f"the queue of client {client} is full ({client.queued} messages, {client.queued_bytes} bytes): "
+                "it does not take its messages; try again later"
+            )
+        return payload
+
+    def _has_room(self, client: Client, payload: Payload) -> bool:
+        # An empty queue takes any message: what the hub has accepted it can also queue.
+        return client.queued == 0 or (
+            client.queued < self.limits.queue and client.queued_bytes + len(payload.xml) <= self.limits.queue_bytes
+        )
+
+    def _new_message_id(self, sender: Client | None) -> str:
+        self._last_message += 1
+        return f"{sender.id if sender else HUB_ID}-m{self._last_message}"
+
+    def _call(
+        self, sender: Client | None, receiver: Client, tag: str, payload: Payload, *, synchronous: bool
+    ) -> Delivery:
+        msg_id = self._new_message_id(sender)
+        self._pending[msg_id] = _Pending(sender, receiver, tag, synchronous)
+        receiver.owing.add(msg_id)
+        if sender is not None:
+            sender.asked.add(msg_id)
+        return self._deliver(receiver, Kind.CALL, sender.id if sender else HUB_ID, msg_id, payload)
+
+    def _deliver(self, to: Client, kind: Kind, sender: str, tag: str, payload: Payload) -> Delivery:
+        to.queued += 1
+        to.queued_bytes += len(payload.xml)
+        counters = self.counters
+        counters.queued += 1
+        counters.queued_bytes += len(payload.xml)
+        counters.peak = max(counters.peak, counters.queued)
+        return Delivery(to, kind, sender, tag, payload)
+
+    def _broadcast(self, kind: Kind, sender: Client | None, mtype: str, payload: Payload) -> Iterator[Effect]:
+        for client in self._subscribers(mtype):
+            if client is sender:
+                continue
+            if self._has_room(client, payload):
+                yield self._deliver(client, kind, sender.id if sender else HUB_ID, "", payload)
+            else:
+                yield LeftOut(client, mtype)
+
+    def _event(self, name: str, params: Map) -> Iterator[Effect]:
+        mtype = f"samp.hub.event.{name}"
+        if any(pattern in self._by_pattern for pattern in candidates(mtype)):
+            yield from self._broadcast(
+                Kind.NOTIFICATION, None, mtype, Payload({"samp.mtype": mtype, "samp.params": params})
+            )
+
+    def _forget(self, msg_id: str, call: _Pending) -> None:
+        call.recipient.owing.discard(msg_id)
+        if call.sender is not None:
+            call.sender.asked.discard(msg_id)
+
+    # ------------------------------------------------------------------ the hub's own answers
+
+    def _own_answer(self, message: Map, mtype: str) -> Map:
+        params = check_map(message["samp.params"], "samp.params")
+        return ok_response(self._own_answers[mtype](params))
+
+    def _deliver_own_answer(self, sender: Client, tag: str, message: Map, mtype: str) -> Delivery:
+        payload = self._payload_for(sender, self._own_answer(message, mtype))
+        return self._deliver(sender, Kind.RESPONSE, HUB_ID, tag, payload)
+
+    def _query_by_metadata(self, params: Map) -> Map:
+        key = expect_string(params.get("key", []), "the parameter key")
+        value = expect_string(params.get("value", []), "the parameter value")
+        everybody = [(HUB_ID, self.metadata), *((client.id, client.metadata) for client in self.clients)]
+        return {"ids": [client_id for client_id, metadata in everybody if metadata.get(key) == value]}
+
+    def _answer_instead(self, msg_id: str, reason: str) -> list[Effect]:
+        """Answer a call in its recipient's stead: it cannot, and nobody shall wait for it."""
+        call = self._pending.pop(msg_id, None)
+        if call is None:
+            return []
+        self._forget(msg_id, call)
+        response = error_response(reason)
+        if call.synchronous:
+            return [Answer(msg_id, response)]
+        if call.sender is None or not call.sender.callback:
+            return []
+        payload = Payload(response)
+        return [self._deliver(call.sender, Kind.RESPONSE, call.recipient.id, call.tag, payload)]
+
+    # ------------------------------------------------------------------ what became of deliveries
+
+    def delivered(self, delivery: Delivery) -> None:
+        """Note that a delivery has reached its client."""
+        self.counters.delivered += 1
+        self._dequeue(delivery)
+
+    def undelivered(self, delivery: Delivery, reason: str) -> list[Effect]:
+        """Note that a delivery has failed for good; a call is answered to its sender at once."""
+        self.counters.failed += 1
+        self._dequeue(delivery)
+        if delivery.kind is Kind.CALL:
+            return self._answer_instead(delivery.tag, f"client {delivery.to} did not get the call: {reason}")
+        return []
+
+    def _dequeue(self, delivery: Delivery) -> None:
+        if delivery.to.gone:
+            return  # its whole queue was taken off when it went
+        size = len(delivery.payload.xml)
+        delivery.to.queued -= 1
+        delivery.to.queued_bytes -= size
+        self.counters.queued -= 1
+        self.counters.queued_bytes -= size
+
+    def shut_down(self) -> list[Effect]:
+        """Say ``samp.hub.event.shutdown`` to all, and answer every synchronous call that waits."""
+        self._closing = True
+        effects: list[Effect] = list(self._event("shutdown", {}))
+        for msg_id in [msg_id for msg_id, call in self._pending.items() if call.synchronous]:
+            effects += self._answer_instead(msg_id, "the hub is shutting down")
+        return effects
+
+
+def _is_subscribed(client: Client, mtype: str) -> bool:
+    return bool(client.callback) and best_match(client.subscriptions, mtype) is not None

@@ -1,0 +1,45 @@
+"""What the hub's port answers: XML-RPC by POST, and to a person with a browser a short page."""
+
+import asyncio
+import html
+from collections.abc import Callable
+from importlib.resources import files
+
+from hubfarm.wire.http_server import Request, Response
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{name}: a SAMP hub</title></head>
+<body><h1>{name}</h1>
+<p>This is a hub of the messaging protocol SAMP, by which astronomy tools such as TOPCAT, DS9,
+Aladin and astropy talk with each other. It was started by hubfarm and speaks XML-RPC: there is
+nothing more to see here. Programs find it by its lock file; <code>hubfarm ls</code> lists it.</p>
+<p>The protocol: <a href="https://www.ivoa.net/documents/SAMP/">IVOA Recommendation SAMP</a>.</p>
+</body></html>
+"""
+
+ICON = files("hubfarm.worker").joinpath("icon.png").read_bytes()
+"""The hub's icon, which its metadata names."""
+
+
+def answerer(
+    name: str, rpc: Callable[[bytes], "Response | asyncio.Future[Response]"]
+) -> Callable[[Request], "Response | asyncio.Future[Response]"]:
+    """Return the HTTP handler of the hub `name`, whose XML-RPC calls `rpc` answers."""
+    page = Response(_PAGE.format(name=html.escape(name)).encode(), content_type=b"text/html; charset=utf-8")
+    icon = Response(ICON, content_type=b"image/png")
+
+    def answer(request: Request) -> "Response | asyncio.Future[Response]":
+        if request.method == b"POST":
+            return rpc(request.body)
+        if request.method != b"GET":
+            return _plain(405, "a SAMP hub takes POST, and GET for a page about itself")
+        path = request.target.partition(b"?")[0]
+        if path == b"/icon.png":
+            return icon
+        return page if path in (b"/", b"/xmlrpc") else _plain(404, "there is no such page here")
+
+    return answer
+
+
+def _plain(status: int, text: str) -> Response:
+    return Response(f"{text}\n".encode(), status, b"text/plain; charset=utf-8")

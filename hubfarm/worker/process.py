@@ -1,0 +1,270 @@
+"""Put the rooms of a hub together in one process, run it, and take it down in order.
+
+Life: take the guard and a slot of the state table, listen, publish the lock file, say so to
+whoever started this; beat once a second; at the end say ``samp.hub.event.shutdown``, let queues
+drain for a moment, remove the lock file, give the guard back.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import uvloop
+from loguru import logger
+
+from hubfarm.registry.hubspec import HubSpec
+from hubfarm.registry.lockdir import Claim, LockDir
+from hubfarm.registry.paths import Paths
+from hubfarm.registry.statetable import HubName, HubState, Record
+from hubfarm.samp import lockfile
+from hubfarm.samp.values import Map
+from hubfarm.version import __version__
+from hubfarm.wire.http_server import HttpLimits, HttpServer
+from hubfarm.worker.delivery import Deliveries
+from hubfarm.worker.hub import Hub
+from hubfarm.worker.pages import answerer
+from hubfarm.worker.standard_profile import StandardProfile, Waits
+
+BEAT = 1.0
+"""Between two heartbeats, seconds."""
+
+DRAIN = 2.0
+"""How long an ending hub lets its queues drain, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What a hub that has come up says of itself.
+
+    Parameters
+    ----------
+    name : HubName
+        Its ``<PID>-<ID>``.
+    url : str
+        Its XML-RPC endpoint.
+    lock_path : Path
+        Its lock file.
+    """
+
+    name: HubName
+    url: str
+    lock_path: Path
+
+
+class HubProcess:
+    """One hub, from its guard to its end, in the running event loop.
+
+    Parameters
+    ----------
+    spec : HubSpec
+        The hub.
+    paths : Paths
+        Where its files go.
+    kind : str
+        Who runs it: ``farm`` (a worker) or ``standalone`` (sampy.py).
+    lock_path : Path, optional
+        Its lock file, if it is not to be ``~/.samp-1/samp-hub-<PID>-<ID>``.
+    """
+
+    def __init__(self, spec: HubSpec, paths: Paths, *, kind: str, lock_path: Path | None = None) -> None:
+        self.spec = spec
+        self._kind = kind
+        self._paths = paths
+        self._lock_path = lock_path
+        self._started = time.monotonic()
+        self._state = HubState.STARTING
+        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._timer: asyncio.TimerHandle | None = None
+        self._claim: Claim
+
+    async def start(self, sock: socket.socket) -> Running:
+        """Take the guard, listen on `sock`, publish the lock file.
+
+        Raises
+        ------
+        HubfarmError
+            The guard, the label or the disk is not to be had; nothing is left behind.
+        """
+        spec = self.spec
+        lockdir = LockDir(self._paths)
+        self._claim = lockdir.claim(spec, path=self._lock_path)
+        try:
+            base = base_url(sock)
+            self._hub = Hub(
+                _metadata(spec, base), limits=spec.limits, new_key=lambda: secrets.token_hex(16), now=self._started
+            )
+            waits = Waits()
+            self._deliveries = Deliveries(self._hub, waits.answer)
+            self._profile = StandardProfile(
+                self._hub, self._deliveries, waits, secret=spec.secret, clock=time.monotonic
+            )
+            limits = HttpLimits(head=spec.limits.head, body=spec.limits.body)
+            self._server = HttpServer(answerer(spec.name, self._profile.handle), limits, _log_failure)
+            await self._server.start(sock)
+            running = Running(HubName(os.getpid(), spec.id), f"{base}xmlrpc", self._claim.path)
+            self._claim.publish(_tokens(spec, self._paths, running, self._kind))
+        except BaseException:
+            self._claim.withdraw()
+            raise
+        self._state = HubState.RUNNING
+        self._beat()
+        logger.info("serving at {} as {}", running.url, running.name)
+        return running
+
+    async def wait_for_end(self) -> str:
+        """Wait until something ends the hub, and return what did."""
+        return await self._ended
+
+    def end(self, reason: str) -> None:
+        """Let `wait_for_end` return; the hub goes on until `stop`."""
+        if not self._ended.done():
+            self._ended.set_result(reason)
+
+    async def stop(self) -> None:
+        """Say goodbye to the clients, drain, and leave nothing behind."""
+        self._state = HubState.STOPPING
+        self._claim.slot.write(self._record())
+        self._deliveries.carry_out(self._hub.shut_down())
+        self._claim.unpublish()
+        await self._deliveries.close(DRAIN)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._server.close()
+        self._claim.withdraw()
+        logger.info("ended")
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        self._claim.slot.write(self._record())
+        spec = self.spec
+        if spec.timeout and now - self._hub.last_active >= spec.timeout:
+            self.end(f"unused for {spec.timeout:g} s")
+        if spec.client_timeout:
+            self._deliveries.carry_out(self._hub.check_silence(spec.client_timeout, now))
+        self._timer = asyncio.get_running_loop().call_later(BEAT, self._beat)
+
+    def _record(self) -> Record:
+        counters = self._hub.counters
+        return Record(
+            os.getpid(),
+            self.spec.id,
+            self._state,
+            started=self._started,
+            beat=time.monotonic(),
+            active=self._hub.last_active,
+            clients=len(self._hub.clients),
+            accepted=counters.accepted,
+            delivered=counters.delivered,
+            failed=counters.failed,
+            queued=counters.queued,
+            queued_bytes=counters.queued_bytes,
+            peak=counters.peak,
+            requests=self._profile.requests,
+        )
+
+
+def base_url(sock: socket.socket) -> str:
+    """Return the URL at which a client reaches the hub that listens on `sock`."""
+    host, port = sock.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = socket.gethostname()  # a wildcard is no address: other hosts know us by name
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def _metadata(spec: HubSpec, base: str) -> Map:
+    return {
+        "samp.name": "Hub",
+        "samp.description.text": f"SAMP hub {spec.name} of hubfarm {__version__}",
+        "samp.icon.url": f"{base}icon.png",
+        "samp.documentation.url": base,
+        "hub.label": spec.label,
+        "hub.owner.name": spec.owner,
+        "hub.owner.group": spec.group,
+        "hubfarm.version": __version__,
+    }
+
+
+def _tokens(spec: HubSpec, paths: Paths, running: Running, kind: str) -> dict[str, str]:
+    return {
+        lockfile.SECRET: spec.secret,
+        lockfile.URL: running.url,
+        lockfile.VERSION: "1.3",
+        "hub.id": str(running.name),
+        **spec.tokens(),
+        "hubfarm.kind": kind,
+        "hubfarm.host": paths.host,
+        "hubfarm.pid": str(running.name.pid),
+        "hubfarm.created": f"{psutil.Process().create_time():.2f}",
+        "hubfarm.started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _log_failure(error: BaseException) -> None:
+    logger.opt(exception=error).error("a request failed inside the hub")
+
+
+def run(
+    spec: HubSpec,
+    sock: socket.socket,
+    paths: Paths,
+    *,
+    kind: str,
+    lock_path: Path | None = None,
+    started: Callable[[Running], None],
+) -> str:
+    """Run one hub in this process until it is ended; return why it ended.
+
+    SIGTERM and SIGINT end it in order.
+
+    Parameters
+    ----------
+    spec, paths, kind, lock_path
+        As for `HubProcess`.
+    sock : socket
+        Bound already.
+    started : callable
+        Told when the hub serves.
+
+    Raises
+    ------
+    HubfarmError
+        The hub cannot start.
+    """
+    return uvloop.run(_run(spec, sock, paths, kind, lock_path, started))
+
+
+async def _run(
+    spec: HubSpec,
+    sock: socket.socket,
+    paths: Paths,
+    kind: str,
+    lock_path: Path | None,
+    started: Callable[[Running], None],
+) -> str:
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_log_loop_failure)
+    hub = HubProcess(spec, paths, kind=kind, lock_path=lock_path)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, hub.end, f"by {signal.Signals(number).name}")
+    running = await hub.start(sock)
+    try:
+        started(running)
+        reason = await hub.wait_for_end()
+        logger.info("ending: {}", reason)
+    finally:
+        with contextlib.suppress(asyncio.CancelledError):
+            await hub.stop()
+    return reason
+
+
+def _log_loop_failure(_: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    error = context.get("exception")
+    logger.opt(exception=error if isinstance(error, BaseException) else None).error("{}", context.get("message"))

@@ -1,0 +1,192 @@
+"""The Standard Profile: ``samp.hub.*`` calls in XML-RPC to the hub, its answers back (SAMP 1.3, 4).
+
+A thin adapter: one table says which call is which method of `Hub`.  It decides nothing about
+messages; what it knows of its own is the secret, the XML, and who waits for a synchronous call.
+"""
+
+import asyncio
+import hmac
+from collections.abc import Callable
+from typing import NamedTuple
+
+from loguru import logger
+
+from hubfarm.samp.errors import BadValue, Fault, WrongUse
+from hubfarm.samp.values import Value, expect_string, parse_float
+from hubfarm.samp.xmlrpc import UNKNOWN_METHOD, WRONG_PARAMETERS, decode_call, encode_fault, encode_response
+from hubfarm.wire.http_client import check_http_url
+from hubfarm.wire.http_server import Response
+from hubfarm.worker.delivery import Deliveries
+from hubfarm.worker.hub import Answer, Client, Hub, Outcome
+
+MAX_WAIT = 3.2e9
+"""Longest timeout of a synchronous call that is told from none, seconds."""
+
+
+class Waits:
+    """The synchronous calls that wait for their answer, by msg-id."""
+
+    def __init__(self) -> None:
+        self._futures: dict[str, asyncio.Future[Value]] = {}
+
+    def open(self, msg_id: str) -> "asyncio.Future[Value]":
+        """Return the future that `answer` will set."""
+        future: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
+        self._futures[msg_id] = future
+        future.add_done_callback(lambda _: self._futures.pop(msg_id, None))
+        return future
+
+    def answer(self, answer: Answer) -> None:
+        """Give an answer to whoever waits for it."""
+        future = self._futures.get(answer.msg_id)
+        if future is not None and not future.done():
+            future.set_result(answer.response)
+
+
+class _Method(NamedTuple):
+    """One method of the Standard Profile that takes a private key.
+
+    `run` gets the hub, the client and the parameters; an active one gets the time as well, and
+    returns an `Outcome`.
+    """
+
+    run: Callable[..., "Outcome | Value"]
+    parameters: tuple[str, ...] = ()
+    active: bool = True
+
+
+_STRUCTURED = frozenset({"message", "response", "metadata", "subscriptions"})
+"""Parameters that the hub checks itself; all others are strings."""
+
+_METHODS = {
+    "samp.hub.unregister": _Method(Hub.unregister),
+    "samp.hub.setXmlrpcCallback": _Method(Hub.set_callback, ("url",)),
+    "samp.hub.declareMetadata": _Method(Hub.declare_metadata, ("metadata",)),
+    "samp.hub.declareSubscriptions": _Method(Hub.declare_subscriptions, ("subscriptions",)),
+    "samp.hub.notify": _Method(Hub.notify, ("recipient-id", "message")),
+    "samp.hub.notifyAll": _Method(Hub.notify_all, ("message",)),
+    "samp.hub.call": _Method(Hub.call, ("recipient-id", "msg-tag", "message")),
+    "samp.hub.callAll": _Method(Hub.call_all, ("msg-tag", "message")),
+    "samp.hub.reply": _Method(Hub.reply, ("msg-id", "response")),
+    "samp.hub.getMetadata": _Method(lambda hub, _, id: hub.get_metadata(id), ("client-id",), active=False),
+    "samp.hub.getSubscriptions": _Method(lambda hub, _, id: hub.get_subscriptions(id), ("client-id",), active=False),
+    "samp.hub.getRegisteredClients": _Method(Hub.get_registered_clients, active=False),
+    "samp.hub.getSubscribedClients": _Method(Hub.get_subscribed_clients, ("mtype",), active=False),
+}
+
+_CALL_AND_WAIT = ("recipient-id", "message", "timeout")
+
+
+class StandardProfile:
+    """The adapter between XML-RPC bodies and a hub.
+
+    Parameters
+    ----------
+    hub : Hub
+        The hub.
+    deliveries : Deliveries
+        Carries out what follows from each call.
+    waits : Waits
+        Where `deliveries` puts the answers of synchronous calls.
+    secret : str
+        Admits a client to ``register``.
+    clock : callable
+        Returns the time, seconds.
+    """
+
+    def __init__(
+        self, hub: Hub, deliveries: Deliveries, waits: Waits, *, secret: str, clock: Callable[[], float]
+    ) -> None:
+        self.requests = 0
+        self._hub = hub
+        self._deliveries = deliveries
+        self._waits = waits
+        self._secret = secret.encode()
+        self._clock = clock
+
+    def handle(self, body: bytes) -> "Response | asyncio.Future[Response]":
+        """Answer one call; what is wrong with it becomes an XML-RPC fault.
+
+        A synchronous call's answer is a future, to be cancelled if its caller goes away.
+        """
+        self.requests += 1
+        limits = self._hub.limits
+        try:
+            call = decode_call(body, depth=limits.depth, string=limits.string)
+            if call.method == "samp.hub.callAndWait":
+                return self._call_and_wait(call.params)
+            return Response(encode_response(self._run(call.method, call.params)))
+        except Fault as fault:
+            logger.debug("fault: {}", fault.text)
+            return Response(encode_fault(fault))
+        except WrongUse as error:
+            logger.debug("fault: {}", error)
+            return Response(encode_fault(Fault(str(error), WRONG_PARAMETERS)))
+
+    def _run(self, name: str, params: list[Value]) -> Value:
+        if name == "samp.hub.ping":
+            return ""
+        if name == "samp.hub.register":
+            return self._register(params)
+        if name not in _METHODS:
+            raise Fault(f"unknown method {name[:80]!r}", UNKNOWN_METHOD)
+        method = _METHODS[name]
+        client, arguments = self._take(name, params, method.parameters)
+        if name == "samp.hub.setXmlrpcCallback" and arguments[0]:
+            check_http_url(expect_string(arguments[0], "the callback URL"))
+        if not method.active:
+            return method.run(self._hub, client, *arguments)  # type: ignore[return-value]
+        logger.debug("{}: {}", client, name)
+        outcome = method.run(self._hub, client, *arguments, self._clock())
+        assert isinstance(outcome, Outcome)
+        self._deliveries.carry_out(outcome.effects)
+        return outcome.result
+
+    def _register(self, params: list[Value]) -> Value:
+        if len(params) != 1 or not isinstance(params[0], str):
+            raise Fault("samp.hub.register takes one string: the secret of the lock file", WRONG_PARAMETERS)
+        if not hmac.compare_digest(params[0].encode(errors="replace"), self._secret):
+            logger.warning("register with a wrong secret refused")
+            raise Fault("the secret is wrong: it stands in the hub's lock file as samp.secret")
+        outcome = self._hub.register(self._clock())
+        self._deliveries.carry_out(outcome.effects)
+        assert isinstance(outcome.result, dict)
+        logger.info("{}: registered", outcome.result["samp.self-id"])
+        return outcome.result
+
+    def _take(self, name: str, params: list[Value], parameters: tuple[str, ...]) -> tuple[Client, list[Value]]:
+        if len(params) != 1 + len(parameters):
+            takes = ", ".join(("private-key", *parameters))
+            raise Fault(f"{name} takes {1 + len(parameters)} parameters ({takes}), not {len(params)}", WRONG_PARAMETERS)
+        client = self._hub.client_with_key(expect_string(params[0], "the private key"))
+        for value, parameter in zip(params[1:], parameters, strict=True):
+            if parameter not in _STRUCTURED:
+                expect_string(value, f"the parameter {parameter}")
+        return client, params[1:]
+
+    def _call_and_wait(self, params: list[Value]) -> "Response | asyncio.Future[Response]":
+        client, (recipient, message, timeout) = self._take("samp.hub.callAndWait", params, _CALL_AND_WAIT)
+        seconds = parse_float(str(timeout))
+        if seconds > MAX_WAIT:
+            raise BadValue(f"the timeout is {seconds:g} s: give seconds, or 0 for none")
+        outcome = self._hub.call_and_wait(client, str(recipient), message, self._clock())
+        logger.debug("{}: samp.hub.callAndWait {}", client, outcome.result)
+        msg_id = str(outcome.result)
+        answer = self._waits.open(msg_id)
+        waiting = asyncio.ensure_future(_response_within(answer, seconds))
+        # Also when its caller goes away, even before it has begun to wait.
+        waiting.add_done_callback(lambda _: self._stop_waiting(msg_id, answer))
+        self._deliveries.carry_out(outcome.effects)
+        return waiting
+
+    def _stop_waiting(self, msg_id: str, answer: "asyncio.Future[Value]") -> None:
+        answer.cancel()
+        self._hub.abandon(msg_id)
+
+
+async def _response_within(answer: "asyncio.Future[Value]", seconds: float) -> Response:
+    try:
+        async with asyncio.timeout(seconds if seconds > 0 else None):
+            return Response(encode_response(await answer))
+    except TimeoutError:
+        return Response(encode_fault(Fault(f"the recipient has not replied within {seconds:g} s")))

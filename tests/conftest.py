@@ -1,0 +1,107 @@
+"""What every test stands on: a home of its own, and no process left behind."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hubfarm.farm import Farm
+from hubfarm.registry.paths import Paths
+from tests.support import Receiver
+
+MARK = "HUBFARM_TEST_HOME"
+"""In the environment of every process that a test starts, however far it detaches itself."""
+
+RunCli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    """Return the living processes that were started for a test's home."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            ours = process.pid != os.getpid() and process.environ().get(MARK) == str(home)
+            if ours and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def end_all(home: Path) -> None:
+    """Kill every process of a test's home, also those that were stopped."""
+    for _ in range(10):
+        processes = processes_of(home)
+        if not processes:
+            return
+        for process in processes:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        psutil.wait_procs(processes, timeout=5)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _the_users_own_files_stay() -> Iterator[None]:
+    """No test may touch the user's lock files."""
+
+    def state() -> list[tuple[str, int]]:
+        home = Path(os.environ.get("HOME", "/nonexistent"))
+        return [(str(path), path.lstat().st_mtime_ns) for path in sorted(home.glob(".samp*"))]
+
+    before = state()
+    yield
+    assert state() == before
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home directory for this test alone; its path is short, because Unix sockets lie below it."""
+    directory = Path(tempfile.mkdtemp(prefix="hf-", dir="/tmp"))
+    monkeypatch.setenv("HOME", str(directory))
+    monkeypatch.setenv(MARK, str(directory))
+    monkeypatch.setenv("SPT_NOENV", "1")  # setproctitle leaves the environment readable: `processes_of` reads it
+    for name in ("SAMP_HUB", "HUBFARM_RUNTIME_DIR", "HUBFARM_DEBUG", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    try:
+        yield directory
+    finally:
+        end_all(directory)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def paths(home: Path) -> Paths:
+    """The places of this test's farm, made and checked."""
+    return Paths.from_environment().prepare()
+
+
+@pytest.fixture
+def farm(home: Path) -> Farm:
+    """The farm of this test's home; nothing runs yet."""
+    return Farm()
+
+
+@pytest.fixture
+def cli(home: Path) -> RunCli:
+    """Run ``hubfarm`` as a user would: ``cli("ls", "--json")``."""
+
+    def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+        settings: dict[str, object] = {"capture_output": True, "text": True, "timeout": 60, "stdin": subprocess.DEVNULL}
+        return subprocess.run([sys.executable, "-m", "hubfarm", *arguments], **(settings | options))  # type: ignore
+
+    return run
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A SAMP client with a callback server, built on the standard library alone."""
+    with Receiver() as one:
+        yield one

@@ -1,0 +1,102 @@
+"""A SAMP client for tests, built on the standard library's XML-RPC: nothing of hubfarm in it."""
+
+import os
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+from xmlrpc.client import ServerProxy
+from xmlrpc.server import SimpleXMLRPCServer
+
+import pytest
+
+PATIENCE = 20.0
+"""How long a test waits for what must happen, seconds; only failing tests wait so long."""
+
+
+class Received(NamedTuple):
+    """One call on a client's callback URL."""
+
+    method: str
+    params: tuple[Any, ...]
+
+
+class Receiver:
+    """A client that registers with a hub, is callable, and keeps what it receives in a queue.
+
+    `received.get(timeout=PATIENCE)` waits for the next call on it.
+    """
+
+    def __init__(self) -> None:
+        self.received: queue.Queue[Received] = queue.Queue()
+        self._server = SimpleXMLRPCServer(("127.0.0.1", 0), logRequests=False, allow_none=False)
+        self._server.register_instance(self)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
+
+    def _dispatch(self, method: str, params: tuple[Any, ...]) -> str:
+        self.received.put(Received(method, params))
+        return ""
+
+    def join(self, url: str, secret: str, name: str = "receiver", *patterns: str) -> Self:
+        """Register with a hub, become callable, and subscribe."""
+        self.hub = ServerProxy(url).samp.hub
+        registration = self.hub.register(secret)
+        self.key, self.id = registration["samp.private-key"], registration["samp.self-id"]
+        self.hub.setXmlrpcCallback(self.key, self.url)
+        self.hub.declareMetadata(self.key, {"samp.name": name})
+        self.hub.declareSubscriptions(self.key, {pattern: {} for pattern in patterns})
+        return self
+
+    def next(self) -> Received:
+        """Wait for the next call on this client."""
+        return self.received.get(timeout=PATIENCE)
+
+    def close_server(self) -> None:
+        """Stop answering callbacks, as a client that died."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread.is_alive():
+            self.close_server()
+
+
+def message(mtype: str, **params: Any) -> dict[str, Any]:
+    """Make a SAMP message."""
+    return {"samp.mtype": mtype, "samp.params": params}
+
+
+def read_lock_file(path: Path) -> dict[str, str]:
+    """Read a lock file as a foreign client would: no code of ours."""
+    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+def wait_for(happened: Callable[[], Any], what: str) -> Any:
+    """Wait until `happened()` is true, and return what it returned; fail saying `what` did not happen."""
+    deadline = time.monotonic() + PATIENCE
+    while not (result := happened()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"did not happen within {PATIENCE:g} s: {what}")
+        time.sleep(0.01)
+    return result
+
+
+def need(program: str) -> str:
+    """Return the path of a peer program; skip the test without it, or fail where CI needs every peer."""
+    path = shutil.which(program)
+    if path is None:
+        reason = f"{program} is not installed (Debian's package of that name has it)"
+        if os.environ.get("HUBFARM_REQUIRE_PEERS"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path

@@ -1,0 +1,21 @@
+"""Every example in a docstring runs, and shows what it says."""
+
+import doctest
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import hubfarm
+
+MODULES = [
+    name
+    for _, name, _ in pkgutil.walk_packages(hubfarm.__path__, "hubfarm.")
+    if not name.endswith(("__main__", ".preload"))
+]
+
+
+@pytest.mark.parametrize("name", ["hubfarm", *MODULES])
+def test_docstring_examples_are_true(name: str, home: Path) -> None:
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
