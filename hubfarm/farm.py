@@ -14,10 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from hubfarm.registry.hubspec import MAX_HUBS, HubSpec, Limits
-from hubfarm.registry.lockdir import Entry, LockDir, Standing
+from hubfarm.registry.lockdir import Entry, LockDir, Standing, guard_is_held
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, HubState, Record, StateTable
 from hubfarm.registry.sweep import Verdict, sweep
@@ -362,20 +360,14 @@ class Farm:
     def _wait_until_gone(self, hub: HubInfo) -> None:
         assert hub.pid is not None
         assert hub.id is not None
-        deadline = time.monotonic() + STOP_TIMEOUT
-        while self._lockdir.is_alive(HubName(hub.pid, hub.id)):
-            if time.monotonic() > deadline:
-                raise HubfarmError(
-                    f"the hub {hub.name} has not ended within {STOP_TIMEOUT:g} s: kill -9 {hub.pid}, then hubfarm gc"
-                )
-            time.sleep(0.02)
+        if not _wait_until_free(self._lockdir.guard_path(HubName(hub.pid, hub.id))):
+            raise HubfarmError(
+                f"the hub {hub.name} has not ended within {STOP_TIMEOUT:g} s: kill -9 {hub.pid}, then hubfarm gc"
+            )
 
     def _stop_coordinator(self) -> None:
         pid = self._control.shut_down()
-        with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
-            psutil.Process(pid).wait(STOP_TIMEOUT)
-            return
-        if psutil.pid_exists(pid):
+        if not _wait_until_free(self.paths.coordinator_guard):
             raise HubfarmError(f"the coordinator (process {pid}) has not ended within {STOP_TIMEOUT:g} s")
 
     # ------------------------------------------------------------------ using and cleaning
@@ -407,6 +399,16 @@ class Farm:
             return []
         self.paths.prepare()
         return sweep(self._lockdir, self._ask, dry_run=dry_run)
+
+
+def _wait_until_free(guard: Path) -> bool:
+    """Wait until nobody holds `guard`; return False if somebody still does after `STOP_TIMEOUT`."""
+    deadline = time.monotonic() + STOP_TIMEOUT
+    while guard_is_held(guard):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def start_request(

@@ -67,8 +67,7 @@ async def coordinate(paths: Paths, level: str, ready: Callable[[Supervisor], Awa
         await supervisor.close()
         await watching
         await control.close()
-        guard.release()
-        logger.info("ended")
+        logger.info("ended")  # the guard goes with the process: whoever sees it free finds nothing running
 
 
 def run_in_background(paths: Paths, level: str, ready_descriptor: int) -> None:
