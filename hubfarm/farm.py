@@ -8,19 +8,24 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hubfarm.registry.hubspec import MAX_HUBS, HubSpec, Limits
+from hubfarm.registry.history import End, Ending, read_history
+from hubfarm.registry.hubspec import MAX_HUBS, HubSpec, Limits, Restart
 from hubfarm.registry.lockdir import Entry, LockDir, Standing, guard_is_held
 from hubfarm.registry.paths import Paths
-from hubfarm.registry.statetable import HubName, HubState, Record, StateTable
+from hubfarm.registry.statetable import HubName, HubState, Record, read_records
 from hubfarm.registry.sweep import Verdict, sweep
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.samp.lockfile import lock_url
+
+HUNG_AFTER = 3.5
+"""A hub whose last heartbeat is older counts as hung, seconds; it beats every second."""
 
 STOP_TIMEOUT = 15.0
 """How long `Farm.stop` waits for a hub that it ends by signal, seconds."""
@@ -37,8 +42,9 @@ class HubInfo:
     label, owner, group : str
         Free names; empty for none.
     state : str
-        ``starting``, ``running``, ``stopping``; ``dead``; for a foreign hub ``running`` or
-        ``silent``; ``elsewhere`` for a hub of another host.
+        ``starting``, ``running``, ``stopping``; ``hung`` if it misses its heartbeats; ``dead``;
+        ``failed`` if it was given up; for a foreign hub ``running`` or ``silent``; ``elsewhere``
+        for a hub of another host; of the history, ``stopped`` or ``unused``.
     kind : str
         ``farm`` (the coordinator's), ``standalone`` (sampy.py) or ``foreign``.
     host : str
@@ -55,10 +61,12 @@ class HubInfo:
         Ends it after so long without activity, seconds; 0 for never, None if not known.
     lock_file : Path
         Its lock file.
+    restarts : int or None
+        How often it was restarted; None if not known.
     stable_name : Path or None
         A path that always leads to its lock file, restarts included; None without a label.
     problem : str
-        What is wrong with its lock file; empty if nothing is.
+        What is wrong with its lock file, or why it ended; empty if nothing is.
     """
 
     id: int | None
@@ -75,6 +83,7 @@ class HubInfo:
     idle: float | None
     timeout: float | None
     uptime: float | None
+    restarts: int | None
     lock_file: Path
     stable_name: Path | None
     problem: str = ""
@@ -82,7 +91,7 @@ class HubInfo:
     @property
     def alive(self) -> bool:
         """Whether a client could connect to it from this host."""
-        return self.state in ("starting", "running", "stopping")
+        return self.state in ("starting", "running", "stopping", "hung")
 
     @property
     def name(self) -> str:
@@ -128,10 +137,13 @@ class Farm:
     def hubs(self, *, everything: bool = False) -> list[HubInfo]:
         """List the hubs that run: ours by their guards, foreign ones if they answer.
 
+        Hubs that have failed since a day are listed too, until a hub takes their label.
+
         Parameters
         ----------
         everything : bool
-            Also list lock files of dead and silent hubs, and hubs of other hosts.
+            Also list lock files of dead and silent hubs, hubs of other hosts, and hubs that
+            have ended since a day.
 
         Raises
         ------
@@ -139,7 +151,7 @@ class Farm:
             The lock directory or the state table cannot be read.
         """
         entries = self._lockdir.scan()
-        records = self._records()
+        records = read_records(self.paths.state_table)
         foreign = {entry.url for entry in entries if entry.standing is Standing.FOREIGN and entry.url}
         answering = self._ask(foreign)
         found: dict[HubName | Path, HubInfo] = {}
@@ -148,17 +160,25 @@ class Farm:
             key = entry.name if entry.name and entry.standing is not Standing.FOREIGN else entry.path
             found[key] = _describe(entry, records.get(entry.name) if entry.name else None, self.paths, answering)
         hubs = sorted(found.values(), key=lambda hub: (hub.kind == "foreign", hub.id or 0, str(hub.lock_file)))
-        return hubs if everything else [hub for hub in hubs if hub.alive]
+        ended = self._ended({hub.label for hub in hubs if hub.alive})
+        if everything:
+            return hubs + ended
+        return [hub for hub in hubs if hub.alive] + [hub for hub in ended if hub.state == "failed"]
 
-    def _records(self) -> Mapping[HubName, Record]:
-        try:
-            table = StateTable(self.paths.state_table)
-        except FileNotFoundError:
-            return {}
-        try:
-            return table.by_name()
-        finally:
-            table.close()
+    def _ended(self, living: Collection[str]) -> list[HubInfo]:
+        """Return the last end of each label that has ended for good since a day and lives no more."""
+        since = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="seconds")
+        final = (End.STOPPED, End.UNUSED, End.FAILED)
+        last = {
+            ending.label or str(ending.id): ending
+            for ending in read_history(self.paths)
+            if ending.time >= since and ending.how in final and ending.label not in living
+        }
+        return [_describe_ended(ending, self.paths) for ending in last.values()]
+
+    def history(self) -> list[Ending]:
+        """Return what has ended when and why, the oldest first."""
+        return read_history(self.paths)
 
     def _ask(self, urls: Collection[str]) -> Collection[str]:
         if not urls:
@@ -210,6 +230,7 @@ class Farm:
         host: str = "127.0.0.1",
         port: int = 0,
         limits: Iterable[str] = (),
+        restart: str = Restart.ON_FAILURE,
         log_level: str = "INFO",
         progress: Callable[[str], None] = lambda label: None,
     ) -> list[HubInfo]:
@@ -233,6 +254,8 @@ class Farm:
             The first hub's port, the next ones' follow; 0 lets the system choose.
         limits : iterable of str
             ``NAME=NUMBER`` settings, as `hubfarm.registry.hubspec.Limits` has them.
+        restart : str
+            When a hub whose worker has ended is started again: ``always``, ``on-failure``, ``never``.
         log_level : str
             What a coordinator that has to be started, and its hubs, log.
         progress : callable
@@ -255,13 +278,54 @@ class Farm:
             host=host,
             port=port,
             limits=limits,
+            restart=restart,
         )
+        return self._start([request], log_level, progress)
+
+    def _start(self, requests: list[dict[str, Any]], log_level: str, progress: Callable[[str], None]) -> list[HubInfo]:
         self._ensure_coordinator(log_level)
         started = set()
-        for told in self._control.start(request):
+        for told in self._control.start({"hubs": requests}):
             started.add(told["id"])
             progress(told["label"])
         return [hub for hub in self.hubs() if hub.id in started and hub.kind == "farm"]
+
+    def restart(
+        self, selectors: Collection[str], *, progress: Callable[[str], None] = lambda label: None
+    ) -> list[HubInfo]:
+        """Restart hubs of the farm in order, under the same id, label, URL and secret.
+
+        Their clients are told that the hub shuts down, and have to register anew.
+
+        Parameters
+        ----------
+        selectors : collection of str
+            Which; see `find`.
+        progress : callable
+            Told the label of each hub as it serves again.
+
+        Raises
+        ------
+        WrongUse
+            A selector names no hub or several, or a hub that the coordinator does not run.
+        HubfarmError
+            A successor could not start.
+        """
+        chosen = [self.find(selector) for selector in selectors]
+        coordinated = self._coordinated()
+        for hub in chosen:
+            if hub.kind != "farm" or hub.id not in coordinated:
+                raise WrongUse(f"the hub {hub.name} is {hub.kind}: only hubs of the farm can be restarted")
+        for told in self._control.restart([hub.id for hub in chosen]):
+            progress(told["label"])
+        return [hub for hub in self.hubs() if hub.id in {one.id for one in chosen}]
+
+    def _coordinated(self) -> set[int]:
+        """Return the ids of the hubs that the coordinator runs; one is started if hubs need it."""
+        if any(hub.kind == "farm" for hub in self.hubs()):
+            self._ensure_coordinator("INFO")
+        status = self.coordinator()
+        return {hub["id"] for hub in status["hubs"]} if status else set()
 
     @cached_property
     def _control(self) -> Any:
@@ -328,7 +392,7 @@ class Farm:
             if everything or (group and hub.group == group) or (owner and hub.owner == owner)
         }
         status = self.coordinator()
-        coordinated = set(status["hubs"]) if status else set()
+        coordinated = {hub["id"] for hub in status["hubs"]} if status else set()
         if coordinator and status:
             chosen |= {hub.lock_file: hub for hub in hubs if hub.id in coordinated and hub.kind == "farm"}
         stopped = self._stop_hubs(list(chosen.values()), coordinated, progress)
@@ -422,6 +486,8 @@ def start_request(
     host: str,
     port: int,
     limits: Iterable[str],
+    restart: str,
+    origin: str = "",
 ) -> dict[str, Any]:
     """Check the parameters of `Farm.start` and return them as the control API takes them.
 
@@ -435,6 +501,8 @@ def start_request(
     if not 0 <= port <= 65535 or (port and port + count - 1 > 65535):
         raise WrongUse(f"port is {port}: it must be 0 (chosen by the system) or 1 to 65535, for all {count} hubs")
     settings = list(limits)
+    if restart not in list(Restart):
+        raise WrongUse(f"restart is {restart!r}: it must be one of {', '.join(Restart)}")
     HubSpec(
         id=0,
         label=label,
@@ -455,6 +523,8 @@ def start_request(
         "host": host,
         "port": port,
         "limits": settings,
+        "restart": str(restart),
+        "origin": origin,
     }
 
 
@@ -465,6 +535,8 @@ def _describe(entry: Entry, record: Record | None, paths: Paths, answering: Coll
     match entry.standing:
         case Standing.ALIVE:
             state = _STATES.get(record.state, "running") if record else "running"
+            if record and time.monotonic() - record.beat > HUNG_AFTER:
+                state = "hung"
         case Standing.DEAD:
             state = "dead"
         case Standing.ELSEWHERE:
@@ -490,9 +562,33 @@ def _describe(entry: Entry, record: Record | None, paths: Paths, answering: Coll
         idle=now - live.active if live else None,
         timeout=_number(tokens.get("hubfarm.timeout")),
         uptime=now - live.started if live else None,
+        restarts=int(restarts) if (restarts := tokens.get("hubfarm.restarts", "")).isdigit() else None,
         lock_file=entry.path,
         stable_name=stable if stable and entry.standing is Standing.ALIVE and stable.is_symlink() else None,
         problem=entry.problem,
+    )
+
+
+def _describe_ended(ending: Ending, paths: Paths) -> HubInfo:
+    return HubInfo(
+        id=ending.id,
+        label=ending.label,
+        owner=ending.owner,
+        group=ending.group,
+        state=ending.how.value,
+        kind="farm",
+        host=paths.host,
+        pid=ending.pid or None,
+        url="",
+        clients=None,
+        messages=None,
+        idle=None,
+        timeout=None,
+        uptime=ending.uptime,
+        restarts=ending.restarts,
+        lock_file=LockDir(paths).lock_path(HubName(ending.pid, ending.id)),
+        stable_name=None,
+        problem=f"{ending.time}: {ending.reason}",
     )
 
 

@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 from hubfarm.cli.errors import entry_point
 from hubfarm.cli.show import print_hubs, print_json, print_table, progress
 from hubfarm.farm import Farm, HubInfo, start_request
-from hubfarm.registry.hubspec import Limits
+from hubfarm.registry.hubspec import Limits, Restart
 from hubfarm.samp.errors import WrongUse
 from hubfarm.version import __version__
 
@@ -33,6 +33,13 @@ def hub_options(command: Callable[..., Any]) -> Callable[..., Any]:
     defaults = ", ".join(f"{name}={getattr(Limits(), name)}" for name in Limits.__dataclass_fields__)
     for option in reversed(
         [
+            click.option(
+                "--restart",
+                type=click.Choice([policy.value for policy in Restart]),
+                default=Restart.ON_FAILURE.value,
+                show_default=True,
+                help="When a hub that ended is started again.",
+            ),
             click.option("--label", default="", metavar="NAME", help="Its name; several get NAME-1, NAME-2, …"),
             click.option("--owner", default="", metavar="NAME", help="Whose it is: any name, not the UNIX user."),
             click.option("--group", default="", metavar="NAME", help="Which group's: any name, not the UNIX group."),
@@ -93,7 +100,8 @@ def start(count: int, foreground: bool, log_level: str, as_json: bool, **options
       hubfarm start --label reduction --timeout 3600
     """
     if foreground:
-        _become_coordinator(start_request(count=count, **options), log_level, as_json)
+        request = {"hubs": [start_request(count=count, **options)]}
+        _become_coordinator(request, log_level, as_json)
     farm = Farm()
     with progress("starting", count) as told:
         hubs = farm.start(count=count, log_level=log_level, progress=told, **options)

@@ -1,8 +1,8 @@
 """The control API: HTTP and JSON on a Unix socket that only the user can reach.
 
-``GET /`` tells who coordinates; ``POST /hubs`` starts hubs and ``POST /stop`` ends them, each
-answering with one JSON object a line as things happen, the last one ``{"done": true}`` or
-``{"error": …}``; ``POST /shutdown`` ends the farm.
+``GET /`` tells who coordinates what; ``POST /hubs``, ``/stop`` and ``/restart`` answer with one
+JSON object a line as things happen, the last one ``{"done": true}`` or ``{"error": …}``;
+``POST /shutdown`` ends the farm; ``GET /metrics`` is for Prometheus, on TCP too if so set.
 """
 
 import asyncio
@@ -10,39 +10,31 @@ import json
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 from aiohttp import web
 from loguru import logger
 
-from hubfarm.coordinator.supervisor import HubStarted, Supervisor
-from hubfarm.registry.hubspec import HubSpec, Limits
-from hubfarm.registry.lockdir import LockDir
+from hubfarm.coordinator.hub import ManagedHub
+from hubfarm.coordinator.metrics import Metrics
+from hubfarm.coordinator.supervisor import Plan, Supervisor, labels_for
+from hubfarm.registry.hubspec import HubSpec, Limits, Restart
 from hubfarm.registry.paths import Paths
+from hubfarm.registry.statetable import file_identity
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.version import __version__
 
 Tell = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-def describe(started: HubStarted, paths: Paths) -> dict[str, Any]:
-    """Return what is told of a hub that has just been started."""
-    spec, running = started.spec, started.running
-    return {
-        "id": spec.id,
-        "label": spec.label,
-        "owner": spec.owner,
-        "group": spec.group,
-        "pid": running.name.pid,
-        "url": running.url,
-        "lock_file": str(running.lock_path),
-        "stable_name": str(paths.by_label / spec.label),
-    }
+def read_plan(body: dict[str, Any]) -> Plan:
+    """Return the plan that a request to ``POST /hubs`` describes.
 
-
-def read_start_request(body: dict[str, Any]) -> tuple[HubSpec, int, int]:
-    """Return template, count and port from what a client has sent to ``POST /hubs``.
+    Parameters
+    ----------
+    body : dict
+        ``{"hubs": [{"label": …, "count": …, …}, …]}``, each as `hubfarm.farm.start_request` makes it.
 
     Raises
     ------
@@ -50,19 +42,33 @@ def read_start_request(body: dict[str, Any]) -> tuple[HubSpec, int, int]:
         Something is missing or wrong.
     """
     try:
-        template = HubSpec(
-            id=0,
-            label=str(body.get("label", "")),
-            owner=str(body.get("owner", "")),
-            group=str(body.get("group", "")),
-            timeout=float(body.get("timeout", 0)),
-            client_timeout=float(body.get("client_timeout", 0)),
-            host=str(body.get("host", "127.0.0.1")),
-            limits=Limits.parse([str(setting) for setting in body.get("limits", [])]),
-        )
-        return template, int(body.get("count", 1)), int(body.get("port", 0))
-    except (TypeError, ValueError) as error:
-        raise WrongUse(f"not a request to start hubs: {error}") from None
+        wanted = [(_template(each), int(each["count"]), int(each["port"])) for each in body["hubs"]]
+    except (TypeError, ValueError, KeyError) as error:
+        raise WrongUse(f"not a request to start hubs: {error!r}") from None
+
+    def plan(used: Collection[str]) -> Sequence[tuple[HubSpec, int]]:
+        return [
+            (template.labelled(label), port and port + number)
+            for template, count, port in wanted
+            for number, label in enumerate(labels_for(template, count, used))
+        ]
+
+    return plan
+
+
+def _template(each: dict[str, Any]) -> HubSpec:
+    return HubSpec(
+        id=0,
+        label=each["label"],
+        owner=each["owner"],
+        group=each["group"],
+        timeout=float(each["timeout"]),
+        client_timeout=float(each["client_timeout"]),
+        host=each["host"],
+        limits=Limits.parse(each["limits"]),
+        restart=Restart(each["restart"]),
+        origin=each["origin"],
+    )
 
 
 class Control:
@@ -81,10 +87,13 @@ class Control:
     def __init__(self, supervisor: Supervisor, paths: Paths, shut_down: Callable[[], None]) -> None:
         self._supervisor = supervisor
         self._paths = paths
-        self._lockdir = LockDir(paths)
         self._shut_down = shut_down
+        self._metrics = Metrics(supervisor, paths)
         self._started = time.monotonic()
         self._runner: web.AppRunner | None = None
+        self._site: web.BaseSite | None = None
+        self._identity: tuple[int, int] | None = None
+        self._tcp: tuple[str, web.AppRunner] | None = None
 
     async def start(self) -> None:
         """Listen on the control socket; one that a dead coordinator left is replaced.
@@ -98,26 +107,79 @@ class Control:
         app.add_routes(
             [
                 web.get("/", self._status),
+                web.get("/metrics", self._show_metrics),
                 web.post("/hubs", self._start_hubs),
                 web.post("/stop", self._stop_hubs),
+                web.post("/restart", self._restart_hubs),
                 web.post("/shutdown", self._begin_shutdown),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
+        await self._listen()
+
+    async def _listen(self) -> None:
+        assert self._runner is not None
         path = self._paths.control_socket
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             path.unlink(missing_ok=True)
             sock.bind(str(path))
             os.chmod(path, 0o600)
+            self._identity = file_identity(path.lstat())
         except OSError as error:
             sock.close()
             raise HubfarmError(f"cannot make the control socket {path}: {error.strerror}") from None
-        await web.SockSite(self._runner, sock).start()
+        self._site = web.SockSite(self._runner, sock)
+        await self._site.start()
+
+    async def mend(self) -> bool:
+        """Make the control socket again if somebody has removed it; tell whether it was so.
+
+        Raises
+        ------
+        HubfarmError
+            It cannot be made, now.
+        """
+        try:
+            if file_identity(self._paths.control_socket.lstat()) == self._identity:
+                return False
+        except OSError:
+            pass
+        if self._site is not None:
+            await self._site.stop()
+        await self._listen()
+        return True
+
+    async def serve_metrics(self, address: str) -> None:
+        """Serve ``/metrics`` on TCP at ``ADDRESS:PORT`` too, or no longer if `address` is empty.
+
+        Raises
+        ------
+        HubfarmError
+            The address cannot be had.
+        """
+        if self._tcp is not None and self._tcp[0] != address:
+            await self._tcp[1].cleanup()
+            self._tcp = None
+        if not address or self._tcp is not None:
+            return
+        app = web.Application()
+        app.add_routes([web.get("/metrics", self._show_metrics)])
+        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await runner.setup()
+        host, _, port = address.rpartition(":")
+        try:
+            await web.TCPSite(runner, host.strip("[]"), int(port)).start()
+        except OSError as error:
+            await runner.cleanup()
+            raise HubfarmError(f"cannot serve metrics at {address}: {error.strerror}") from None
+        self._tcp = (address, runner)
 
     async def close(self) -> None:
         """Stop listening, once what is under way is answered, and remove the socket."""
+        if self._tcp is not None:
+            await self._tcp[1].cleanup()
         if self._runner is not None:
             await self._runner.cleanup()
             self._paths.control_socket.unlink(missing_ok=True)
@@ -128,54 +190,51 @@ class Control:
                 "pid": os.getpid(),
                 "version": __version__,
                 "uptime": time.monotonic() - self._started,
-                "hubs": self._supervisor.ids,
+                "hubs": [hub.describe(self._paths) for hub in self._supervisor.hubs.values()],
             }
         )
 
+    async def _show_metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
     async def _start_hubs(self, request: web.Request) -> web.StreamResponse:
-        template, count, port = read_start_request(await request.json())
-
-        async def work(tell: Tell) -> None:
-            async def told(started: HubStarted) -> None:
-                await tell(describe(started, self._paths))
-
-            await self._supervisor.start(template, count, port, told)
-
-        return await _stream(request, work)
+        plan = read_plan(await request.json())
+        return await self._stream(request, lambda told: self._supervisor.start(plan, told))
 
     async def _stop_hubs(self, request: web.Request) -> web.StreamResponse:
         ids = [int(number) for number in (await request.json())["ids"]]
+        return await self._stream(request, lambda told: self._supervisor.stop(ids, told))
 
-        async def work(tell: Tell) -> None:
-            async def told(number: int) -> None:
-                await tell({"id": number})
-
-            await self._supervisor.stop(ids, told)
-
-        return await _stream(request, work)
+    async def _restart_hubs(self, request: web.Request) -> web.StreamResponse:
+        ids = [int(number) for number in (await request.json())["ids"]]
+        return await self._stream(request, lambda told: self._supervisor.restart(ids, told))
 
     async def _begin_shutdown(self, _: web.Request) -> web.Response:
         self._shut_down()
         return web.json_response({"pid": os.getpid()})
 
+    async def _stream(
+        self, request: web.Request, work: Callable[[Callable[[ManagedHub], Awaitable[None]]], Awaitable[None]]
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
 
-async def _stream(request: web.Request, work: Callable[[Tell], Awaitable[None]]) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-    await response.prepare(request)
+        async def tell(line: dict[str, Any]) -> None:
+            await response.write(json.dumps(line).encode() + b"\n")
 
-    async def tell(line: dict[str, Any]) -> None:
-        await response.write(json.dumps(line).encode() + b"\n")
+        async def told(hub: ManagedHub) -> None:
+            await tell(hub.describe(self._paths))
 
-    try:
-        await work(tell)
-        await tell({"done": True})
-    except HubfarmError as error:
-        logger.warning("request {} failed: {}", request.path, error)
-        await tell({"error": str(error), "wrong_use": isinstance(error, WrongUse)})
-    except asyncio.CancelledError:
-        raise
-    except Exception as error:
-        logger.exception("request {} failed", request.path)
-        await tell({"error": f"the coordinator failed: {error!r}; its log says more", "wrong_use": False})
-    await response.write_eof()
-    return response
+        try:
+            await work(told)
+            await tell({"done": True})
+        except HubfarmError as error:
+            logger.warning("request {} failed: {}", request.path, error)
+            await tell({"error": str(error), "wrong_use": isinstance(error, WrongUse)})
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            logger.exception("request {} failed", request.path)
+            await tell({"error": f"the coordinator failed: {error!r}; its log says more", "wrong_use": False})
+        await response.write_eof()
+        return response

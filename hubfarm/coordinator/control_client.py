@@ -79,6 +79,16 @@ class ControlClient:
         """
         return self._lines("/stop", {"ids": ids})
 
+    def restart(self, ids: list[int]) -> Iterator[dict[str, Any]]:
+        """Restart hubs; yield what is told of each as it serves again.
+
+        Raises
+        ------
+        HubfarmError
+            A successor could not start.
+        """
+        return self._lines("/restart", {"ids": ids})
+
     def _ask(self, method: str, target: str) -> dict[str, Any]:
         connection = _UnixConnection(self._path, timeout=10.0)
         try:

@@ -10,26 +10,35 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from loguru import logger
 from setproctitle import setproctitle
 
-from hubfarm.coordinator.control import Control, describe, read_start_request
+from hubfarm.coordinator.adoption import Adoption
+from hubfarm.coordinator.control import Control, read_plan
+from hubfarm.coordinator.housekeeping import CoordinatorGuard, Housekeeping
+from hubfarm.coordinator.hub import ManagedHub
+from hubfarm.coordinator.settings import load_settings
 from hubfarm.coordinator.spawner import Spawner
-from hubfarm.coordinator.supervisor import HubStarted, Supervisor
+from hubfarm.coordinator.supervisor import Supervisor
+from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.logs import log_to
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError
 
 
-async def coordinate(paths: Paths, level: str, ready: Callable[[Supervisor], Awaitable[None]]) -> None:
-    """Coordinate the farm until a signal or a shutdown request ends it.
+class Coordinator:
+    """One coordinator, from its guard to its end, in the running event loop.
+
+    SIGTERM and SIGINT end the farm in order, SIGHUP reopens logs and reads the settings again,
+    SIGUSR1 logs a dump of what is known.
 
     Parameters
     ----------
@@ -37,41 +46,118 @@ async def coordinate(paths: Paths, level: str, ready: Callable[[Supervisor], Awa
         Where the farm's files lie; prepared.
     level : str
         What coordinator and hubs log.
-    ready : callable
-        Awaited once requests are taken; an exception from it ends the farm.
+    reopen_log : callable
+        Opens the coordinator's log anew.
+
+    Raises
+    ------
+    WrongUse
+        The settings file is wrong.
+    HubfarmError
+        Another coordinator runs.
+    """
+
+    def __init__(self, paths: Paths, level: str, reopen_log: Callable[[], None]) -> None:
+        self._paths = paths
+        self._reopen_log = reopen_log
+        self._guard = CoordinatorGuard(paths)
+        self._ended = asyncio.Event()
+        self.supervisor = Supervisor(paths, Spawner(paths, level), load_settings())
+        self._control = Control(self.supervisor, paths, self._ended.set)
+        self._adoption = Adoption(self.supervisor, paths)
+        self._reloading: asyncio.Task[None] | None = None
+
+    async def run(self, ready: Callable[[Supervisor], Awaitable[None]]) -> None:
+        """Coordinate until a signal or a shutdown request ends the farm.
+
+        Parameters
+        ----------
+        ready : callable
+            Awaited once requests are taken; an exception from it ends the farm.
+
+        Raises
+        ------
+        HubfarmError
+            A socket cannot be made.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ended.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGUSR1, self._dump)
+        self._adoption.listen()
+        self._adoption.adopt()
+        await self._control.start()
+        await self._control.serve_metrics(self.supervisor.settings.metrics)
+        watching = asyncio.create_task(self.supervisor.run())
+        housekeeping = asyncio.create_task(self._housekeeping().run())
+        logger.info("coordinating as process {}", os.getpid())
+        try:
+            await ready(self.supervisor)
+            notify_service_manager("READY=1")
+            await self._ended.wait()
+        finally:
+            notify_service_manager("STOPPING=1")
+            logger.info("ending the farm")
+            housekeeping.cancel()
+            await self.supervisor.close()
+            await watching
+            await self._control.close()
+            self._adoption.close()
+            logger.info("ended")
+
+    def _housekeeping(self) -> Housekeeping:
+        return Housekeeping(
+            self._paths,
+            lambda: self.supervisor.settings,
+            self._guard,
+            self._control,
+            self._adoption,
+            self._step_down,
+        )
+
+    def _step_down(self) -> None:
+        self.supervisor.leave()
+        self._ended.set()
+
+    def _reload(self) -> None:
+        self._reopen_log()
+        logger.info("logs reopened; reading the settings again")
+        self._reloading = asyncio.get_running_loop().create_task(self._read_settings())
+        for hub in self.supervisor.hubs.values():
+            if hub.worker is not None:
+                hub.worker.signal(signal.SIGHUP)
+
+    async def _read_settings(self) -> None:
+        try:
+            settings = load_settings()
+            await self._control.serve_metrics(settings.metrics)
+            self.supervisor.settings = settings
+        except HubfarmError as error:
+            logger.error("the settings stay as they were: {}", error)
+
+    def _dump(self) -> None:
+        logger.info("settings: {}", self.supervisor.settings)
+        for hub in self.supervisor.hubs.values():
+            logger.info("hub: {}", json.dumps(hub.describe(self._paths)))
+
+
+def notify_service_manager(state: str) -> None:
+    """Tell systemd (``Type=notify``) about our state, if it has started us (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+            connection.sendto(state.encode(), "\0" + address[1:] if address[0] == "@" else address)
+
+
+def run_in_background(paths: Paths, level: str, ready_descriptor: int) -> None:
+    """Be the coordinator that `ensure_coordinator` has started; tell it by the pipe when ready.
 
     Raises
     ------
     HubfarmError
-        Another coordinator runs, or the control socket cannot be made.
+        The coordinator cannot start.
     """
-    guard = FileLock(paths.coordinator_guard, mode=0o600, thread_local=False, fallback_to_soft=False)
-    try:
-        guard.acquire(blocking=False)
-    except Timeout:
-        raise HubfarmError(f"a coordinator runs already: it holds {paths.coordinator_guard}") from None
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    supervisor = Supervisor(paths, Spawner(paths, level))
-    control = Control(supervisor, paths, ended.set)
-    await control.start()
-    watching = asyncio.create_task(supervisor.run())
-    logger.info("coordinating as process {}", os.getpid())
-    try:
-        await ready(supervisor)
-        await ended.wait()
-    finally:
-        logger.info("ending the farm")
-        await supervisor.close()
-        await watching
-        await control.close()
-        logger.info("ended")  # the guard goes with the process: whoever sees it free finds nothing running
-
-
-def run_in_background(paths: Paths, level: str, ready_descriptor: int) -> None:
-    """Be the coordinator that `ensure_coordinator` has started; tell it by the pipe when ready."""
 
     async def ready(_: Supervisor) -> None:
         os.write(ready_descriptor, b"ready\n")
@@ -81,23 +167,47 @@ def run_in_background(paths: Paths, level: str, ready_descriptor: int) -> None:
 
 
 def run_in_foreground(paths: Paths, level: str, request: dict[str, Any], *, as_json: bool) -> None:
-    """Be the coordinator, start hubs, and print how each is reached; logs go to standard error."""
+    """Be the coordinator, start hubs, and print how each is reached; logs go to standard error.
+
+    Hubs that an earlier coordinator has left are adopted; those of the request whose label is
+    among them are not started again, so that a service may be restarted.
+
+    Raises
+    ------
+    HubfarmError
+        The coordinator or a hub cannot start.
+    """
 
     async def ready(supervisor: Supervisor) -> None:
-        async def told(started: HubStarted) -> None:
-            hub = describe(started, paths)
-            line = json.dumps(hub) if as_json else f"{hub['label']}  {hub['url']}  {hub['stable_name']}"
-            print(line, flush=True)
+        plan = read_plan(request)
+        adopted = {hub.spec.label: hub for hub in supervisor.hubs.values()}
 
-        await supervisor.start(*read_start_request(request), told)
+        def missing(used: Collection[str]) -> Sequence[tuple[HubSpec, int]]:
+            return [(spec, port) for spec, port in plan(set(used) - set(adopted)) if spec.label not in adopted]
+
+        async def told(hub: ManagedHub) -> None:
+            known = hub.describe(paths)
+            line = f"{known['label']}  {known['url']}  {known['stable_name']}"
+            print(json.dumps(known) if as_json else line, flush=True)
+
+        for hub in adopted.values():
+            await told(hub)
+        await supervisor.start(missing, told)
 
     _run(paths, level, None, ready)
 
 
 def _run(paths: Paths, level: str, log: Path | None, ready: Callable[[Supervisor], Awaitable[None]]) -> None:
     setproctitle("hubfarm coordinator")
-    log_to(log, "coordinator", level)
-    asyncio.run(coordinate(paths.prepare(), level, ready))
+
+    def open_log() -> None:
+        log_to(log, "coordinator", level)
+
+    async def coordinate() -> None:
+        await Coordinator(paths.prepare(), level, open_log).run(ready)
+
+    open_log()
+    asyncio.run(coordinate())
 
 
 def ensure_coordinator(paths: Paths, answers: Callable[[], bool], level: str) -> None:

@@ -1,69 +1,22 @@
-"""Sockets bound once, workers forked from a clean, preloaded process.
+"""Workers forked from a clean, preloaded process.
 
 The coordinator has threads and an event loop and must not fork itself: multiprocessing's
-forkserver does, which has imported everything and is single-threaded.  A hub's listening socket
-is bound here and stays open here, so that it outlives the worker (design.md 3).
+forkserver does, which has imported everything and is single-threaded.
 """
 
-import contextlib
 import multiprocessing
-import os
 import socket
 import tempfile
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerProcess
 
+from hubfarm.coordinator.workers import ForkedWorker
 from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.worker.entry import serve
 
 
-@dataclass(slots=True, eq=False)
-class Worker:
-    """One forked worker, as the coordinator holds it.
-
-    Parameters
-    ----------
-    process : ForkServerProcess
-        Its process.
-    report : Connection
-        What it reports; see `hubfarm.worker.entry.serve`.
-    """
-
-    process: ForkServerProcess
-    report: "Connection[None, tuple[str, object]]"
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        assert self.process.pid is not None
-        return self.process.pid
-
-    def reports(self) -> list[tuple[str, object]]:
-        """Return what it has reported since the last time."""
-        found = []
-        with contextlib.suppress(EOFError, OSError):
-            while self.report.poll():
-                found.append(self.report.recv())
-        return found
-
-    def signal(self, number: int) -> None:
-        """Send it a signal, if it still lives."""
-        if self.process.exitcode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, number)
-
-    def close(self) -> None:
-        """Free what the coordinator holds of it; it must have ended."""
-        self.report.close()
-        self.process.join()
-        self.process.close()
-
-
 class Spawner:
-    """Binds sockets and forks workers.
+    """Forks workers.
 
     Parameters
     ----------
@@ -81,7 +34,7 @@ class Spawner:
         # The forkserver's socket lies in a temporary directory: in ours, a sweep can find it.
         tempfile.tempdir = str(paths.scratch)
 
-    def fork(self, spec: HubSpec, sock: socket.socket) -> Worker:
+    def fork(self, spec: HubSpec, sock: socket.socket) -> ForkedWorker:
         """Fork a worker for a hub on its socket; returns before the hub serves.
 
         Raises
@@ -100,4 +53,4 @@ class Spawner:
             raise HubfarmError(f"cannot fork a worker: {error}") from None
         finally:
             theirs.close()
-        return Worker(process, ours)
+        return ForkedWorker(process, ours)

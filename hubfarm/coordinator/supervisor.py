@@ -1,7 +1,9 @@
 """The one loop that compares what should run with what runs.
 
 Requests and reports only change what is wanted or known, and wake the loop; the loop alone
-forks, signals and forgets.  A hub passes through `Phase` in one direction.
+forks, signals, buries and replaces.  A fact about a worker is read where it lies: whether it
+lives from its guard or process, whether it moves from the state table, how it ended from what
+it left and from the history.
 """
 
 import asyncio
@@ -10,19 +12,25 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum, auto
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from loguru import logger
 
-from hubfarm.coordinator.spawner import Spawner, Worker
+from hubfarm.coordinator.aftermath import Next, after_end
+from hubfarm.coordinator.hub import ManagedHub, Phase
+from hubfarm.coordinator.settings import Settings
+from hubfarm.coordinator.spawner import Spawner
+from hubfarm.coordinator.workers import Worker
+from hubfarm.registry.history import End, end_of, record_end
 from hubfarm.registry.hubspec import MAX_HUBS, HubSpec
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
+from hubfarm.registry.statetable import HubName, read_records
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.wire.http_server import bind
-from hubfarm.worker.process import DRAIN, Running
+from hubfarm.worker.process import BEAT, DRAIN, Running
 
 START_TIMEOUT = 30.0
 """How long a forked worker may take until it serves, seconds."""
@@ -30,48 +38,14 @@ START_TIMEOUT = 30.0
 STOP_TIMEOUT = DRAIN + 5.0
 """How long a worker may take to end in order before it is killed, seconds."""
 
-TICK = 1.0
-"""The loop looks at everything at least so often, seconds."""
+TICK = BEAT
+"""The loop looks at everything once so often, seconds."""
 
+LOG_TAIL = 5
+"""Lines of a failed hub's log that are kept in the history."""
 
-class Phase(Enum):
-    """Where a hub is in its life."""
-
-    WAITING = auto()
-    """To be forked."""
-    STARTING = auto()
-    """Forked, and does not serve yet."""
-    RUNNING = auto()
-    STOPPING = auto()
-    """Told to end."""
-    GONE = auto()
-
-
-@dataclass(eq=False)
-class _Hub:
-    """One hub of the farm: what is wanted of it, and what is known."""
-
-    spec: HubSpec
-    sock: socket.socket
-    started: "asyncio.Future[Running]"
-    gone: "asyncio.Future[None]"
-    phase: Phase = Phase.WAITING
-    wanted: bool = True
-    since: float = 0.0
-    worker: Worker | None = None
-    failure: str = ""
-
-    def enter(self, phase: Phase) -> None:
-        self.phase = phase
-        self.since = time.monotonic()
-
-
-@dataclass(frozen=True, slots=True)
-class HubStarted:
-    """What is told of each hub of a request once it serves."""
-
-    spec: HubSpec
-    running: Running
+Told = Callable[[ManagedHub], Awaitable[None]]
+Plan = Callable[[Collection[str]], Sequence[tuple[HubSpec, int]]]
 
 
 class Supervisor:
@@ -83,34 +57,34 @@ class Supervisor:
         Where the farm's files lie.
     spawner : Spawner
         Forks the workers.
+    settings : Settings
+        How patient it is.
     """
 
-    def __init__(self, paths: Paths, spawner: Spawner) -> None:
+    def __init__(self, paths: Paths, spawner: Spawner, settings: Settings) -> None:
+        self.settings = settings
+        self.hubs: dict[int, ManagedHub] = {}
+        self._paths = paths
         self._lockdir = LockDir(paths)
         self._spawner = spawner
-        self._hubs: dict[int, _Hub] = {}
-        self._changed: set[_Hub] = set()
+        self._changed: set[ManagedHub] = set()
         self._wake = asyncio.Event()
         self._admitting = asyncio.Lock()
+        self._last_tick = time.monotonic()
         self._closing = False
 
     # ------------------------------------------------------------------ requests
 
-    async def start(
-        self, template: HubSpec, count: int, port: int, told: Callable[[HubStarted], Awaitable[None]]
-    ) -> None:
-        """Start `count` hubs like `template`, all or none; `told` of each as it serves.
+    async def start(self, plan: Plan, told: Told) -> None:
+        """Start the hubs of a plan, all or none; `told` of each as it serves.
 
         Parameters
         ----------
-        template : HubSpec
-            What they have in common; ids, labels and secrets are given here.
-        count : int
-            How many.
-        port : int
-            The first one's port, the next ones' follow; 0 lets the system choose.
+        plan : callable
+            Given the labels in use, returns what the hubs are to be and the port of each
+            (0 lets the system choose); ids and secrets are given here.
         told : callable
-            Awaited with each `HubStarted`.
+            Awaited with each hub.
 
         Raises
         ------
@@ -120,181 +94,307 @@ class Supervisor:
             One of them could not start; the others have been taken down again.
         """
         async with self._admitting:
-            specs = self._name(template, count)
-            hubs = self._admit(specs, port)
+            used = self.labels_in_use()
+            planned = plan(used)
+            specs = self._give_ids([spec for spec, _ in planned], used)
+            hubs = self._admit(specs, [port for _, port in planned])
         try:
             for hub in hubs:
-                await told(HubStarted(hub.spec, await hub.started))
+                await hub.served
+                await told(hub)
         except BaseException:
             await self._take_down(hubs)
             raise
 
-    def _name(self, template: HubSpec, count: int) -> list[HubSpec]:
-        if len(self._hubs) + count > MAX_HUBS:
+    def labels_in_use(self) -> dict[str, str]:
+        """Return the labels of all hubs that live or wait on this host, and each one's hub."""
+        return {hub.spec.label: str(hub.spec.id) for hub in self.hubs.values()} | self._lockdir.labels()
+
+    def _give_ids(self, templates: Sequence[HubSpec], used: Mapping[str, str]) -> list[HubSpec]:
+        if len(self.hubs) + len(templates) > MAX_HUBS:
             raise WrongUse(
-                f"cannot start {count} hubs: {len(self._hubs)} run already, and a farm holds {MAX_HUBS} at most"
+                f"cannot start {len(templates)} hubs: {len(self.hubs)} run already, a farm holds {MAX_HUBS} at most"
             )
-        first = self._lockdir.next_id(set(self._hubs))
-        used = {hub.spec.label: str(hub.spec.id) for hub in self._hubs.values()} | self._lockdir.labels()
-        labels = labels_for(template, count, used)
-        for label in labels:
-            if label in used:
-                raise WrongUse(f"the label {label} is in use by the hub {used[label]}: choose another or stop that hub")
+        for template in templates:
+            if template.label in used:
+                raise WrongUse(
+                    f"the label {template.label} is in use by the hub {used[template.label]}: "
+                    "choose another or stop that hub"
+                )
+        first = self._lockdir.next_id(set(self.hubs))
         return [
-            replace(template, id=first + number, label=label, secret=secrets.token_hex(16))
-            for number, label in enumerate(labels)
+            replace(template, id=first + number, secret=secrets.token_hex(16))
+            for number, template in enumerate(templates)
         ]
 
-    def _admit(self, specs: Sequence[HubSpec], port: int) -> list[_Hub]:
-        loop = asyncio.get_running_loop()
-        sockets: list[socket.socket] = []
-        try:
-            for number, spec in enumerate(specs):
-                sockets.append(bind(spec.host, port and port + number))
-        except HubfarmError:
-            for sock in sockets:
-                sock.close()
-            raise
-        hubs = [
-            _Hub(spec, sock, loop.create_future(), loop.create_future())
-            for spec, sock in zip(specs, sockets, strict=True)
-        ]
-        self._hubs.update({hub.spec.id: hub for hub in hubs})
-        self._look_at(*hubs)
+    def _admit(self, specs: Sequence[HubSpec], ports: Sequence[int]) -> list[ManagedHub]:
+        with contextlib.ExitStack() as bound:
+            hubs = []
+            for spec, port in zip(specs, ports, strict=True):
+                sock = bind(spec.host, port)
+                bound.callback(sock.close)
+                hubs.append(ManagedHub(spec, sock))
+            bound.pop_all()
+        self.take_on(hubs)
         return hubs
 
-    async def _take_down(self, hubs: Collection[_Hub]) -> None:
+    def take_on(self, hubs: Collection[ManagedHub]) -> None:
+        """Look after these hubs from now on."""
+        self.hubs.update({hub.spec.id: hub for hub in hubs})
+        self._look_at(*hubs)
+
+    async def _take_down(self, hubs: Collection[ManagedHub]) -> None:
         for hub in hubs:
             hub.wanted = False
-            hub.started.add_done_callback(lambda future: future.cancelled() or future.exception())
+            hub.served.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._look_at(*hubs)
         await asyncio.gather(*(hub.gone for hub in hubs))
 
-    async def stop(self, ids: Collection[int], told: Callable[[int], Awaitable[None]]) -> None:
+    async def stop(self, ids: Collection[int], told: Told) -> None:
         """End the hubs with these ids in order; `told` of each as it is gone.
 
         Ids of no hub of this farm are passed over.
         """
-        hubs = [self._hubs[number] for number in ids if number in self._hubs]
+        hubs = [self.hubs[number] for number in ids if number in self.hubs]
         for hub in hubs:
             hub.wanted = False
         self._look_at(*hubs)
         for hub in hubs:
             await hub.gone
-            await told(hub.spec.id)
+            await told(hub)
+
+    async def restart(self, ids: Collection[int], told: Told) -> None:
+        """End the workers of these hubs in order and fork successors; `told` of each as it serves.
+
+        Raises
+        ------
+        HubfarmError
+            A successor could not start.
+        """
+        hubs = [self.hubs[number] for number in ids if number in self.hubs]
+        for hub in hubs:
+            hub.replacing = hub.worker is not None
+            hub.not_before = 0.0
+            hub.served = asyncio.get_running_loop().create_future()
+        self._look_at(*hubs)
+        for hub in hubs:
+            await hub.served
+            await told(hub)
 
     async def close(self) -> None:
         """End every hub, then the loop."""
         self._closing = True
-        await self._take_down(list(self._hubs.values()))
+        await self._take_down(list(self.hubs.values()))
         self._wake.set()
 
-    @property
-    def ids(self) -> list[int]:
-        """The ids of the hubs of this farm."""
-        return list(self._hubs)
+    def leave(self) -> None:
+        """End the loop, and leave every hub to run on without a coordinator."""
+        self._closing = True
+        self.hubs.clear()
+        self._wake.set()
 
     # ------------------------------------------------------------------ the loop
 
-    def _look_at(self, *hubs: _Hub) -> None:
+    def _look_at(self, *hubs: ManagedHub) -> None:
         self._changed.update(hubs)
         self._wake.set()
 
     async def run(self) -> None:
         """Reconcile what has changed at once, and everything once a tick, until `close`."""
         next_tick = time.monotonic()
-        while not (self._closing and not self._hubs):
+        while not (self._closing and not self.hubs):
             self._wake.clear()
             if time.monotonic() >= next_tick:
                 next_tick = time.monotonic() + TICK
-                self._changed.update(self._hubs.values())
+                self._watch_beats()
+                self._changed.update(self.hubs.values())
             changed, self._changed = self._changed, set()
             for hub in sorted(changed, key=lambda hub: hub.spec.id):
                 await self._reconcile(hub)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(asyncio.get_running_loop().time() + next_tick - time.monotonic()):
+                async with asyncio.timeout(max(0.0, next_tick - time.monotonic())):
                     await self._wake.wait()
 
-    async def _reconcile(self, hub: _Hub) -> None:
+    async def _reconcile(self, hub: ManagedHub) -> None:
         if hub.worker is not None:
             self._take_reports(hub, hub.worker)
-            if hub.worker.process.exitcode is not None:
-                self._bury(hub, hub.worker)
+            if hub.worker.has_ended():
+                await self._bury(hub, hub.worker)
         match hub.phase:
-            case Phase.WAITING if hub.wanted:
-                await self._fork(hub)
-            case Phase.WAITING:
+            case Phase.WAITING if not hub.wanted:
                 self._forget(hub, "not wanted any more")
-            case Phase.STARTING | Phase.RUNNING if not hub.wanted:
+            case Phase.WAITING if time.monotonic() >= hub.not_before:
+                await self._fork(hub)
+            case Phase.STARTING | Phase.RUNNING if not hub.wanted or hub.replacing:
                 hub.enter(Phase.STOPPING)
                 self._signal(hub, signal.SIGTERM)
-            case Phase.STARTING if _waited(hub, START_TIMEOUT):
+            case Phase.STARTING if hub.has_waited(START_TIMEOUT):
                 hub.failure = f"it did not serve within {START_TIMEOUT:g} s"
-                hub.wanted = False
-                self._look_at(hub)
-            case Phase.STOPPING if _waited(hub, STOP_TIMEOUT):
+                self._signal(hub, signal.SIGKILL)
+            case Phase.STOPPING if hub.has_waited(STOP_TIMEOUT):
                 logger.warning("hub {} does not end: killed", hub.spec.name)
                 self._signal(hub, signal.SIGKILL)
 
-    async def _fork(self, hub: _Hub) -> None:
+    async def _fork(self, hub: ManagedHub) -> None:
         try:
+            if hub.sock is None:
+                hub.sock = bind(hub.spec.host, _port_of(hub.url))
             worker = await asyncio.to_thread(self._spawner.fork, hub.spec, hub.sock)
         except HubfarmError as error:
-            self._forget(hub, str(error))
+            hub.failure = str(error)
+            self._decide(hub, served=0.0, in_order=False, unused=False)
             return
         hub.worker = worker
+        hub.failure = ""
         hub.enter(Phase.STARTING)
-        loop = asyncio.get_running_loop()
-        for descriptor in (worker.report.fileno(), worker.process.sentinel):
-            loop.add_reader(descriptor, self._look_at, hub)
+        self.watch(hub)
         logger.info("hub {} (id {}) forked as process {}", hub.spec.name, hub.spec.id, worker.pid)
 
-    def _take_reports(self, hub: _Hub, worker: Worker) -> None:
+    def watch(self, hub: ManagedHub) -> None:
+        """Look at a hub whenever its worker reports or ends."""
+        assert hub.worker is not None
+        for descriptor in hub.worker.descriptors():
+            asyncio.get_running_loop().add_reader(descriptor, self._look_at, hub)
+
+    def _take_reports(self, hub: ManagedHub, worker: Worker) -> None:
         for what, detail in worker.reports():
             match what, detail:
                 case "running", Running():
                     logger.info("hub {} (id {}) serves at {}", hub.spec.name, hub.spec.id, detail.url)
+                    hub.url = detail.url
+                    hub.missed_beats = 0
+                    hub.serving_since = time.monotonic()
                     if hub.phase is Phase.STARTING:
                         hub.enter(Phase.RUNNING)
-                    if not hub.started.done():
-                        hub.started.set_result(detail)
+                    if not hub.served.done():
+                        hub.served.set_result(None)
                 case "failed", str():
                     hub.failure = detail
-                case "ended", str():
-                    hub.wanted = False
-                    hub.failure = detail
 
-    def _bury(self, hub: _Hub, worker: Worker) -> None:
-        loop = asyncio.get_running_loop()
-        for descriptor in (worker.report.fileno(), worker.process.sentinel):
-            loop.remove_reader(descriptor)
-        reason = hub.failure or _how_it_ended(worker.process.exitcode)
-        hub.worker = None
-        worker.close()
-        self._forget(hub, reason)
-
-    def _forget(self, hub: _Hub, reason: str) -> None:
-        logger.info("hub {} (id {}) is gone: {}", hub.spec.name, hub.spec.id, reason)
-        hub.enter(Phase.GONE)
-        hub.sock.close()
-        del self._hubs[hub.spec.id]
-        if not hub.started.done():
-            hub.started.set_exception(HubfarmError(f"hub {hub.spec.name} cannot start: {reason}"))
-        hub.gone.set_result(None)
-
-    def _signal(self, hub: _Hub, number: signal.Signals) -> None:
+    def _signal(self, hub: ManagedHub, number: signal.Signals) -> None:
         if hub.worker is not None:
             hub.worker.signal(number)
 
+    # ------------------------------------------------------------------ heartbeats
 
-def _waited(hub: _Hub, seconds: float) -> bool:
-    return time.monotonic() - hub.since >= seconds
+    def _watch_beats(self) -> None:
+        """Kill workers that do not beat, unless it is this process that is late.
+
+        A worker is judged by how many of *our own punctual* ticks have passed since its last
+        beat: if the machine was suspended, or is so loaded that we are late ourselves, nobody is.
+        """
+        now = time.monotonic()
+        late = now - self._last_tick > 1.5 * TICK
+        self._last_tick = now
+        try:
+            records = read_records(self._paths.state_table)
+        except HubfarmError as error:
+            logger.warning("no heartbeats can be read: {}", error)
+            return
+        for hub in self.hubs.values():
+            record = records.get(hub.name) if hub.name else None
+            beat = record.beat if record else 0.0
+            if late or hub.phase is not Phase.RUNNING or record is None or beat != hub.last_beat:
+                hub.last_beat, hub.missed_beats = beat, 0
+                continue
+            hub.missed_beats += 1
+            if hub.missed_beats >= self.settings.late_beats and not hub.hung:
+                logger.error("hub {} hangs: no heartbeat for {:.1f} s; killed", hub.spec.name, now - beat)
+                hub.hung = True
+                self._signal(hub, signal.SIGKILL)
+
+    # ------------------------------------------------------------------ the end of a worker
+
+    async def _bury(self, hub: ManagedHub, worker: Worker) -> None:
+        for descriptor in worker.descriptors():
+            asyncio.get_running_loop().remove_reader(descriptor)
+        name = HubName(worker.pid, hub.spec.id)
+        served = time.monotonic() - hub.serving_since if hub.serving_since else 0.0
+        in_order = worker.ended_in_order()
+        own_account = end_of(self._paths, name) if in_order and hub.wanted else None
+        if not in_order:
+            hub.failure = hub.failure or worker.how_it_ended()
+            how = End.HUNG if hub.hung else End.CRASHED
+            logger.error("hub {} (id {}, process {}) {}: {}", hub.spec.name, hub.spec.id, name.pid, how, hub.failure)
+            record_end(self._paths, hub.spec, name.pid, how, hub.failure, served)
+            await asyncio.to_thread(self._lockdir.clear_dead, name)
+        hub.worker = None
+        hub.hung = False
+        hub.serving_since = 0.0
+        worker.close()
+        hub.failure = own_account.reason if own_account else hub.failure
+        unused = own_account is not None and own_account.how is End.UNUSED
+        self._decide(hub, served=served, in_order=in_order, unused=unused)
+
+    def _decide(self, hub: ManagedHub, *, served: float, in_order: bool, unused: bool) -> None:
+        if not hub.served.done() and not hub.replacing:
+            self._forget(hub, hub.failure)  # whoever asked for it is told so, and may ask again
+            return
+        if hub.replacing and in_order and hub.wanted:
+            hub.replacing = False
+            self._replace(hub, 0.0)
+            return
+        decision = after_end(
+            hub.spec.restart,
+            wanted=hub.wanted,
+            in_order=in_order,
+            unused=unused,
+            served=served,
+            early_deaths=hub.early_deaths,
+        )
+        hub.replacing = False
+        hub.early_deaths = decision.early_deaths
+        match decision.step:
+            case Next.REPLACE:
+                self._replace(hub, decision.pause)
+            case Next.GIVE_UP:
+                self._give_up(hub)
+            case Next.FORGET:
+                self._forget(hub, hub.failure)
+
+    def _replace(self, hub: ManagedHub, pause: float) -> None:
+        hub.spec = hub.spec.successor()
+        hub.enter(Phase.WAITING)
+        hub.not_before = time.monotonic() + pause
+        logger.info("hub {} is replaced (restart {})", hub.spec.name, hub.spec.restarts)
+        asyncio.get_running_loop().call_later(pause, self._look_at, hub)
+
+    def _give_up(self, hub: ManagedHub) -> None:
+        tail = last_lines(self._paths.logs / f"{hub.spec.name}.log", LOG_TAIL)
+        reason = f"died early {hub.early_deaths} times in a row: {hub.failure}"
+        logger.error("hub {} has failed, {}; its log ends:\n{}", hub.spec.name, reason, tail)
+        record_end(self._paths, hub.spec, 0, End.FAILED, f"{reason}\n{tail}", 0.0)
+        self._forget(hub, reason)
+
+    def _forget(self, hub: ManagedHub, reason: str) -> None:
+        logger.info("hub {} (id {}) is gone: {}", hub.spec.name, hub.spec.id, reason)
+        hub.enter(Phase.GONE)
+        if hub.sock is not None:
+            hub.sock.close()
+        self.hubs.pop(hub.spec.id, None)
+        if not hub.served.done():
+            hub.served.set_exception(HubfarmError(f"hub {hub.spec.name} cannot start: {reason}"))
+        hub.gone.set_result(None)
+
+    def take_socket(self, name: str, sock: socket.socket) -> None:
+        """Keep the listening socket that the worker ``<PID>-<ID>`` has handed over."""
+        for hub in self.hubs.values():
+            if str(hub.name) == name and hub.sock is None:
+                hub.sock = sock
+                return
+        sock.close()
 
 
-def _how_it_ended(exitcode: int | None) -> str:
-    if exitcode is not None and exitcode < 0:
-        return f"killed by {signal.Signals(-exitcode).name}"
-    return f"exit code {exitcode}"
+def _port_of(url: str) -> int:
+    return int(url.rpartition(":")[2].partition("/")[0] or 0)
+
+
+def last_lines(path: Path, count: int) -> str:
+    """Return the last lines of a text file, or nothing if it cannot be read."""
+    try:
+        return "\n".join(path.read_text(errors="replace").splitlines()[-count:])
+    except OSError:
+        return ""
 
 
 def labels_for(template: HubSpec, count: int, used: Collection[str]) -> list[str]:

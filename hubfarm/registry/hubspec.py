@@ -7,6 +7,7 @@ from the lock file by whoever lists hubs.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
 
 from hubfarm.samp.errors import WrongUse
 
@@ -124,6 +125,16 @@ def check_label(label: str) -> str:
     return label
 
 
+class Restart(StrEnum):
+    """When a hub whose worker has ended is started again; never after it ended unused."""
+
+    ALWAYS = "always"
+    """Whenever nobody asked hubfarm to stop it."""
+    ON_FAILURE = "on-failure"
+    """When its worker died and did not end in order."""
+    NEVER = "never"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubSpec:
     """What one hub is asked to be.
@@ -146,6 +157,12 @@ class HubSpec:
         Admits a client to ``register``.
     limits : Limits
         How much it takes.
+    restart : Restart
+        When it is started again.
+    restarts : int
+        How often it has been.
+    origin : str
+        The farm file that declares it, an absolute path; empty for none.
     """
 
     id: int
@@ -157,6 +174,9 @@ class HubSpec:
     host: str = "127.0.0.1"
     secret: str = field(default="", repr=False)
     limits: Limits = Limits()
+    restart: Restart = Restart.ON_FAILURE
+    restarts: int = 0
+    origin: str = ""
 
     def __post_init__(self) -> None:
         if self.label:
@@ -191,6 +211,9 @@ class HubSpec:
             "hubfarm.client-timeout": f"{self.client_timeout:g}",
             "hubfarm.address": self.host,
             "hubfarm.limits": " ".join(self.limits.write()),
+            "hubfarm.restart": self.restart.value,
+            "hubfarm.restarts": str(self.restarts),
+            "hubfarm.origin": self.origin,
         }
 
     @classmethod
@@ -213,13 +236,20 @@ class HubSpec:
                 host=tokens["hubfarm.address"],
                 secret=tokens["samp.secret"],
                 limits=Limits.parse(tokens["hubfarm.limits"].split()),
+                restart=Restart(tokens["hubfarm.restart"]),
+                restarts=int(tokens["hubfarm.restarts"]),
+                origin=tokens["hubfarm.origin"],
             )
         except (KeyError, ValueError) as error:
             raise WrongUse(f"the lock file's hubfarm tokens are damaged: {error}") from None
 
-    def with_id(self, number: int) -> "HubSpec":
-        """Return the same hub under another id."""
-        return replace(self, id=number)
+    def labelled(self, label: str) -> "HubSpec":
+        """Return the same hub with another label."""
+        return replace(self, label=label)
+
+    def successor(self) -> "HubSpec":
+        """Return the same hub, restarted once more."""
+        return replace(self, restarts=self.restarts + 1)
 
 
 def check_seconds(value: float, what: str) -> float:

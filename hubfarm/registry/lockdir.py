@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.paths import Paths
-from hubfarm.registry.statetable import HubName, HubState, Record, SlotWriter, StateTable
+from hubfarm.registry.statetable import HubName, HubState, Record, SlotWriter, StateTable, file_identity
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import BadLockFile, HubfarmError, WrongUse
 
@@ -34,6 +34,7 @@ _NAME = re.compile(rf"{PREFIX}-([0-9]{{1,18}})-([0-9]{{1,18}})", re.ASCII)
 _MAX_LOCK_FILE = 64 * 2**10
 _MUTEX_TIMEOUT = 30.0
 _GUARD_TIMEOUT = 5.0
+_MEND_TIMEOUT = 0.5  # a hub must not stand still for long
 
 
 class Standing(Enum):
@@ -188,22 +189,58 @@ class Claim:
     ----------
     lockdir : LockDir
         Who made it.
+    name : HubName
+        The hub.
     path : Path
         The lock file.
-    guards : list of FileLock
-        The hub's guard, and one for a lock file outside the lock directory; held.
-    slot : SlotWriter
-        The hub's slot of the state table.
     label : str
         The label whose stable name points to the lock file; empty for none.
     """
 
-    def __init__(self, lockdir: "LockDir", path: Path, guards: list[FileLock], slot: SlotWriter, label: str) -> None:
+    def __init__(self, lockdir: "LockDir", name: HubName, path: Path, label: str) -> None:
+        self.name = name
         self.path = path
-        self.slot = slot
         self.stable_name = lockdir.paths.by_label / label if label else None
         self._lockdir = lockdir
-        self._guards = guards
+        self._guards: dict[Path, FileLock] = {}
+        self._held: dict[Path, tuple[int, int]] = {}
+        self._tokens: Mapping[str, str] | None = None
+        self._published: os.stat_result | None = None
+        self._table: StateTable
+        self._slot: SlotWriter
+
+    def take(self, guards: list[Path], record: Record) -> None:
+        """Take guards and a slot; call under the mutex.
+
+        Raises
+        ------
+        HubfarmError
+            A guard is held by another, or the state table is full; nothing is taken then.
+        """
+        try:
+            for guard in guards:
+                self._take_guard(guard)
+            self._take_slot(record)
+        except BaseException:
+            self._give_guards_back()
+            raise
+
+    def _take_guard(self, path: Path) -> None:
+        guard = _file_lock(path, timeout=_GUARD_TIMEOUT)
+        try:
+            guard.acquire()
+        except Timeout:
+            raise HubfarmError(f"the guard {path} is held by a hub that runs already") from None
+        self._guards[path] = guard
+        self._held[path] = file_identity(path.stat())
+
+    def _take_slot(self, record: Record) -> None:
+        self._table = StateTable(self._lockdir.paths.state_table, writable=True)
+        self._slot = self._table.take(record, self._lockdir.is_alive)
+
+    def write(self, record: Record) -> None:
+        """Write the hub's slot of the state table."""
+        self._slot.write(record)
 
     def publish(self, tokens: Mapping[str, str]) -> None:
         """Write the lock file, then point the stable name at it.
@@ -214,11 +251,54 @@ class Claim:
             The disk is full, or the directory cannot be written.
         """
         write_private(self.path, lockfile.write(tokens, comment=f"SAMP hub of hubfarm on {self._lockdir.paths.host}"))
+        self._tokens = tokens
+        self._published = _lstat(self.path)
         if self.stable_name is not None:
             _point(self.stable_name, self.path)
 
+    def mend(self, record: Record) -> list[str]:
+        """Put back what others have removed or damaged, and say what it was.
+
+        Cheap when nothing is wrong: a handful of stat calls.
+
+        Parameters
+        ----------
+        record : Record
+            The hub's own, should the state table have to be made again.
+
+        Raises
+        ------
+        HubfarmError
+            Something cannot be put back, now; the next call tries again.
+        """
+        mended: list[str] = []
+        if self._tokens is None:
+            return mended
+        lost = [path for path, identity in self._held.items() if _identity(path) != identity]
+        no_table = _identity(self._table.path) != self._table.identity
+        if lost or no_table:
+            self._lockdir.paths.prepare()
+            with self._lockdir.mutex(timeout=_MEND_TIMEOUT):
+                for path in lost:
+                    old = self._guards[path]
+                    self._take_guard(path)
+                    old.release()
+                    mended.append(f"the guard {path}")
+                if no_table:
+                    self._take_slot(record)
+                    mended.append("the slot of the state table")
+        if not _same_file(self._published, _lstat(self.path)):
+            self._lockdir.paths.prepare()
+            self.publish(self._tokens)
+            mended.append(f"the lock file {self.path}")
+        if self.stable_name is not None and not _points_to(self.stable_name, self.path):
+            _point(self.stable_name, self.path)
+            mended.append(f"the stable name {self.stable_name}")
+        return mended
+
     def unpublish(self) -> None:
         """Remove the lock file and the stable name, if they are still ours."""
+        self._tokens = None
         with contextlib.suppress(OSError):
             self.path.unlink()
         if self.stable_name is not None and _points_to(self.stable_name, self.path):
@@ -226,18 +306,38 @@ class Claim:
                 self.stable_name.unlink()
 
     def withdraw(self) -> None:
-        """Remove the lock file and the stable name, then give slot and guard back."""
+        """Remove the lock file and the stable name, then give slot and guards back."""
         with self._lockdir.mutex():
             self.unpublish()
-            self.slot.clear()
-            for guard in self._guards:
-                _give_back(guard)
+            self._slot.clear()
+            self._give_guards_back()
+
+    def _give_guards_back(self) -> None:
+        for guard in self._guards.values():
+            with contextlib.suppress(OSError):
+                os.unlink(guard.lock_file)
+            guard.release()
 
 
-def _give_back(guard: FileLock) -> None:
-    with contextlib.suppress(OSError):
-        os.unlink(guard.lock_file)
-    guard.release()
+def _lstat(path: Path) -> os.stat_result | None:
+    try:
+        return path.lstat()
+    except OSError:
+        return None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    status = _lstat(path)
+    return file_identity(status) if status else None
+
+
+def _same_file(one: os.stat_result | None, other: os.stat_result | None) -> bool:
+    """Tell whether a file is the very one that was written, unchanged since (its mode included)."""
+    if one is None or other is None:
+        return False
+    return all(
+        getattr(one, key) == getattr(other, key) for key in ("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_mode")
+    )
 
 
 def _point(link: Path, target: Path) -> None:
@@ -271,21 +371,28 @@ class LockDir:
         self.paths = paths
 
     @contextlib.contextmanager
-    def mutex(self) -> Iterator[None]:
+    def mutex(self, timeout: float = _MUTEX_TIMEOUT) -> Iterator[None]:
         """Hold the mutex under which guards, slots and stable names change.
+
+        Parameters
+        ----------
+        timeout : float
+            How long to wait for it, seconds.
 
         Raises
         ------
         HubfarmError
-            Another process has held it for half a minute.
+            Another process has held it for so long.
         """
+        lock = _file_lock(self.paths.mutex, timeout=timeout)
         try:
-            with _file_lock(self.paths.mutex, timeout=_MUTEX_TIMEOUT):
-                yield
+            lock.acquire()
         except Timeout:
-            raise HubfarmError(f"{self.paths.mutex} has been locked for {_MUTEX_TIMEOUT:g} s by another process") from (
-                None
-            )
+            raise HubfarmError(f"{self.paths.mutex} has been locked for {timeout:g} s by another process") from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def guard_path(self, name: HubName) -> Path:
         """Return the guard of the hub `name`."""
@@ -315,29 +422,25 @@ class LockDir:
             The guard is held, the label is in use, or the state table is full.
         """
         name = HubName(os.getpid(), spec.id)
-        with self.mutex(), contextlib.ExitStack() as undo:
+        claim = Claim(self, name, path or self.lock_path(name), spec.label)
+        guards = [self.guard_path(name), *([self._path_guard(path)] if path is not None else [])]
+        now = time.monotonic()
+        with self.mutex():
             self.check_label_free(spec.label)
-            guards = [self._take_guard(self.guard_path(name), undo)]
-            if path is not None:
-                guards.append(self._take_guard(self._path_guard(path), undo))
-            table = StateTable(self.paths.state_table, writable=True)
-            now = time.monotonic()
-            slot = table.take(Record(*name, HubState.STARTING, started=now, beat=now, active=now), self.is_alive)
-            undo.pop_all()
-            return Claim(self, path or self.lock_path(name), guards, slot, spec.label)
+            claim.take(guards, Record(*name, HubState.STARTING, started=now, beat=now, active=now))
+        return claim
 
     def _path_guard(self, path: Path) -> Path:
         # Keeps two hubs from one lock file outside the lock directory, whose name tells no PID.
         return self.paths.guards / f"path-{sha256(os.fsencode(path)).hexdigest()[:16]}"
 
-    def _take_guard(self, path: Path, undo: contextlib.ExitStack) -> FileLock:
-        guard = _file_lock(path, timeout=_GUARD_TIMEOUT)
-        try:
-            guard.acquire()
-        except Timeout:
-            raise HubfarmError(f"the guard {path} is held by a hub that runs already") from None
-        undo.callback(_give_back, guard)
-        return guard
+    def clear_dead(self, name: HubName) -> None:
+        """Remove lock file and guard of a hub that has died; those of a living one stay."""
+        with self.mutex():
+            if not self.is_alive(name):
+                for path in (self.lock_path(name), self.guard_path(name)):
+                    with contextlib.suppress(OSError):
+                        path.unlink()
 
     def check_label_free(self, label: str) -> None:
         """Refuse a label that a living hub of this host bears.

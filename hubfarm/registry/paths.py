@@ -114,6 +114,16 @@ class Paths:
         return self.runtime / "control"
 
     @property
+    def handover_socket(self) -> Path:
+        """Where workers hand their listening sockets to a new coordinator."""
+        return self.runtime / "handover"
+
+    @property
+    def history(self) -> Path:
+        """What ended when and why, one JSON object a line."""
+        return self.runtime / "history"
+
+    @property
     def coordinator_guard(self) -> Path:
         """The lock that the one running coordinator holds."""
         return self.runtime / "coordinator"

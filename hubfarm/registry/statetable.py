@@ -132,6 +132,7 @@ class StateTable:
         try:
             header = os.pread(descriptor, _HEADER.size, 0)
             _check_header(path, header, os.fstat(descriptor).st_size, size)
+            self.identity = file_identity(os.fstat(descriptor))
             self._map = mmap.mmap(descriptor, size, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
         finally:
             os.close(descriptor)
@@ -187,6 +188,29 @@ class StateTable:
     def close(self) -> None:
         """Unmap the table."""
         self._map.close()
+
+
+def read_records(path: Path) -> dict[HubName, Record]:
+    """Return every record of the table at `path` under its hub's name; none if there is no table.
+
+    Raises
+    ------
+    HubfarmError
+        The file is not a state table, or one of another version of hubfarm.
+    """
+    try:
+        table = StateTable(path)
+    except FileNotFoundError:
+        return {}
+    try:
+        return table.by_name()
+    finally:
+        table.close()
+
+
+def file_identity(status: os.stat_result) -> tuple[int, int]:
+    """Return what tells one file from another that took its name."""
+    return status.st_dev, status.st_ino
 
 
 def _check_header(path: Path, header: bytes, size: int, expected: int) -> None:

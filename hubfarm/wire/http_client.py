@@ -24,7 +24,19 @@ class HttpError(HubfarmError):
 
 
 class Unreachable(HttpError):
-    """No connection could be made: the server has surely not seen the request."""
+    """No connection could be made: the server has surely not seen the request.
+
+    Parameters
+    ----------
+    text : str
+        What happened.
+    refused : bool
+        The connection was refused: nobody listens there.
+    """
+
+    def __init__(self, text: str, *, refused: bool = False) -> None:
+        super().__init__(text)
+        self.refused = refused
 
 
 class NoAnswer(HttpError):
@@ -222,6 +234,16 @@ class HttpClient:
             if not future.done() or future.cancelled():
                 exchange.close()
 
+    async def connect(self) -> None:
+        """Make the connection, if none stands.
+
+        Raises
+        ------
+        Unreachable
+            None could be made.
+        """
+        await self._connected()
+
     async def _connected(self) -> _Exchange:
         if self._exchange is not None and self._exchange.reusable:
             return self._exchange
@@ -233,11 +255,34 @@ class HttpClient:
         except TimeoutError:
             raise Unreachable(f"no connection to {self._host}:{self._port} in {self._connect_timeout:g} s") from None
         except OSError as error:
-            raise Unreachable(f"no connection to {self._host}:{self._port}: {error.strerror or error}") from None
+            raise Unreachable(
+                f"no connection to {self._host}:{self._port}: {error.strerror or error}",
+                refused=isinstance(error, ConnectionRefusedError),
+            ) from None
         return self._exchange
+
+    @property
+    def connected(self) -> bool:
+        """Whether a connection stands."""
+        return self._exchange is not None and self._exchange.reusable
 
     def close(self) -> None:
         """Close the connection; a request that is under way ends as `NoAnswer`."""
         if self._exchange is not None:
             self._exchange.close()
             self._exchange = None
+
+
+async def check_reachable(url: str) -> None:
+    """Make a connection to `url`, and close it again.
+
+    Raises
+    ------
+    Unreachable
+        None could be made.
+    """
+    client = HttpClient(url)
+    try:
+        await client.connect()
+    finally:
+        client.close()

@@ -70,6 +70,10 @@ class _Mailbox:
                 await asyncio.sleep(wait)
         return await self._send(delivery)
 
+    @property
+    def connected(self) -> bool:
+        return self._http is not None and self._http.connected
+
     async def _send(self, delivery: Delivery, timeout: float = ANSWER_TIMEOUT) -> str:
         url = self._client.callback
         if not url:
@@ -161,6 +165,11 @@ class Deliveries:
                     self._depart(effect)
                 case LeftOut():
                     logger.warning("{}: left out of {}: its queue is full", effect.client, effect.mtype)
+
+    def is_connected(self, client: Client) -> bool:
+        """Tell whether a connection to a client's callback URL stands."""
+        mailbox = self._mailboxes.get(client.id)
+        return mailbox is not None and mailbox.connected
 
     def _mailbox(self, client: Client) -> _Mailbox:
         try:

@@ -43,20 +43,27 @@ def serve(
     paths : Paths
         Where the hub's files go.
     report : Connection
-        Told ``("running", Running)`` once it serves, then ``("ended", reason)``; or
-        ``("failed", reason)``.
+        Told ``("running", Running)`` once it serves, or ``("failed", reason)``.
     level : str
         What is logged.
     """
     setproctitle(f"hubfarm hub {spec.name}")
-    log_to(paths.logs / f"{spec.name}.log", spec.name, level)
+    log = paths.logs / f"{spec.name}.log"
+    log_to(log, spec.name, level)
 
     def tell(what: str, detail: object) -> None:
         with contextlib.suppress(OSError):  # the coordinator may be gone, the hub goes on
             report.send((what, detail))
 
     try:
-        reason = run(spec, sock, paths, kind="farm", started=lambda running: tell("running", running))
+        run(
+            spec,
+            sock,
+            paths,
+            kind="farm",
+            started=lambda running: tell("running", running),
+            reopen_log=lambda: log_to(log, spec.name, level),
+        )
     except HubfarmError as error:
         logger.error("cannot start: {}", error)
         tell("failed", str(error))
@@ -64,4 +71,3 @@ def serve(
     except Exception:
         logger.exception("the hub has failed")
         sys.exit(1)
-    tell("ended", reason)

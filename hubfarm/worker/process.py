@@ -1,12 +1,11 @@
 """Put the rooms of a hub together in one process, run it, and take it down in order.
 
 Life: take the guard and a slot of the state table, listen, publish the lock file, say so to
-whoever started this; beat once a second; at the end say ``samp.hub.event.shutdown``, let queues
-drain for a moment, remove the lock file, give the guard back.
+whoever started this; beat once a second, and put back what others have damaged; at the end say
+``samp.hub.event.shutdown``, let queues drain for a moment, remove the lock file, give the guard back.
 """
 
 import asyncio
-import contextlib
 import os
 import secrets
 import signal
@@ -20,17 +19,21 @@ import psutil
 import uvloop
 from loguru import logger
 
+from hubfarm.registry.handover import hand_over
+from hubfarm.registry.history import End, record_end
 from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.lockdir import Claim, LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, HubState, Record
 from hubfarm.samp import lockfile
+from hubfarm.samp.errors import HubfarmError
 from hubfarm.samp.values import Map
 from hubfarm.version import __version__
 from hubfarm.wire.http_server import HttpLimits, HttpServer
 from hubfarm.worker.delivery import Deliveries
 from hubfarm.worker.hub import Hub
 from hubfarm.worker.pages import answerer
+from hubfarm.worker.probes import Probes
 from hubfarm.worker.standard_profile import StandardProfile, Waits
 
 BEAT = 1.0
@@ -81,9 +84,10 @@ class HubProcess:
         self._lock_path = lock_path
         self._started = time.monotonic()
         self._state = HubState.STARTING
-        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._ended: asyncio.Future[tuple[End, str]] = asyncio.get_running_loop().create_future()
         self._timer: asyncio.TimerHandle | None = None
         self._claim: Claim
+        self._trouble = ""
 
     async def start(self, sock: socket.socket) -> Running:
         """Take the guard, listen on `sock`, publish the lock file.
@@ -108,6 +112,7 @@ class HubProcess:
             )
             limits = HttpLimits(head=spec.limits.head, body=spec.limits.body)
             self._server = HttpServer(answerer(spec.name, self._profile.handle), limits, _log_failure)
+            self._probes = Probes(self._hub, self._deliveries)
             await self._server.start(sock)
             running = Running(HubName(os.getpid(), spec.id), f"{base}xmlrpc", self._claim.path)
             self._claim.publish(_tokens(spec, self._paths, running, self._kind))
@@ -119,37 +124,53 @@ class HubProcess:
         logger.info("serving at {} as {}", running.url, running.name)
         return running
 
-    async def wait_for_end(self) -> str:
+    async def wait_for_end(self) -> tuple[End, str]:
         """Wait until something ends the hub, and return what did."""
         return await self._ended
 
-    def end(self, reason: str) -> None:
+    def end(self, how: End, reason: str) -> None:
         """Let `wait_for_end` return; the hub goes on until `stop`."""
         if not self._ended.done():
-            self._ended.set_result(reason)
+            self._ended.set_result((how, reason))
 
-    async def stop(self) -> None:
-        """Say goodbye to the clients, drain, and leave nothing behind."""
+    async def stop(self, how: End, reason: str) -> None:
+        """Say goodbye to the clients, drain, and leave nothing behind but a line of history."""
         self._state = HubState.STOPPING
-        self._claim.slot.write(self._record())
+        self._claim.write(self._record())
+        self._probes.close()
         self._deliveries.carry_out(self._hub.shut_down())
         self._claim.unpublish()
         await self._deliveries.close(DRAIN)
         if self._timer is not None:
             self._timer.cancel()
         self._server.close()
+        record_end(self._paths, self.spec, os.getpid(), how, reason, time.monotonic() - self._started)
         self._claim.withdraw()
         logger.info("ended")
 
     def _beat(self) -> None:
+        # First of all: whatever fails below, the next beat comes.
+        self._timer = asyncio.get_running_loop().call_later(BEAT, self._beat)
         now = time.monotonic()
-        self._claim.slot.write(self._record())
+        record = self._record()
+        self._claim.write(record)
+        self._mend(record)
         spec = self.spec
         if spec.timeout and now - self._hub.last_active >= spec.timeout:
-            self.end(f"unused for {spec.timeout:g} s")
+            self.end(End.UNUSED, f"unused for {spec.timeout:g} s")
         if spec.client_timeout:
             self._deliveries.carry_out(self._hub.check_silence(spec.client_timeout, now))
-        self._timer = asyncio.get_running_loop().call_later(BEAT, self._beat)
+        self._probes.beat()
+
+    def _mend(self, record: Record) -> None:
+        try:
+            for what in self._claim.mend(record):
+                logger.warning("put back {}", what)
+            self._trouble = ""
+        except HubfarmError as error:
+            if str(error) != self._trouble:  # once, and not every second
+                self._trouble = str(error)
+                logger.error("cannot put back what is missing: {}; trying on", error)
 
     def _record(self) -> Record:
         counters = self._hub.counters
@@ -219,10 +240,12 @@ def run(
     kind: str,
     lock_path: Path | None = None,
     started: Callable[[Running], None],
+    reopen_log: Callable[[], None] = lambda: None,
 ) -> str:
     """Run one hub in this process until it is ended; return why it ended.
 
-    SIGTERM and SIGINT end it in order.
+    SIGTERM and SIGINT end it in order, SIGHUP reopens its log, SIGUSR2 hands its listening
+    socket to a new coordinator.
 
     Parameters
     ----------
@@ -232,13 +255,15 @@ def run(
         Bound already.
     started : callable
         Told when the hub serves.
+    reopen_log : callable
+        Opens the log file anew.
 
     Raises
     ------
     HubfarmError
         The hub cannot start.
     """
-    return uvloop.run(_run(spec, sock, paths, kind, lock_path, started))
+    return uvloop.run(_run(spec, sock, paths, kind, lock_path, started, reopen_log))
 
 
 async def _run(
@@ -248,21 +273,29 @@ async def _run(
     kind: str,
     lock_path: Path | None,
     started: Callable[[Running], None],
+    reopen_log: Callable[[], None],
 ) -> str:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_log_loop_failure)
     hub = HubProcess(spec, paths, kind=kind, lock_path=lock_path)
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, hub.end, f"by {signal.Signals(number).name}")
+        loop.add_signal_handler(number, hub.end, End.STOPPED, f"by {signal.Signals(number).name}")
+    loop.add_signal_handler(signal.SIGHUP, reopen_log)
+    loop.add_signal_handler(signal.SIGUSR2, _hand_over, sock, paths, spec)
     running = await hub.start(sock)
-    try:
-        started(running)
-        reason = await hub.wait_for_end()
-        logger.info("ending: {}", reason)
-    finally:
-        with contextlib.suppress(asyncio.CancelledError):
-            await hub.stop()
+    started(running)
+    how, reason = await hub.wait_for_end()
+    logger.info("ending: {}", reason)
+    await hub.stop(how, reason)
     return reason
+
+
+def _hand_over(sock: socket.socket, paths: Paths, spec: HubSpec) -> None:
+    try:
+        hand_over(sock, paths.handover_socket, HubName(os.getpid(), spec.id))
+        logger.info("handed the listening socket to a new coordinator")
+    except OSError as error:
+        logger.warning("could not hand the listening socket over: {}", error.strerror)
 
 
 def _log_loop_failure(_: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:

@@ -1,0 +1,146 @@
+"""Take on the hubs that an earlier coordinator has left.
+
+Everything needed lies in the registry: a living hub's lock file says what it is, its guard
+that it lives, and it hands its listening socket over when asked (SIGUSR2).  A hub that died
+while nobody watched is replaced, as it would have been: its lock file says by what.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import time
+from datetime import UTC, datetime
+
+import psutil
+from loguru import logger
+
+from hubfarm.coordinator.hub import ManagedHub, Phase
+from hubfarm.coordinator.supervisor import Supervisor
+from hubfarm.coordinator.workers import AdoptedWorker
+from hubfarm.registry import handover
+from hubfarm.registry.hubspec import HubSpec, Restart
+from hubfarm.registry.lockdir import Entry, LockDir, Standing
+from hubfarm.registry.paths import Paths
+from hubfarm.registry.statetable import file_identity
+from hubfarm.samp.errors import HubfarmError, WrongUse
+
+
+class Adoption:
+    """Finds and takes on what an earlier coordinator has left, and takes the sockets.
+
+    Parameters
+    ----------
+    supervisor : Supervisor
+        Looks after the hubs from then on.
+    paths : Paths
+        Where the farm's files lie.
+    """
+
+    def __init__(self, supervisor: Supervisor, paths: Paths) -> None:
+        self._supervisor = supervisor
+        self._path = paths.handover_socket
+        self._lockdir = LockDir(paths)
+        self._listener: socket.socket | None = None
+        self._identity: tuple[int, int] | None = None
+
+    def listen(self) -> None:
+        """Take sockets from now on.
+
+        Raises
+        ------
+        HubfarmError
+            The Unix socket for it cannot be made.
+        """
+        try:
+            self._listener = handover.listen(self._path)
+            self._identity = file_identity(self._path.lstat())
+        except OSError as error:
+            raise HubfarmError(f"cannot make the handover socket {self._path}: {error.strerror}") from None
+        self._listener.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._listener, self._take_one)
+
+    def mend(self) -> bool:
+        """Make the handover socket again if somebody has removed it; tell whether it was so.
+
+        Raises
+        ------
+        HubfarmError
+            It cannot be made, now.
+        """
+        try:
+            if file_identity(self._path.lstat()) == self._identity:
+                return False
+        except OSError:
+            pass
+        self.close()
+        self.listen()
+        return True
+
+    def close(self) -> None:
+        """Take no more, and remove the socket's name."""
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+    def _take_one(self) -> None:
+        assert self._listener is not None
+        with contextlib.suppress(OSError):
+            taken = handover.take(self._listener)
+            if taken is not None:
+                self._supervisor.take_socket(*taken)
+
+    def adopt(self) -> None:
+        """Take on every hub of the farm that has no coordinator."""
+        for entry in self._lockdir.scan():
+            if entry.tokens.get("hubfarm.kind") != "farm" or entry.name is None:
+                continue
+            try:
+                spec = HubSpec.from_tokens(entry.tokens)
+            except WrongUse as error:
+                logger.warning("{} is left alone: {}", entry.path, error)
+                continue
+            if entry.standing is Standing.ALIVE:
+                self._adopt_living(entry, spec)
+            elif entry.standing is Standing.DEAD:
+                self._adopt_dead(entry, spec)
+
+    def _adopt_living(self, entry: Entry, spec: HubSpec) -> None:
+        assert entry.name is not None
+        try:
+            worker = AdoptedWorker(entry.name, self._lockdir)
+        except psutil.NoSuchProcess:
+            self._adopt_dead(entry, spec)
+            return
+        hub = ManagedHub(spec, None, url=entry.url, worker=worker)
+        hub.enter(Phase.RUNNING)
+        hub.serving_since = time.monotonic()
+        hub.served.set_result(None)
+        self._supervisor.take_on([hub])
+        self._supervisor.watch(hub)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(entry.name.pid, signal.SIGUSR2)
+        logger.info("hub {} (id {}, process {}) adopted", spec.name, spec.id, entry.name.pid)
+
+    def _adopt_dead(self, entry: Entry, spec: HubSpec) -> None:
+        assert entry.name is not None
+        if spec.restart is Restart.NEVER or _is_of_an_earlier_boot(entry):
+            return  # the next sweep takes what it left
+        self._lockdir.clear_dead(entry.name)
+        hub = ManagedHub(spec.successor(), None, url=entry.url)
+        hub.served.set_result(None)
+        self._supervisor.take_on([hub])
+        logger.info("hub {} (id {}) died while nobody watched: replaced", spec.name, spec.id)
+
+
+def _is_of_an_earlier_boot(entry: Entry) -> bool:
+    """Tell whether the host has been started anew since: then nobody expects its hubs back."""
+    try:
+        started = datetime.strptime(entry.tokens["hubfarm.started"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except (KeyError, ValueError):
+        return True
+    return started.timestamp() < psutil.boot_time() - 1

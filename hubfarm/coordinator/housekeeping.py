@@ -1,0 +1,144 @@
+"""What the coordinator does now and then for itself: keep its own files, sweep those of the dead."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from filelock import FileLock, Timeout
+from loguru import logger
+
+from hubfarm.client.discovery import answering_hubs
+from hubfarm.coordinator.adoption import Adoption
+from hubfarm.coordinator.control import Control
+from hubfarm.coordinator.settings import Settings
+from hubfarm.registry.history import trim_history
+from hubfarm.registry.lockdir import LockDir
+from hubfarm.registry.paths import Paths
+from hubfarm.registry.statetable import file_identity
+from hubfarm.registry.sweep import sweep
+from hubfarm.samp.errors import HubfarmError
+
+EVERY = 1.0
+"""Between two looks at the coordinator's own files, seconds."""
+
+
+class CoordinatorGuard:
+    """The guard that makes this process the coordinator.
+
+    Parameters
+    ----------
+    paths : Paths
+        Where it lies.
+
+    Raises
+    ------
+    HubfarmError
+        Another process holds it.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        self._path = paths.coordinator_guard
+        self._take()
+
+    def _take(self) -> None:
+        lock = FileLock(self._path, mode=0o600, thread_local=False, fallback_to_soft=False)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise HubfarmError(f"a coordinator runs already: it holds {self._path}") from None
+        self._lock = lock
+        self._identity = file_identity(self._path.stat())
+
+    def mend(self) -> bool:
+        """Take the guard again if its file was removed; tell whether it was so.
+
+        Raises
+        ------
+        HubfarmError
+            Another coordinator has it now.
+        """
+        try:
+            if file_identity(self._path.stat()) == self._identity:
+                return False
+        except OSError:
+            pass
+        self._take()
+        return True
+
+
+class Housekeeping:
+    """Runs beside the supervisor.
+
+    Parameters
+    ----------
+    paths : Paths
+        Where the farm's files lie.
+    settings : callable
+        Returns the settings in force.
+    guard, control, adoption
+        What is kept.
+    step_down : callable
+        Called when another process has become the coordinator.
+    """
+
+    def __init__(
+        self,
+        paths: Paths,
+        settings: Callable[[], Settings],
+        guard: CoordinatorGuard,
+        control: Control,
+        adoption: Adoption,
+        step_down: Callable[[], None],
+    ) -> None:
+        self._paths = paths
+        self._settings = settings
+        self._guard = guard
+        self._control = control
+        self._adoption = adoption
+        self._step_down = step_down
+        self._trouble = ""
+
+    async def run(self) -> None:
+        """Keep house until cancelled."""
+        last_sweep = time.monotonic()
+        while True:
+            await asyncio.sleep(EVERY)
+            await self._mend()
+            if time.monotonic() - last_sweep >= self._settings().sweep_every:
+                last_sweep = time.monotonic()
+                await self._sweep()
+
+    async def _mend(self) -> None:
+        try:
+            self._paths.prepare()
+            if not self._keep_guard():
+                return
+            if await self._control.mend():
+                logger.warning("put back the control socket")
+            if self._adoption.mend():
+                logger.warning("put back the handover socket")
+            self._trouble = ""
+        except HubfarmError as error:
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                logger.error("{}; trying on", error)
+
+    def _keep_guard(self) -> bool:
+        try:
+            if self._guard.mend():
+                logger.warning("put back the coordinator's guard")
+        except HubfarmError as error:
+            logger.error("stepping down, the hubs run on: {}", error)
+            self._step_down()
+            return False
+        return True
+
+    async def _sweep(self) -> None:
+        try:
+            verdicts = await asyncio.to_thread(sweep, LockDir(self._paths), answering_hubs)
+            for verdict in verdicts:
+                if verdict.removed:
+                    logger.info("swept {}: {}", verdict.path, verdict.reason)
+            await asyncio.to_thread(trim_history, self._paths)
+        except HubfarmError as error:
+            logger.warning("could not sweep: {}", error)

@@ -1,0 +1,72 @@
+"""What Prometheus reads: the state table and the coordinator's own numbers, made new at each scrape."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from hubfarm.coordinator.supervisor import Supervisor
+from hubfarm.registry.paths import Paths
+from hubfarm.registry.statetable import read_records
+
+_LABELS = ("id", "label", "group", "owner")
+
+_COUNTERS = {
+    "accepted": "Messages taken from senders",
+    "delivered": "Deliveries that reached their receiver",
+    "failed": "Deliveries that did not reach their receiver",
+    "requests": "Requests answered",
+}
+_GAUGES = {
+    "clients": "Registered clients",
+    "queued": "Deliveries waiting",
+    "queued_bytes": "Size of the deliveries waiting, bytes",
+    "peak": "The longest that the queues together have been, deliveries",
+}
+
+
+class _FarmCollector(Collector):
+    def __init__(self, supervisor: Supervisor, paths: Paths) -> None:
+        self._supervisor = supervisor
+        self._paths = paths
+
+    def collect(self) -> Iterator[Metric]:
+        records = read_records(self._paths.state_table)
+        hubs = list(self._supervisor.hubs.values())
+        up = GaugeMetricFamily("hubfarm_hub_up", "Whether the hub serves", labels=_LABELS)
+        restarts = CounterMetricFamily("hubfarm_hub_restarts", "How often the hub was restarted", labels=_LABELS)
+        counters = {
+            key: CounterMetricFamily(f"hubfarm_hub_{key}", text, labels=_LABELS) for key, text in _COUNTERS.items()
+        }
+        gauges = {key: GaugeMetricFamily(f"hubfarm_hub_{key}", text, labels=_LABELS) for key, text in _GAUGES.items()}
+        for hub in hubs:
+            spec = hub.spec
+            labels = (str(spec.id), spec.label, spec.group, spec.owner)
+            up.add_metric(labels, float(hub.phase == "running"))
+            restarts.add_metric(labels, spec.restarts)
+            record = records.get(hub.name) if hub.name else None
+            if record is not None:
+                for key, family in (counters | gauges).items():
+                    family.add_metric(labels, getattr(record, key))
+        yield from (up, restarts, *counters.values(), *gauges.values())
+
+
+class Metrics:
+    """Writes the farm's numbers in Prometheus' text format.
+
+    Parameters
+    ----------
+    supervisor : Supervisor
+        Knows the hubs.
+    paths : Paths
+        Where the state table lies.
+    """
+
+    def __init__(self, supervisor: Supervisor, paths: Paths) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_FarmCollector(supervisor, paths))
+
+    def text(self) -> bytes:
+        """Return all numbers as they are now."""
+        return generate_latest(self._registry)

@@ -1,0 +1,123 @@
+"""What ended when and why: one JSON object a line, appended by whoever saw it.
+
+A hub that ends in order writes its own line; the coordinator writes those of hubs that died.
+One write a line, so that many processes may append at once.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from hubfarm.registry.hubspec import HubSpec
+from hubfarm.registry.paths import Paths
+from hubfarm.registry.statetable import HubName
+
+MAX_SIZE = 2**20
+"""Over it the older half is dropped, bytes."""
+
+
+class End(StrEnum):
+    """How a hub, or one worker of it, ended."""
+
+    STOPPED = "stopped"
+    """Somebody stopped it."""
+    UNUSED = "unused"
+    """Its inactivity timeout ended it."""
+    CRASHED = "crashed"
+    """Its worker died."""
+    HUNG = "hung"
+    """Its worker missed its heartbeats, and was killed."""
+    FAILED = "failed"
+    """Its workers died early again and again, and it was given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """One line of the history.
+
+    Parameters
+    ----------
+    time : str
+        When, ISO 8601, UTC.
+    pid, id : int
+        The hub's ``<PID>-<ID>``.
+    label, owner, group : str
+        Its names.
+    how : End
+        How it ended.
+    reason : str
+        More of why, for people.
+    uptime : float
+        How long this worker had served, seconds.
+    restarts : int
+        How often the hub had been restarted before.
+    """
+
+    time: str
+    pid: int
+    id: int
+    label: str
+    owner: str
+    group: str
+    how: End
+    reason: str
+    uptime: float
+    restarts: int
+
+
+def record_end(paths: Paths, spec: HubSpec, pid: int, how: End, reason: str, uptime: float) -> None:
+    """Append one line; a full disk costs the line and nothing else."""
+    ending = Ending(
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        pid=pid,
+        id=spec.id,
+        label=spec.label,
+        owner=spec.owner,
+        group=spec.group,
+        how=how,
+        reason=reason,
+        uptime=round(uptime, 3),
+        restarts=spec.restarts,
+    )
+    with contextlib.suppress(OSError):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(paths.history, flags, 0o600)
+        try:
+            os.write(descriptor, json.dumps(asdict(ending)).encode() + b"\n")
+        finally:
+            os.close(descriptor)
+
+
+def read_history(paths: Paths) -> list[Ending]:
+    """Return the history, the oldest first; damaged lines are passed over."""
+    return list(_read(paths))
+
+
+def _read(paths: Paths) -> Iterator[Ending]:
+    try:
+        lines = paths.history.read_bytes().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        with contextlib.suppress(ValueError, TypeError):
+            fields = json.loads(line)
+            yield Ending(**(fields | {"how": End(fields["how"])}))
+
+
+def end_of(paths: Paths, name: HubName) -> Ending | None:
+    """Return how the worker `name` ended by its own account, if it gave one."""
+    return next((ending for ending in reversed(read_history(paths)) if (ending.pid, ending.id) == name), None)
+
+
+def trim_history(paths: Paths) -> None:
+    """Drop the older half once the file is larger than `MAX_SIZE`; for the coordinator alone."""
+    with contextlib.suppress(OSError):
+        if paths.history.stat().st_size > MAX_SIZE:
+            lines = paths.history.read_bytes().splitlines(keepends=True)
+            temporary = paths.history.with_name("history.new")
+            temporary.write_bytes(b"".join(lines[len(lines) // 2 :]))
+            os.replace(temporary, paths.history)

@@ -1,0 +1,65 @@
+"""Notice clients whose process is gone, though nobody sends them anything.
+
+Once a heartbeat a share of the clients is looked at, so that each has its turn every
+`ROUND` beats: a bare connection to its callback URL, closed at once.  Only a refusal counts,
+and only two in a row: a client that is slow or busy is not gone.
+"""
+
+import asyncio
+
+from hubfarm.wire.http_client import Unreachable, check_reachable
+from hubfarm.worker.delivery import Deliveries
+from hubfarm.worker.hub import Client, Hub
+
+ROUND = 10
+"""Heartbeats until every client has had its turn: a dead one is out after two rounds at most."""
+
+REFUSALS = 2
+
+
+class Probes:
+    """Looks after one hub's clients.
+
+    Parameters
+    ----------
+    hub : Hub
+        Whose clients.
+    deliveries : Deliveries
+        Knows which of them are connected anyway, and throws out the dead.
+    """
+
+    def __init__(self, hub: Hub, deliveries: Deliveries) -> None:
+        self._hub = hub
+        self._deliveries = deliveries
+        self._refused: dict[str, int] = {}
+        self._beats = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def beat(self) -> None:
+        """Look at this beat's share of the clients; returns at once."""
+        self._beats += 1
+        for client in list(self._hub.clients)[self._beats % ROUND :: ROUND]:
+            if client.callback and not self._deliveries.is_connected(client):
+                task = asyncio.get_running_loop().create_task(self._look_at(client))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _look_at(self, client: Client) -> None:
+        try:
+            await check_reachable(client.callback)
+        except Unreachable as error:
+            refusals = self._refused.get(client.id, 0) + 1 if error.refused else 0
+        else:
+            refusals = 0
+        self._refused.pop(client.id, None)
+        if client.gone:
+            return
+        if refusals >= REFUSALS:
+            self._deliveries.throw_out(client, "its process is gone: its callback URL refuses connections")
+        elif refusals:
+            self._refused[client.id] = refusals
+
+    def close(self) -> None:
+        """Stop looking."""
+        for task in self._tasks:
+            task.cancel()
