@@ -34,6 +34,17 @@ def processes_of(home: Path) -> list[psutil.Process]:
     return found
 
 
+def remains(home: Path) -> list[str]:
+    """Return what of a farm is left in a test's home: processes, lock files, guards, stable names, sockets."""
+    farms_own = ("guards", "by-label", "scratch")
+    files = [
+        path
+        for path in home.rglob("*")
+        if path.name.startswith((".new-", "samp-hub")) or path.parent.name in farms_own or path.is_socket()
+    ]
+    return [*map(str, processes_of(home)), *map(str, files)]
+
+
 def end_all(home: Path) -> None:
     """Kill every process of a test's home, also those that were stopped."""
     for _ in range(10):
