@@ -143,6 +143,7 @@ class _Connection(asyncio.Protocol):
     def _reset(self) -> None:
         self._in_head = True
         self._head_size = 0
+        self._unfinished = 0  # bytes fed since the parser's last event
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
@@ -168,10 +169,11 @@ class _Connection(asyncio.Protocol):
             return
         if not self._crlf.transparent:
             data = self._crlf.feed(data)
+        self._unfinished += len(data)
         try:
             self._parser.feed_data(data)
             if self._in_head:
-                self._count_head(len(data))
+                self._check_head()
         except _Refused as refused:
             self._refuse(refused)
         except httptools.HttpParserUpgrade:
@@ -289,7 +291,12 @@ class _Connection(asyncio.Protocol):
 
     def _count_head(self, size: int) -> None:
         self._head_size += size
-        if self._head_size > self._server.limits.head:
+        self._unfinished = 0
+        self._check_head()
+
+    def _check_head(self) -> None:
+        # A header field's event comes when it is whole: what the parser holds of one counts too.
+        if self._head_size + self._unfinished > self._server.limits.head:
             raise _Refused(
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
                 f"the request's head is longer than {self._server.limits.head} bytes",
