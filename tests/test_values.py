@@ -35,10 +35,10 @@ def test_any_character_that_xml_can_carry_may_stand_in_a_string(text: str) -> No
     assert check_string(text) == text
 
 
-@pytest.mark.parametrize("character", ["\0", "\x08", "\x0b", "\x0c", "\x1f", "\ud800", "\udfff", "\ufffe", "\uffff"])
-def test_a_character_that_xml_cannot_carry_is_refused_by_name(character: str) -> None:
-    with pytest.raises(BadValue, match=rf"U\+{ord(character):04X} \(at position 2\)"):
-        check_string("ab" + character)
+@pytest.mark.parametrize("code", [0, 0x08, 0x0B, 0x0C, 0x0E, 0x1F, 0xD800, 0xDFFF, 0xFFFE, 0xFFFF])
+def test_a_character_that_xml_cannot_carry_is_refused_by_name(code: int) -> None:
+    with pytest.raises(BadValue, match=rf"U\+{code:04X} \(at position 2\)"):
+        check_string("ab" + chr(code))
 
 
 @given(samp_values())
