@@ -256,12 +256,24 @@ class Farm:
             port=port,
             limits=limits,
         )
+        from hubfarm.coordinator.control_client import NoCoordinator
+
         self._ensure_coordinator(log_level)
+        try:
+            started = self._start_hubs(request, progress)
+        except NoCoordinator:
+            # It was ending, and has started nothing: the next one will.
+            _wait_until_free(self.paths.coordinator_guard)
+            self._ensure_coordinator(log_level)
+            started = self._start_hubs(request, progress)
+        return [hub for hub in self.hubs() if hub.id in started and hub.kind == "farm"]
+
+    def _start_hubs(self, request: dict[str, Any], progress: Callable[[str], None]) -> set[int]:
         started = set()
         for told in self._control.start(request):
             started.add(told["id"])
             progress(told["label"])
-        return [hub for hub in self.hubs() if hub.id in started and hub.kind == "farm"]
+        return started
 
     @cached_property
     def _control(self) -> Any:

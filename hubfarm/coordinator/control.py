@@ -2,7 +2,8 @@
 
 ``GET /`` tells who coordinates; ``POST /hubs`` starts hubs and ``POST /stop`` ends them, each
 answering with one JSON object a line as things happen, the last one ``{"done": true}`` or
-``{"error": …}``; ``POST /shutdown`` ends the farm.
+``{"error": …}``; ``POST /shutdown`` ends the farm.  A coordinator that ends answers 503 to who
+wants hubs; one that could not start the first hubs it was asked for ends.
 """
 
 import asyncio
@@ -22,6 +23,12 @@ from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.version import __version__
+
+CLOSE_TIMEOUT = 1.0
+"""How long the end of the farm waits for connections that are still open, seconds.
+
+By then every request has been answered: what is left came too late, and aiohttp does not read it.
+"""
 
 Tell = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -84,6 +91,8 @@ class Control:
         self._lockdir = LockDir(paths)
         self._shut_down = shut_down
         self._started = time.monotonic()
+        self._starting = 0
+        self._proven = False
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -103,7 +112,7 @@ class Control:
                 web.post("/shutdown", self._begin_shutdown),
             ]
         )
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_TIMEOUT)
         await self._runner.setup()
         path = self._paths.control_socket
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -134,14 +143,24 @@ class Control:
 
     async def _start_hubs(self, request: web.Request) -> web.StreamResponse:
         template, count, port = read_start_request(await request.json())
+        if self._supervisor.closing:
+            return web.Response(status=503, text="the coordinator is ending")
 
         async def work(tell: Tell) -> None:
             async def told(started: HubStarted) -> None:
                 await tell(describe(started, self._paths))
 
             await self._supervisor.start(template, count, port, told)
+            self._proven = True
 
-        return await _stream(request, work)
+        self._starting += 1
+        try:
+            return await _stream(request, work)
+        finally:
+            self._starting -= 1
+            if not (self._proven or self._starting):
+                # Started for hubs that could not start: nothing is to be left of them.
+                self._shut_down()
 
     async def _stop_hubs(self, request: web.Request) -> web.StreamResponse:
         ids = [int(number) for number in (await request.json())["ids"]]

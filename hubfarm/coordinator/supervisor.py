@@ -190,6 +190,11 @@ class Supervisor:
         self._wake.set()
 
     @property
+    def closing(self) -> bool:
+        """Whether it ends, and takes no more hubs."""
+        return self._closing
+
+    @property
     def ids(self) -> list[int]:
         """The ids of the hubs of this farm."""
         return list(self._hubs)
