@@ -187,8 +187,8 @@ class HubSpec:
             "hub.owner.name": self.owner,
             "hub.owner.group": self.group,
             "hubfarm.id": str(self.id),
-            "hubfarm.timeout": f"{self.timeout:g}",
-            "hubfarm.client-timeout": f"{self.client_timeout:g}",
+            "hubfarm.timeout": _write_seconds(self.timeout),
+            "hubfarm.client-timeout": _write_seconds(self.client_timeout),
             "hubfarm.address": self.host,
             "hubfarm.limits": " ".join(self.limits.write()),
         }
@@ -233,3 +233,8 @@ def check_seconds(value: float, what: str) -> float:
     if not 0 <= value <= 3.2e9:
         raise WrongUse(f"{what} is {value:g}: it must be 0 (never) or a number of seconds")
     return value
+
+
+def _write_seconds(value: float) -> str:
+    # Exactly, and as people write it: 3600, not 3600.0, and not 1e+06 for 1000001.
+    return repr(float(value)).removesuffix(".0")
