@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from hubfarm.registry.history import End, Ending, read_history
 from hubfarm.registry.hubspec import MAX_HUBS, HubSpec, Limits, Restart
@@ -26,6 +27,9 @@ from hubfarm.samp.lockfile import lock_url
 
 HUNG_AFTER = 3.5
 """A hub whose last heartbeat is older counts as hung, seconds; it beats every second."""
+
+if TYPE_CHECKING:
+    from hubfarm.farmfile import Change, Declared
 
 STOP_TIMEOUT = 15.0
 """How long `Farm.stop` waits for a hub that it ends by signal, seconds."""
@@ -53,8 +57,8 @@ class HubInfo:
         The process that holds it.
     url : str
         Its XML-RPC endpoint.
-    clients, messages : int or None
-        Registered clients, and messages accepted so far; None if not known.
+    clients, messages, queued : int or None
+        Registered clients, messages accepted so far, deliveries waiting; None if not known.
     idle, uptime : float or None
         Since it was last used, and since it started, seconds; None if not known.
     timeout : float or None
@@ -80,6 +84,7 @@ class HubInfo:
     url: str
     clients: int | None
     messages: int | None
+    queued: int | None
     idle: float | None
     timeout: float | None
     uptime: float | None
@@ -283,12 +288,24 @@ class Farm:
         return self._start([request], log_level, progress)
 
     def _start(self, requests: list[dict[str, Any]], log_level: str, progress: Callable[[str], None]) -> list[HubInfo]:
+        from hubfarm.coordinator.control_client import NoCoordinator
+
         self._ensure_coordinator(log_level)
+        try:
+            started = self._start_once(requests, progress)
+        except NoCoordinator:
+            # It was ending, and has started nothing: the next one will.
+            _wait_until_free(self.paths.coordinator_guard)
+            self._ensure_coordinator(log_level)
+            started = self._start_once(requests, progress)
+        return [hub for hub in self.hubs() if hub.id in started and hub.kind == "farm"]
+
+    def _start_once(self, requests: list[dict[str, Any]], progress: Callable[[str], None]) -> set[int]:
         started = set()
         for told in self._control.start({"hubs": requests}):
             started.add(told["id"])
             progress(told["label"])
-        return [hub for hub in self.hubs() if hub.id in started and hub.kind == "farm"]
+        return started
 
     def restart(
         self, selectors: Collection[str], *, progress: Callable[[str], None] = lambda label: None
@@ -319,6 +336,73 @@ class Farm:
         for told in self._control.restart([hub.id for hub in chosen]):
             progress(told["label"])
         return [hub for hub in self.hubs() if hub.id in {one.id for one in chosen}]
+
+    # ------------------------------------------------------------------ declared in a file
+
+    def up(
+        self, path: Path, *, dry_run: bool = False, prune: bool = False, replace_changed: bool = False
+    ) -> list[Change]:
+        """Make what runs match a farm file, and return what that took; see `hubfarm.farmfile`.
+
+        Parameters
+        ----------
+        path : Path
+            The farm file.
+        dry_run : bool
+            Only return it.
+        prune : bool
+            Stop hubs that the file once declared and no longer does.
+        replace_changed : bool
+            Stop and start hubs that run with other options than declared.
+
+        Raises
+        ------
+        WrongUse
+            Something in the file is wrong.
+        HubfarmError
+            A hub could not start or stop.
+        """
+        from hubfarm.farmfile import Action, difference, read_farm_file
+
+        declared = read_farm_file(path)
+        changes = difference(
+            declared, self._declarations(), str(path.absolute()), prune=prune, replace_changed=replace_changed
+        )
+        if dry_run:
+            return changes
+        leaving = [change.label for change in changes if change.action in (Action.STOP, Action.REPLACE)]
+        if leaving:
+            self.stop(leaving)
+        coming = {change.label for change in changes if change.action in (Action.START, Action.REPLACE)}
+        requests = [_request_for(hub) for hub in declared if hub.spec.label in coming]
+        if requests:
+            self._start(requests, "INFO", lambda label: None)
+        return changes
+
+    def _declarations(self) -> "list[Declared]":
+        from hubfarm.farmfile import Declared
+
+        living = [entry for entry in self._lockdir.living() if entry.tokens.get("hubfarm.kind") == "farm"]
+        return [Declared(HubSpec.from_tokens(entry.tokens), urlsplit(entry.url).port or 0) for entry in living]
+
+    def log_file(self, selector: str) -> Path:
+        """Return the log of the hub that `selector` names, or of the ``coordinator``.
+
+        A hub that has ended is named by its label.
+
+        Raises
+        ------
+        WrongUse
+            There is none.
+        """
+        exact = self.paths.logs / f"{selector}.log"
+        if "/" not in selector and exact.is_file():
+            return exact
+        hub = self.find(selector)
+        path = self.paths.logs / f"{hub.label or f'hub-{hub.id}'}.log"
+        if not path.is_file():
+            raise WrongUse(f"the hub {hub.name} is {hub.kind} and logs elsewhere: there is no {path}")
+        return path
 
     def _coordinated(self) -> set[int]:
         """Return the ids of the hubs that the coordinator runs; one is started if hubs need it."""
@@ -475,6 +559,23 @@ def _wait_until_free(guard: Path) -> bool:
     return True
 
 
+def _request_for(hub: "Declared") -> dict[str, Any]:
+    spec = hub.spec
+    return start_request(
+        count=1,
+        label=spec.label,
+        owner=spec.owner,
+        group=spec.group,
+        timeout=spec.timeout,
+        client_timeout=spec.client_timeout,
+        host=spec.host,
+        port=hub.port,
+        limits=spec.limits.write(),
+        restart=spec.restart,
+        origin=spec.origin,
+    )
+
+
 def start_request(
     *,
     count: int,
@@ -559,6 +660,7 @@ def _describe(entry: Entry, record: Record | None, paths: Paths, answering: Coll
         url=entry.url,
         clients=live.clients if live else None,
         messages=live.accepted if live else None,
+        queued=live.queued if live else None,
         idle=now - live.active if live else None,
         timeout=_number(tokens.get("hubfarm.timeout")),
         uptime=now - live.started if live else None,
@@ -582,6 +684,7 @@ def _describe_ended(ending: Ending, paths: Paths) -> HubInfo:
         url="",
         clients=None,
         messages=None,
+        queued=None,
         idle=None,
         timeout=None,
         uptime=ending.uptime,

@@ -1,10 +1,12 @@
 """What every test stands on: a home of its own, and no process left behind."""
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 
 from hubfarm.farm import Farm
 from hubfarm.registry.paths import Paths
-from tests.support import Receiver
+from tests.support import PATIENCE, Receiver
 
 MARK = "HUBFARM_TEST_HOME"
 """In the environment of every process that a test starts, however far it detaches itself."""
@@ -34,18 +36,25 @@ def processes_of(home: Path) -> list[psutil.Process]:
     return found
 
 
+def remains(home: Path) -> list[str]:
+    """Return what of a farm is left in a test's home: processes, lock files, guards, stable names, sockets."""
+    farms_own = ("guards", "by-label", "scratch")
+    files = [
+        path
+        for path in home.rglob("*")
+        if path.name.startswith((".new-", "samp-hub")) or path.parent.name in farms_own or path.is_socket()
+    ]
+    return [*map(str, processes_of(home)), *map(str, files)]
+
+
 def end_all(home: Path) -> None:
     """Kill every process of a test's home, also those that were stopped."""
-    for _ in range(10):
-        processes = processes_of(home)
-        if not processes:
-            return
+    deadline = time.monotonic() + PATIENCE
+    while (processes := processes_of(home)) and time.monotonic() < deadline:
         for process in processes:
-            try:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-            except psutil.NoSuchProcess:
-                continue
-        psutil.wait_procs(processes, timeout=5)
+        time.sleep(0.01)  # not psutil.wait_procs: that waits until init has reaped the orphans
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -52,6 +52,11 @@ class Receiver:
         self.hub.declareSubscriptions(self.key, {pattern: {} for pattern in patterns})
         return self
 
+    def join_by(self, lock_file: Path, name: str = "receiver", *patterns: str) -> Self:
+        """Join the hub that a lock file leads to."""
+        tokens = read_lock_file(lock_file)
+        return self.join(tokens["samp.hub.xmlrpc.url"], tokens["samp.secret"], name, *patterns)
+
     def next(self) -> Received:
         """Wait for the next call on this client."""
         return self.received.get(timeout=PATIENCE)

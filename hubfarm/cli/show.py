@@ -5,11 +5,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hubfarm.farm import HubInfo
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _WIDE = 100_000
 """Width for output that no terminal shows: nothing is cut or wrapped, columns."""
@@ -22,29 +25,49 @@ def print_json(data: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table: fitted and coloured on a terminal, plain and uncut elsewhere."""
-    from rich import box
     from rich.console import Console
+
+    terminal = sys.stdout.isatty()
+    Console(width=None if terminal else _WIDE, highlight=False).print(hub_table(columns, rows))
+
+
+def hub_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> "Table":
+    """Make a table in our looks."""
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    terminal = sys.stdout.isatty()
-    table = Table(box=box.SIMPLE_HEAD if terminal else None, pad_edge=False, header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False, header_style="bold")
     for column in columns:
-        numeric = column in ("ID", "PID", "CLIENTS", "MESSAGES", "IDLE", "TIMEOUT", "UPTIME")
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(column, justify="left" if column in _WORDS else "right", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    Console(width=None if terminal else _WIDE, highlight=False).print(table)
+    return table
+
+
+_WORDS = frozenset(
+    {"LABEL", "OWNER", "GROUP", "STATE", "KIND", "HOST", "URL", "DONE", "FILE", "WHY", "ACTION", "HOW", "TIME"}
+)
 
 
 _STYLES = {
     "running": "green",
     "starting": "yellow",
     "stopping": "yellow",
+    "hung": "red",
     "dead": "red",
+    "failed": "red",
+    "crashed": "red",
     "silent": "red",
     "removed": "red",
     "elsewhere": "dim",
+    "stopped": "dim",
+    "unused": "dim",
+    "keep": "dim",
+    "start": "green",
+    "stop": "red",
+    "replace": "yellow",
+    "differs": "yellow",
 }
 
 

@@ -23,7 +23,7 @@ from hubfarm.registry import handover
 from hubfarm.registry.hubspec import HubSpec, Restart
 from hubfarm.registry.lockdir import Entry, LockDir, Standing
 from hubfarm.registry.paths import Paths
-from hubfarm.registry.statetable import file_identity
+from hubfarm.registry.statetable import file_identity, read_records
 from hubfarm.samp.errors import HubfarmError, WrongUse
 
 
@@ -42,6 +42,7 @@ class Adoption:
         self._supervisor = supervisor
         self._path = paths.handover_socket
         self._lockdir = LockDir(paths)
+        self._state_table = paths.state_table
         self._listener: socket.socket | None = None
         self._identity: tuple[int, int] | None = None
 
@@ -96,6 +97,7 @@ class Adoption:
 
     def adopt(self) -> None:
         """Take on every hub of the farm that has no coordinator."""
+        self._records = read_records(self._state_table)
         for entry in self._lockdir.scan():
             if entry.tokens.get("hubfarm.kind") != "farm" or entry.name is None:
                 continue
@@ -118,7 +120,8 @@ class Adoption:
             return
         hub = ManagedHub(spec, None, url=entry.url, worker=worker)
         hub.enter(Phase.RUNNING)
-        hub.serving_since = time.monotonic()
+        record = self._records.get(entry.name)
+        hub.serving_since = record.started if record else time.monotonic()
         hub.served.set_result(None)
         self._supervisor.take_on([hub])
         self._supervisor.watch(hub)

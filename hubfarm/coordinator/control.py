@@ -18,12 +18,18 @@ from loguru import logger
 
 from hubfarm.coordinator.hub import ManagedHub
 from hubfarm.coordinator.metrics import Metrics
-from hubfarm.coordinator.supervisor import Plan, Supervisor, labels_for
-from hubfarm.registry.hubspec import HubSpec, Limits, Restart
+from hubfarm.coordinator.supervisor import Plan, Supervisor
+from hubfarm.registry.hubspec import HubSpec, Limits, Restart, labels_for
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import file_identity
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.version import __version__
+
+CLOSE_TIMEOUT = 1.0
+"""How long the end of the farm waits for connections that are still open, seconds.
+
+By then every request has been answered: what is left came too late, and aiohttp does not read it.
+"""
 
 Tell = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -90,6 +96,8 @@ class Control:
         self._shut_down = shut_down
         self._metrics = Metrics(supervisor, paths)
         self._started = time.monotonic()
+        self._starting = 0
+        self._proven = False
         self._runner: web.AppRunner | None = None
         self._site: web.BaseSite | None = None
         self._identity: tuple[int, int] | None = None
@@ -114,7 +122,7 @@ class Control:
                 web.post("/shutdown", self._begin_shutdown),
             ]
         )
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_TIMEOUT)
         await self._runner.setup()
         await self._listen()
 
@@ -198,8 +206,19 @@ class Control:
         return web.Response(body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
     async def _start_hubs(self, request: web.Request) -> web.StreamResponse:
+        if self._supervisor.closing:
+            return web.Response(status=503, text="the coordinator is ending")
         plan = read_plan(await request.json())
-        return await self._stream(request, lambda told: self._supervisor.start(plan, told))
+        self._starting += 1
+        try:
+            response = await self._stream(request, lambda told: self._supervisor.start(plan, told))
+        finally:
+            self._starting -= 1
+        self._proven = self._proven or bool(self._supervisor.hubs)
+        if not (self._proven or self._starting):
+            # Started for hubs that could not start: nothing is to be left of it.
+            self._shut_down()
+        return response
 
     async def _stop_hubs(self, request: web.Request) -> web.StreamResponse:
         ids = [int(number) for number in (await request.json())["ids"]]

@@ -64,6 +64,8 @@ class ControlClient:
 
         Raises
         ------
+        NoCoordinator
+            None answers, or it is ending; nothing was started.
         HubfarmError
             They cannot be started; what had started has been taken down.
         """
@@ -105,6 +107,8 @@ class ControlClient:
         try:
             connection.request("POST", target, json.dumps(body), {"Content-Type": "application/json"})
             response = connection.getresponse()
+            if response.status == 503:
+                raise NoCoordinator(f"the coordinator on {self._path} is ending: try again")
             if response.status != 200:
                 raise HubfarmError(f"the coordinator refused: {response.read(1000).decode(errors='replace')}")
             while line := response.readline():
@@ -115,7 +119,7 @@ class ControlClient:
                     raise (WrongUse if told["wrong_use"] else HubfarmError)(told["error"])
                 yield told
             raise HubfarmError("the coordinator ended before it was done; hubfarm ls shows what runs")
-        except (ConnectionRefusedError, FileNotFoundError) as error:
+        except (ConnectionRefusedError, FileNotFoundError, http.client.RemoteDisconnected) as error:
             raise NoCoordinator(f"no coordinator answers on {self._path}: {error}") from None
         except (OSError, http.client.HTTPException) as error:
             raise HubfarmError(f"lost the coordinator before it was done: {error}") from None

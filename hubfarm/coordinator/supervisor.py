@@ -193,6 +193,11 @@ class Supervisor:
         self.hubs.clear()
         self._wake.set()
 
+    @property
+    def closing(self) -> bool:
+        """Whether it ends, and takes no more hubs."""
+        return self._closing
+
     # ------------------------------------------------------------------ the loop
 
     def _look_at(self, *hubs: ManagedHub) -> None:
@@ -395,29 +400,3 @@ def last_lines(path: Path, count: int) -> str:
         return "\n".join(path.read_text(errors="replace").splitlines()[-count:])
     except OSError:
         return ""
-
-
-def labels_for(template: HubSpec, count: int, used: Collection[str]) -> list[str]:
-    """Return the labels of `count` hubs like `template`.
-
-    A label that was asked for is taken as it is for one hub, and numbered for several.
-    Without one, labels are ``<group or owner or "hub">-<n>``, with the first numbers that
-    are not in `used`.
-
-    Examples
-    --------
-    >>> labels_for(HubSpec(id=0, group="mima"), 2, used={"mima-1"})
-    ['mima-2', 'mima-3']
-    >>> labels_for(HubSpec(id=0, label="x"), 2, used=())
-    ['x-1', 'x-2']
-    """
-    if template.label:
-        return [template.label] if count == 1 else [f"{template.label}-{n}" for n in range(1, count + 1)]
-    stem = template.group or template.owner or "hub"
-    labels: list[str] = []
-    number = 0
-    while len(labels) < count:
-        number += 1
-        if f"{stem}-{number}" not in used:
-            labels.append(f"{stem}-{number}")
-    return labels

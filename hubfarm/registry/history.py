@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.paths import Paths
@@ -68,6 +69,10 @@ class Ending:
     uptime: float
     restarts: int
 
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it as JSON can carry it."""
+        return asdict(self)
+
 
 def record_end(paths: Paths, spec: HubSpec, pid: int, how: End, reason: str, uptime: float) -> None:
     """Append one line; a full disk costs the line and nothing else."""
@@ -87,7 +92,7 @@ def record_end(paths: Paths, spec: HubSpec, pid: int, how: End, reason: str, upt
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(paths.history, flags, 0o600)
         try:
-            os.write(descriptor, json.dumps(asdict(ending)).encode() + b"\n")
+            os.write(descriptor, json.dumps(ending.as_json()).encode() + b"\n")
         finally:
             os.close(descriptor)
 

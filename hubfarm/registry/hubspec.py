@@ -5,7 +5,7 @@ from the lock file by whoever lists hubs.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
@@ -207,8 +207,8 @@ class HubSpec:
             "hub.owner.name": self.owner,
             "hub.owner.group": self.group,
             "hubfarm.id": str(self.id),
-            "hubfarm.timeout": f"{self.timeout:g}",
-            "hubfarm.client-timeout": f"{self.client_timeout:g}",
+            "hubfarm.timeout": _write_seconds(self.timeout),
+            "hubfarm.client-timeout": _write_seconds(self.client_timeout),
             "hubfarm.address": self.host,
             "hubfarm.limits": " ".join(self.limits.write()),
             "hubfarm.restart": self.restart.value,
@@ -263,3 +263,34 @@ def check_seconds(value: float, what: str) -> float:
     if not 0 <= value <= 3.2e9:
         raise WrongUse(f"{what} is {value:g}: it must be 0 (never) or a number of seconds")
     return value
+
+
+def _write_seconds(value: float) -> str:
+    # Exactly, and as people write it: 3600, not 3600.0, and not 1e+06 for 1000001.
+    return repr(float(value)).removesuffix(".0")
+
+
+def labels_for(template: HubSpec, count: int, used: Collection[str]) -> list[str]:
+    """Return the labels of `count` hubs like `template`.
+
+    A label that was asked for is taken as it is for one hub, and numbered for several.
+    Without one, labels are ``<group or owner or "hub">-<n>``, with the first numbers that
+    are not in `used`.
+
+    Examples
+    --------
+    >>> labels_for(HubSpec(id=0, group="mima"), 2, used={"mima-1"})
+    ['mima-2', 'mima-3']
+    >>> labels_for(HubSpec(id=0, label="x"), 2, used=())
+    ['x-1', 'x-2']
+    """
+    if template.label:
+        return [template.label] if count == 1 else [f"{template.label}-{n}" for n in range(1, count + 1)]
+    stem = template.group or template.owner or "hub"
+    labels: list[str] = []
+    number = 0
+    while len(labels) < count:
+        number += 1
+        if f"{stem}-{number}" not in used:
+            labels.append(f"{stem}-{number}")
+    return labels

@@ -348,6 +348,8 @@ def _point(link: Path, target: Path) -> None:
         temporary.symlink_to(target)
         os.replace(temporary, link)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise HubfarmError(f"cannot write the stable name {link}: {error.strerror}") from None
 
 

@@ -54,8 +54,12 @@ def parse(text: str) -> dict[str, str]:
         key, equals, value = line.partition("=")
         if not equals or not key.strip():
             raise BadLockFile(f"line {number} of the lock file is not key=value")
-        tokens[key.strip()] = _ESCAPED.sub(r"\1", value.strip())
+        tokens[_unescape(key.strip())] = _unescape(value.strip())
     return tokens
+
+
+def _unescape(text: str) -> str:
+    return _ESCAPED.sub(r"\1", text)
 
 
 def write(tokens: Mapping[str, str], comment: str = "") -> str:
@@ -64,7 +68,7 @@ def write(tokens: Mapping[str, str], comment: str = "") -> str:
     Raises
     ------
     BadLockFile
-        A token holds a line end, or a key that cannot be told from a comment or a value.
+        A token or the comment holds a line end, or a key cannot be told from a comment or a value.
 
     Examples
     --------
@@ -72,6 +76,8 @@ def write(tokens: Mapping[str, str], comment: str = "") -> str:
     # a hub
     samp.secret=abc
     """
+    if _LINE_ENDS.search(comment):
+        raise BadLockFile("the comment of the lock file has a line end in it")
     lines = [f"# {comment}"] if comment else []
     for key, value in tokens.items():
         if not key or key != key.strip() or "=" in key or key.startswith(("#", "\ufeff")) or _LINE_ENDS.search(key):

@@ -399,7 +399,9 @@ def decode_response(data: bytes, *, depth: int = DEFAULT_DEPTH, string: int = DE
 def _fault_of(value: Value) -> Fault:
     struct = value if isinstance(value, dict) else {}
     code, text = struct.get("faultCode"), struct.get("faultString")
+    if not isinstance(text, str):
+        text = ""
     try:
-        return Fault(text if isinstance(text, str) else "", parse_int(code) if isinstance(code, str) else 1)
+        return Fault(text, parse_int(code) if isinstance(code, str) else 1)
     except BadValue:
-        return Fault(str(text), 1)
+        return Fault(text, 1)

@@ -62,7 +62,7 @@ def check_http_url(url: str) -> SplitResult:
     """
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
     if not usable or any(character <= " " or character > "~" for character in url):
@@ -87,6 +87,7 @@ class _Exchange(asyncio.Protocol):
         self._crlf = CrlfHeads(MAX_HEAD)
         self._body: list[bytes] = []
         self._size = 0
+        self._head_size = 0
         self._framed = False
         self._head_done = False
         self._heard = False
@@ -137,6 +138,10 @@ class _Exchange(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._finish(BadAnswer(f"did not answer in HTTP: {error}"))
+        if not self._head_done:
+            self._head_size += len(data)
+            if self._head_size > MAX_HEAD:
+                self._finish(BadAnswer(f"answered with a head of more than {MAX_HEAD} bytes"))
 
     # -------------------------------------------------------------- httptools' events
 
@@ -155,6 +160,9 @@ class _Exchange(asyncio.Protocol):
             self._body.append(body)
 
     def on_message_complete(self) -> None:
+        if self._parser.get_status_code() < 200:
+            self._head_done = self._framed = False  # an interim answer: the one asked for follows
+            return
         if not self._parser.should_keep_alive():
             self.close()
         self._finish()
@@ -254,9 +262,9 @@ class HttpClient:
                 )
         except TimeoutError:
             raise Unreachable(f"no connection to {self._host}:{self._port} in {self._connect_timeout:g} s") from None
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: a host that cannot be a name
             raise Unreachable(
-                f"no connection to {self._host}:{self._port}: {error.strerror or error}",
+                f"no connection to {self._host}:{self._port}: {getattr(error, 'strerror', None) or error}",
                 refused=isinstance(error, ConnectionRefusedError),
             ) from None
         return self._exchange

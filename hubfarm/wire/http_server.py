@@ -141,8 +141,8 @@ class _Connection(asyncio.Protocol):
         self._reset()
 
     def _reset(self) -> None:
-        self._in_head = True
         self._head_size = 0
+        self._unfinished = 0  # bytes fed since the parser's last event
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
@@ -168,14 +168,12 @@ class _Connection(asyncio.Protocol):
             return
         if not self._crlf.transparent:
             data = self._crlf.feed(data)
+        self._unfinished += len(data)
         try:
-            self._parser.feed_data(data)
-            if self._in_head:
-                self._count_head(len(data))
+            self._feed(data)
+            self._check_head()
         except _Refused as refused:
             self._refuse(refused)
-        except httptools.HttpParserUpgrade:
-            self._refuse(_Refused(HTTPStatus.NOT_IMPLEMENTED, "this hub speaks HTTP/1.1 only"))
         except httptools.HttpParserCallbackError as error:
             if not isinstance(error.__context__, _Refused):
                 raise
@@ -183,6 +181,20 @@ class _Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._refuse(_Refused(HTTPStatus.BAD_REQUEST, f"not an HTTP request: {error}"))
         self._flush()
+
+    def _feed(self, data: bytes) -> None:
+        while data:
+            try:
+                self._parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                # A server may ignore it (RFC 9110, 7.8), the parser does not: give it the request without.
+                method, rest = self._parser.get_method(), data[upgrade.args[0] :]
+                if method == b"CONNECT":
+                    raise _Refused(HTTPStatus.NOT_IMPLEMENTED, "a SAMP hub is no proxy") from None
+                fields = b"".join(b"%s: %s\r\n" % field for field in self._headers.items() if field[0] != b"upgrade")
+                data = b"%s %s HTTP/1.1\r\n%s\r\n%s" % (method, self._target, fields, rest)
+                self._parser = httptools.HttpRequestParser(self)
 
     def pause_writing(self) -> None:
         self._write_paused = True
@@ -206,7 +218,9 @@ class _Connection(asyncio.Protocol):
         self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._unfinished = 0
+        if self._parser.should_upgrade():
+            return  # this request comes again, by `_feed`
         headers = self._headers
         encoding = headers.get(b"content-encoding", b"identity").strip().lower()
         if encoding != b"identity":
@@ -220,12 +234,15 @@ class _Connection(asyncio.Protocol):
             self._out.append(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
+        self._unfinished = 0
         self._body_size += len(body)
         if self._body_size > self._server.limits.body:
             raise self._too_large()
         self._body.append(body)
 
     def on_message_complete(self) -> None:
+        if self._parser.should_upgrade():
+            return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         request = Request(self._parser.get_method(), self._target, self._headers, body)
         self._reset()
@@ -269,6 +286,8 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
 
     def _refuse(self, refused: _Refused) -> None:
+        if self._ended or (self._waiting and not self._waiting[-1].keep_alive):
+            return  # the client has asked to close behind its last request: what follows is nothing
         self._ended = True
         self._lingering = self._server.loop.call_later(LINGER, self._transport.close)
         response = Response(f"{refused.text}\n".encode(), refused.status, b"text/plain; charset=utf-8")
@@ -289,7 +308,12 @@ class _Connection(asyncio.Protocol):
 
     def _count_head(self, size: int) -> None:
         self._head_size += size
-        if self._head_size > self._server.limits.head:
+        self._unfinished = 0
+        self._check_head()
+
+    def _check_head(self) -> None:
+        # A header field's event comes when it is whole: what the parser holds of one counts too.
+        if self._head_size + self._unfinished > self._server.limits.head:
             raise _Refused(
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
                 f"the request's head is longer than {self._server.limits.head} bytes",

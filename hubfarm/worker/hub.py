@@ -289,10 +289,8 @@ class Hub:
         self.counters.failed += client.queued
         self.counters.queued -= client.queued
         self.counters.queued_bytes -= client.queued_bytes
-        for msg_id in client.asked:
-            self._pending.pop(msg_id).recipient.owing.discard(msg_id)
         effects: list[Effect] = [Departure(client, reason, farewell)]
-        for msg_id in sorted(client.owing):
+        for msg_id in sorted(client.asked | client.owing):
             effects += self._answer_instead(msg_id, f"client {client} has gone: {reason}")
         effects += self._event("unregister", {"id": client.id})
         return effects
@@ -430,13 +428,13 @@ class Hub:
         BadValue
             `message` is not a message.
         """
-        checked, mtype = self._take_message(sender, message, now)
+        checked, mtype = self._take_message(message)
         receiver = self._recipient(recipient, mtype)
         effects: list[Effect] = []
         if receiver is not None:
             payload = self._payload_for(receiver, checked)
             effects.append(self._deliver(receiver, Kind.NOTIFICATION, sender.id, "", payload))
-        self.counters.accepted += 1
+        self._accept(sender, now)
         return Outcome("", effects)
 
     def notify_all(self, sender: Client, message: Value, now: float) -> Outcome:
@@ -447,14 +445,14 @@ class Hub:
         BadValue
             `message` is not a message.
         """
-        checked, mtype = self._take_message(sender, message, now)
+        checked, mtype = self._take_message(message)
         ids: list[Value] = [HUB_ID] if mtype in self._own_answers else []
         effects: list[Effect] = []
         for effect in self._broadcast(Kind.NOTIFICATION, sender, mtype, Payload(checked)):
             effects.append(effect)
             if isinstance(effect, Delivery):
                 ids.append(effect.to.id)
-        self.counters.accepted += 1
+        self._accept(sender, now)
         return Outcome(ids, effects)
 
     def call(self, sender: Client, recipient: str, tag: str, message: Value, now: float) -> Outcome:
@@ -467,7 +465,7 @@ class Hub:
         BadValue
             `message` is not a message.
         """
-        checked, mtype = self._take_message(sender, message, now)
+        checked, mtype = self._take_message(message)
         self._need_callback(sender)
         receiver = self._recipient(recipient, mtype)
         if receiver is None:
@@ -476,7 +474,7 @@ class Hub:
         else:
             delivery = self._call(sender, receiver, tag, self._payload_for(receiver, checked), synchronous=False)
             msg_id, effect = delivery.tag, delivery
-        self.counters.accepted += 1
+        self._accept(sender, now)
         return Outcome(msg_id, [effect])
 
     def call_all(self, sender: Client, tag: str, message: Value, now: float) -> Outcome:
@@ -489,7 +487,7 @@ class Hub:
         BadValue
             `message` is not a message.
         """
-        checked, mtype = self._take_message(sender, message, now)
+        checked, mtype = self._take_message(message)
         self._need_callback(sender)
         ids: Map = {}
         effects: list[Effect] = []
@@ -506,7 +504,7 @@ class Hub:
             delivery = self._call(sender, client, tag, payload, synchronous=False)
             ids[client.id] = delivery.tag
             effects.append(delivery)
-        self.counters.accepted += 1
+        self._accept(sender, now)
         return Outcome(ids, effects)
 
     def call_and_wait(self, sender: Client, recipient: str, message: Value, now: float) -> Outcome:
@@ -520,14 +518,16 @@ class Hub:
         Fault, BadValue
             As for `notify`.
         """
-        checked, mtype = self._take_message(sender, message, now)
+        checked, mtype = self._take_message(message)
         receiver = self._recipient(recipient, mtype)
-        self.counters.accepted += 1
         if receiver is None:
             msg_id = self._new_message_id(sender)
-            return Outcome(msg_id, [Answer(msg_id, self._own_answer(checked, mtype))])
-        delivery = self._call(sender, receiver, "", self._payload_for(receiver, checked), synchronous=True)
-        return Outcome(delivery.tag, [delivery])
+            effect: Effect = Answer(msg_id, self._own_answer(checked, mtype))
+        else:
+            delivery = self._call(sender, receiver, "", self._payload_for(receiver, checked), synchronous=True)
+            msg_id, effect = delivery.tag, delivery
+        self._accept(sender, now)
+        return Outcome(msg_id, [effect])
 
     def abandon(self, msg_id: str) -> None:
         """Forget a call whose sender waits no longer; a later reply to it is a fault."""
@@ -563,13 +563,16 @@ class Hub:
         self._touch(client, now)
         return Outcome("", effects)
 
-    def _take_message(self, sender: Client, message: Value, now: float) -> tuple[Map, str]:
+    def _take_message(self, message: Value) -> tuple[Map, str]:
         checked = check_message(message)
         mtype = check_mtype(expect_string(checked["samp.mtype"], "samp.mtype"))
         if without_x(mtype).startswith("samp.hub."):
             raise Fault(f"only the hub sends {mtype}")
-        self._touch(sender, now)
         return checked, mtype
+
+    def _accept(self, sender: Client, now: float) -> None:
+        self.counters.accepted += 1
+        self._touch(sender, now)
 
     def _recipient(self, client_id: str, mtype: str) -> Client | None:
         """Return the client that a targeted message goes to, None for the hub itself."""
@@ -672,7 +675,7 @@ class Hub:
         response = error_response(reason)
         if call.synchronous:
             return [Answer(msg_id, response)]
-        if call.sender is None or not call.sender.callback:
+        if call.sender is None or call.sender.gone or not call.sender.callback:
             return []
         payload = Payload(response)
         return [self._deliver(call.sender, Kind.RESPONSE, call.recipient.id, call.tag, payload)]

@@ -1,0 +1,128 @@
+"""``hubfarm start``, ``stop``, ``restart``, ``up``: what runs, and what no longer does."""
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hubfarm.cli.options import LOG_LEVELS, hub_options, json_option, selectors_argument
+from hubfarm.cli.show import print_hubs, print_json, print_table, progress
+from hubfarm.farm import Farm, start_request
+from hubfarm.samp.errors import WrongUse
+
+
+@click.command()
+@click.option("--count", default=1, show_default=True, metavar="N", help="How many hubs.")
+@hub_options
+@click.option("--foreground", is_flag=True, help="Be the coordinator: stay, log to standard error, end with SIGTERM.")
+@click.option("--log-level", type=click.Choice(LOG_LEVELS, case_sensitive=False), default="INFO", show_default=True)
+@json_option
+def start(count: int, foreground: bool, log_level: str, as_json: bool, **options: Any) -> None:
+    """Start hubs, all or none, and wait until every one answers.
+
+    Starts the coordinator in the background if none runs. Without --label, labels are
+    GROUP-1, GROUP-2, … (or OWNER-…, or hub-…).
+
+    \b
+    Example:
+      hubfarm start --count 4 --group mima
+      hubfarm start --label reduction --timeout 3600
+    """
+    if foreground:
+        request = {"hubs": [start_request(count=count, **options)]}
+        _become_coordinator(request, log_level, as_json)
+    farm = Farm()
+    with progress("starting", count) as told:
+        hubs = farm.start(count=count, log_level=log_level, progress=told, **options)
+    if as_json:
+        print_json([hub.as_json() for hub in hubs])
+        return
+    print_hubs(hubs)
+    name = shlex.quote(hubs[0].name)
+    click.echo(f"\nRun a program on one:        hubfarm exec {name} -- topcat")
+    click.echo(f'Or let your shell lead to it: eval "$(hubfarm env {name})"')
+
+
+def _become_coordinator(request: dict[str, Any], log_level: str, as_json: bool) -> None:
+    Farm().paths.prepare()
+    arguments = ["--log-level", log_level, "--start", json.dumps(request), *(["--json"] if as_json else [])]
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "hubfarm.coordinator", *arguments])
+
+
+@click.command()
+@selectors_argument
+@click.option("--group", default="", metavar="G", help="All hubs of this group.")
+@click.option("--owner", default="", metavar="O", help="All hubs of this owner.")
+@click.option("--all", "everything", is_flag=True, help="All hubs of hubfarm on this host.")
+@click.option("--coordinator", is_flag=True, help="The coordinator too, and every hub that it runs.")
+@json_option
+def stop(
+    selectors: tuple[str, ...], group: str, owner: str, everything: bool, coordinator: bool, as_json: bool
+) -> None:
+    """End hubs in order, and wait until they are gone.
+
+    Each tells its clients, delivers what is queued for a moment, and removes its lock file.
+
+    \b
+    Example:
+      hubfarm stop mima-2
+      hubfarm stop --all --coordinator
+    """
+    with progress("stopping", 2) as told:
+        names = Farm().stop(
+            selectors, group=group, owner=owner, everything=everything, coordinator=coordinator, progress=told
+        )
+    if as_json:
+        print_json(names)
+    else:
+        click.echo(f"stopped {', '.join(names)}" if names else "no hub to stop")
+
+
+@click.command()
+@selectors_argument
+@json_option
+def restart(selectors: tuple[str, ...], as_json: bool) -> None:
+    """Restart hubs in order, under the same id, label, URL and secret.
+
+    Their clients are told that the hub shuts down, and have to register anew.
+
+    \b
+    Example:
+      hubfarm restart mima-2
+    """
+    if not selectors:
+        raise WrongUse("say which hubs to restart")
+    with progress("restarting", len(selectors)) as told:
+        hubs = Farm().restart(selectors, progress=told)
+    if as_json:
+        print_json([hub.as_json() for hub in hubs])
+    else:
+        print_hubs(hubs)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="FARM.TOML")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--prune", is_flag=True, help="Stop hubs that the file once declared and no longer does.")
+@click.option("--replace", is_flag=True, help="Stop and start hubs that run with other options than declared.")
+@json_option
+def up(file: Path, dry_run: bool, prune: bool, replace: bool, as_json: bool) -> None:
+    """Make what runs match a farm file: start what is missing, leave the rest alone.
+
+    \b
+    Example:
+      hubfarm up farm.toml --dry-run
+      hubfarm up farm.toml --prune
+    """
+    changes = Farm().up(file, dry_run=dry_run, prune=prune, replace_changed=replace)
+    if as_json:
+        print_json([{"action": c.action, "label": c.label, "detail": c.detail} for c in changes])
+    else:
+        print_table(("ACTION", "LABEL", "WHY"), [(change.action, change.label, change.detail) for change in changes])
+        if dry_run:
+            click.echo("\nnothing was done (--dry-run)")

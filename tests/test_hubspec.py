@@ -1,0 +1,162 @@
+"""What a hub may be asked to be, and that its lock file gives the same back to a successor."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hubfarm.registry.hubspec import HubSpec, Limits, check_label, check_name, check_seconds
+from hubfarm.samp import lockfile
+from hubfarm.samp.errors import WrongUse
+
+GOOD_NAMES = ["mima", "La Silla", "observatório", "O'Brien & Söhne", "名前", "a=b", "x" * 100, "C:\\x", "#1"]
+BAD_NAMES = [
+    "",
+    "x" * 101,
+    "two\nlines",
+    "a\rb",
+    "tab\there",
+    " before",
+    "after ",
+    "nul\0",
+    "\x85",
+    "a\u2028b",
+    "\ud800",
+]
+
+
+@pytest.mark.parametrize("name", GOOD_NAMES)
+def test_owner_and_group_are_any_names_on_one_line(name: str) -> None:
+    assert check_name(name, "an owner") == name
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_name_that_a_line_cannot_hold_is_wrong_use(name: str) -> None:
+    with pytest.raises(WrongUse, match="not usable as an owner"):
+        check_name(name, "an owner")
+
+
+@pytest.mark.parametrize("label", ["mima-2", "La Silla", "名前", "2nd", "a.b", "1-2-3"])
+def test_label_is_taken(label: str) -> None:
+    assert check_label(label) == label
+
+
+@pytest.mark.parametrize("label", [*BAD_NAMES, "a/b", "..", ".new-x", "-x", "a\\b", "7", "4711-2", "名" * 67])
+def test_label_that_is_no_file_name_or_reads_as_an_id_is_wrong_use(label: str) -> None:
+    with pytest.raises(WrongUse, match="not usable as a label"):
+        check_label(label)
+
+
+@pytest.mark.parametrize("value", [-1.0, math.nan, math.inf, -math.inf, 4e9])
+def test_time_span_that_nobody_can_wait_is_wrong_use(value: float) -> None:
+    with pytest.raises(WrongUse, match=r"must be 0 \(never\) or a number of seconds"):
+        check_seconds(value, "timeout")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"label": "a/b"}, {"owner": "a\nb"}, {"group": " "}, {"timeout": -1}, {"client_timeout": math.nan}, {"host": ""}],
+)
+def test_hub_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(WrongUse):
+        HubSpec(id=1, **wrong)  # type: ignore[arg-type]
+
+
+def test_hub_is_called_by_its_label_or_else_by_its_id() -> None:
+    assert HubSpec(id=3, label="mima").name == "mima"
+    assert HubSpec(id=3).name == "hub-3"
+    assert HubSpec(id=3).with_id(4).id == 4
+
+
+def test_secret_does_not_show_in_logs() -> None:
+    assert "swordfish" not in repr(HubSpec(id=1, secret="swordfish"))
+
+
+def test_tokens_carry_the_names_of_2008_and_of_later_clients() -> None:
+    tokens = HubSpec(id=2, label="mima", owner="luigi", group="oact").tokens()
+    assert (tokens["samp.hub.label"], tokens["samp.hub.owner"], tokens["samp.hub.owner_group"]) == (
+        tokens["hub.label"],
+        tokens["hub.owner.name"],
+        tokens["hub.owner.group"],
+    )
+    assert tokens["samp.hub.owner"] == "luigi"
+
+
+LABELS = st.text(max_size=40).filter(lambda text: not text or _fits(check_label, text))
+NAMES = st.text(max_size=40).filter(lambda text: not text or _fits(lambda name: check_name(name, "it"), text))
+SECONDS = st.floats(0, 3.2e9)
+LIMITS = st.builds(Limits, body=st.integers(1, 10**12), clients=st.integers(1, 10**6), queue=st.integers(1, 10**6))
+
+
+def _fits(check: object, text: str) -> bool:
+    try:
+        check(text)  # type: ignore[operator]
+    except WrongUse:
+        return False
+    return True
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    spec=st.builds(
+        HubSpec,
+        id=st.integers(0, 10**9),
+        label=LABELS,
+        owner=NAMES,
+        group=NAMES,
+        timeout=SECONDS,
+        client_timeout=SECONDS,
+        host=st.sampled_from(["127.0.0.1", "::1", "0.0.0.0", "host.example"]),
+        secret=st.text("0123456789abcdef", min_size=1),
+        limits=LIMITS,
+    )
+)
+def test_successor_reads_from_the_lock_file_what_its_predecessor_was(spec: HubSpec) -> None:
+    text = lockfile.write({lockfile.SECRET: spec.secret, **spec.tokens()})
+    assert HubSpec.from_tokens(lockfile.parse(text)) == spec
+
+
+def test_time_span_reads_as_people_write_it() -> None:
+    tokens = HubSpec(id=1, timeout=3600, client_timeout=0.5).tokens()
+    assert (tokens["hubfarm.timeout"], tokens["hubfarm.client-timeout"]) == ("3600", "0.5")
+
+
+@pytest.mark.parametrize(
+    ("token", "value"),
+    [
+        ("hubfarm.id", None),
+        ("hubfarm.id", "two"),
+        ("hubfarm.timeout", "soon"),
+        ("hubfarm.timeout", "-1"),
+        ("hubfarm.timeout", "nan"),
+        ("samp.secret", None),
+        ("samp.hub.label", "a/b"),
+        ("hubfarm.limits", "body=0"),
+        ("hubfarm.limits", "wings=2"),
+    ],
+)
+def test_damaged_tokens_are_wrong_use(token: str, value: str | None) -> None:
+    tokens = {"samp.secret": "s", **HubSpec(id=1).tokens()}
+    if value is None:
+        del tokens[token]
+    else:
+        tokens[token] = value
+    with pytest.raises(WrongUse):
+        HubSpec.from_tokens(tokens)
+
+
+def test_limits_not_set_keep_their_defaults() -> None:
+    assert Limits.parse(["clients=20"]) == Limits(clients=20)
+    assert Limits.parse([]) == Limits()
+
+
+@pytest.mark.parametrize("setting", ["clients", "clients=", "clients=-1", "clients=1.5", "clients=٣", "=3", "wings=2"])
+def test_limit_that_is_none_is_wrong_use(setting: str) -> None:
+    with pytest.raises(WrongUse, match="not a limit"):
+        Limits.parse([setting])
+
+
+def test_limit_below_one_is_wrong_use() -> None:
+    with pytest.raises(WrongUse, match="the limit queue is 0: it must be 1 or more"):
+        Limits.parse(["queue=0"])
