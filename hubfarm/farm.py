@@ -341,7 +341,7 @@ class Farm:
 
     def up(
         self, path: Path, *, dry_run: bool = False, prune: bool = False, replace_changed: bool = False
-    ) -> list[Change]:
+    ) -> "list[Change]":
         """Make what runs match a farm file, and return what that took; see `hubfarm.farmfile`.
 
         Parameters
