@@ -188,6 +188,8 @@ class Claim:
     ----------
     lockdir : LockDir
         Who made it.
+    name : HubName
+        The hub.
     path : Path
         The lock file.
     guards : list of FileLock
@@ -198,7 +200,10 @@ class Claim:
         The label whose stable name points to the lock file; empty for none.
     """
 
-    def __init__(self, lockdir: "LockDir", path: Path, guards: list[FileLock], slot: SlotWriter, label: str) -> None:
+    def __init__(
+        self, lockdir: "LockDir", name: HubName, path: Path, guards: list[FileLock], slot: SlotWriter, label: str
+    ) -> None:
+        self.name = name
         self.path = path
         self.slot = slot
         self.stable_name = lockdir.paths.by_label / label if label else None
@@ -210,17 +215,37 @@ class Claim:
 
         Raises
         ------
+        WrongUse
+            Another hub has published the label since it was claimed.
         HubfarmError
             The disk is full, or the directory cannot be written.
         """
-        write_private(self.path, lockfile.write(tokens, comment=f"SAMP hub of hubfarm on {self._lockdir.paths.host}"))
-        if self.stable_name is not None:
-            _point(self.stable_name, self.path)
+        text = lockfile.write(tokens, comment=f"SAMP hub of hubfarm on {self._lockdir.paths.host}")
+        with self._lockdir.mutex():
+            if self.stable_name is not None:
+                self._check_label_still_free(self.stable_name)
+            write_private(self.path, text)
+            if self.stable_name is not None:
+                _point(self.stable_name, self.path)
+
+    def _check_label_still_free(self, stable_name: Path) -> None:
+        try:
+            holder = self._lockdir.read(Path(os.readlink(stable_name)))
+        except OSError:
+            return
+        if holder.standing is Standing.ALIVE and holder.name != self.name:
+            raise _label_in_use(stable_name.name, str(holder.name))
 
     def unpublish(self) -> None:
         """Remove the lock file and the stable name, if they are still ours."""
+        with self._lockdir.mutex():
+            self._unpublish()
+
+    def _unpublish(self) -> None:
         with contextlib.suppress(OSError):
-            self.path.unlink()
+            entry = self._lockdir.read(self.path)
+            if entry.standing is Standing.ALIVE and entry.name == self.name:
+                self.path.unlink()
         if self.stable_name is not None and _points_to(self.stable_name, self.path):
             with contextlib.suppress(OSError):
                 self.stable_name.unlink()
@@ -228,7 +253,7 @@ class Claim:
     def withdraw(self) -> None:
         """Remove the lock file and the stable name, then give slot and guard back."""
         with self._lockdir.mutex():
-            self.unpublish()
+            self._unpublish()
             self.slot.clear()
             for guard in self._guards:
                 _give_back(guard)
@@ -326,7 +351,7 @@ class LockDir:
             now = time.monotonic()
             slot = table.take(Record(*name, HubState.STARTING, started=now, beat=now, active=now), self.is_alive)
             undo.pop_all()
-            return Claim(self, path or self.lock_path(name), guards, slot, spec.label)
+            return Claim(self, name, path or self.lock_path(name), guards, slot, spec.label)
 
     def _path_guard(self, path: Path) -> Path:
         # Keeps two hubs from one lock file outside the lock directory, whose name tells no PID.
@@ -351,7 +376,7 @@ class LockDir:
         """
         holder = self.labels().get(label)
         if holder:
-            raise WrongUse(f"the label {label} is in use by the hub {holder}: choose another or stop that hub")
+            raise _label_in_use(label, holder)
 
     def living(self) -> list[Entry]:
         """Return the lock files of the hubs of this host that are alive by their guards."""
@@ -427,6 +452,10 @@ class LockDir:
         """Return an id above all that living hubs of this host and `taken` bear."""
         used = {entry.name.id for entry in self.living() if entry.name}
         return max(used | taken, default=0) + 1
+
+
+def _label_in_use(label: str, holder: str) -> WrongUse:
+    return WrongUse(f"the label {label} is in use by the hub {holder}: choose another or stop that hub")
 
 
 def _name_in(tokens: Mapping[str, str]) -> HubName | None:
