@@ -242,19 +242,40 @@ class Claim:
         """Write the hub's slot of the state table."""
         self._slot.write(record)
 
-    def publish(self, tokens: Mapping[str, str]) -> None:
+    def publish(self, tokens: Mapping[str, str], *, timeout: float = _MUTEX_TIMEOUT) -> None:
         """Write the lock file, then point the stable name at it.
+
+        Parameters
+        ----------
+        tokens : dict of str to str
+            What the lock file says.
+        timeout : float
+            How long to wait for the mutex, seconds.
 
         Raises
         ------
+        WrongUse
+            Another hub has published the label since it was claimed.
         HubfarmError
             The disk is full, or the directory cannot be written.
         """
-        write_private(self.path, lockfile.write(tokens, comment=f"SAMP hub of hubfarm on {self._lockdir.paths.host}"))
+        text = lockfile.write(tokens, comment=f"SAMP hub of hubfarm on {self._lockdir.paths.host}")
+        with self._lockdir.mutex(timeout):
+            if self.stable_name is not None:
+                self._check_label_still_free(self.stable_name)
+            write_private(self.path, text)
+            if self.stable_name is not None:
+                _point(self.stable_name, self.path)
         self._tokens = tokens
         self._published = _lstat(self.path)
-        if self.stable_name is not None:
-            _point(self.stable_name, self.path)
+
+    def _check_label_still_free(self, stable_name: Path) -> None:
+        try:
+            holder = self._lockdir.read(Path(os.readlink(stable_name)))
+        except OSError:
+            return
+        if holder.standing is Standing.ALIVE and holder.name != self.name:
+            raise _label_in_use(stable_name.name, str(holder.name))
 
     def mend(self, record: Record) -> list[str]:
         """Put back what others have removed or damaged, and say what it was.
@@ -289,7 +310,7 @@ class Claim:
                     mended.append("the slot of the state table")
         if not _same_file(self._published, _lstat(self.path)):
             self._lockdir.paths.prepare()
-            self.publish(self._tokens)
+            self.publish(self._tokens, timeout=_MEND_TIMEOUT)
             mended.append(f"the lock file {self.path}")
         if self.stable_name is not None and not _points_to(self.stable_name, self.path):
             _point(self.stable_name, self.path)
@@ -299,8 +320,14 @@ class Claim:
     def unpublish(self) -> None:
         """Remove the lock file and the stable name, if they are still ours."""
         self._tokens = None
+        with self._lockdir.mutex():
+            self._unpublish()
+
+    def _unpublish(self) -> None:
         with contextlib.suppress(OSError):
-            self.path.unlink()
+            entry = self._lockdir.read(self.path)
+            if entry.standing is Standing.ALIVE and entry.name == self.name:
+                self.path.unlink()
         if self.stable_name is not None and _points_to(self.stable_name, self.path):
             with contextlib.suppress(OSError):
                 self.stable_name.unlink()
@@ -308,7 +335,7 @@ class Claim:
     def withdraw(self) -> None:
         """Remove the lock file and the stable name, then give slot and guards back."""
         with self._lockdir.mutex():
-            self.unpublish()
+            self._unpublish()
             self._slot.clear()
             self._give_guards_back()
 
@@ -454,7 +481,7 @@ class LockDir:
         """
         holder = self.labels().get(label)
         if holder:
-            raise WrongUse(f"the label {label} is in use by the hub {holder}: choose another or stop that hub")
+            raise _label_in_use(label, holder)
 
     def living(self) -> list[Entry]:
         """Return the lock files of the hubs of this host that are alive by their guards."""
@@ -530,6 +557,10 @@ class LockDir:
         """Return an id above all that living hubs of this host and `taken` bear."""
         used = {entry.name.id for entry in self.living() if entry.name}
         return max(used | taken, default=0) + 1
+
+
+def _label_in_use(label: str, holder: str) -> WrongUse:
+    return WrongUse(f"the label {label} is in use by the hub {holder}: choose another or stop that hub")
 
 
 def _name_in(tokens: Mapping[str, str]) -> HubName | None:

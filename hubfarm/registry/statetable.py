@@ -227,16 +227,15 @@ def _check_header(path: Path, header: bytes, size: int, expected: int) -> None:
 def _create(path: Path, size: int) -> None:
     temporary = path.with_name(f"{path.name}.new")
     temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        # Written, not left sparse: a full disk must say so here and not by SIGBUS at a heartbeat.
-        written = os.write(descriptor, _HEADER.pack(_MAGIC, _VERSION, MAX_HUBS, _SLOT_SIZE).ljust(size, b"\0"))
-    finally:
-        os.close(descriptor)
-    if written < size:
-        temporary.unlink()
-        raise HubfarmError(f"cannot write {path}: the disk is full")
-    os.replace(temporary, path)
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            # Written, not left sparse: a full disk must say so here and not by SIGBUS at a heartbeat.
+            file.write(_HEADER.pack(_MAGIC, _VERSION, MAX_HUBS, _SLOT_SIZE).ljust(size, b"\0"))
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise HubfarmError(f"cannot write {path}: {error.strerror}") from None
 
 
 class SlotWriter:
