@@ -147,8 +147,9 @@ def _leftovers(lockdir: LockDir, gone: Collection[Path]) -> Iterator[Verdict]:
             if half_written and path.name.startswith(".new-") and _age(path) > MIN_AGE:
                 yield Verdict(path, removed=True, reason="half-written by a process that died")
     if not guard_is_held(paths.coordinator_guard):
-        for path in _files(paths.scratch):
-            yield Verdict(path, removed=True, reason="a temporary file of a coordinator that died")
+        sockets = [path for path in (paths.control_socket, paths.handover_socket) if path.is_socket()]
+        for path in (*sockets, *_files(paths.scratch)):
+            yield Verdict(path, removed=True, reason="of a coordinator that died")
 
 
 def _files(directory: Path) -> list[Path]:
