@@ -344,9 +344,9 @@ class LockDir:
         name = HubName(os.getpid(), spec.id)
         with self.mutex(), contextlib.ExitStack() as undo:
             self.check_label_free(spec.label)
-            guards = [self._take_guard(self.guard_path(name), undo)]
+            guards = [self._take_guard(self.guard_path(name), f"the name {name}", undo)]
             if path is not None:
-                guards.append(self._take_guard(self._path_guard(path), undo))
+                guards.append(self._take_guard(self._path_guard(path), f"the lock file {path}", undo))
             table = StateTable(self.paths.state_table, writable=True)
             now = time.monotonic()
             slot = table.take(Record(*name, HubState.STARTING, started=now, beat=now, active=now), self.is_alive)
@@ -357,12 +357,15 @@ class LockDir:
         # Keeps two hubs from one lock file outside the lock directory, whose name tells no PID.
         return self.paths.guards / f"path-{sha256(os.fsencode(path)).hexdigest()[:16]}"
 
-    def _take_guard(self, path: Path, undo: contextlib.ExitStack) -> FileLock:
-        guard = _file_lock(path, timeout=_GUARD_TIMEOUT)
+    def _take_guard(self, path: Path, what: str, undo: contextlib.ExitStack) -> FileLock:
+        held = HubfarmError(f"{what} is held by a hub that runs already")
+        if guard_is_held(path):
+            raise held  # at once, as the mutex must not be kept waiting
+        guard = _file_lock(path, timeout=_GUARD_TIMEOUT)  # longer than any reader's look at it takes
         try:
             guard.acquire()
         except Timeout:
-            raise HubfarmError(f"the guard {path} is held by a hub that runs already") from None
+            raise held from None
         undo.callback(_give_back, guard)
         return guard
 
