@@ -49,19 +49,20 @@ def serve(
         What is logged.
     """
     setproctitle(f"hubfarm hub {spec.name}")
-    log_to(paths.logs / f"{spec.name}.log", spec.name, level)
 
     def tell(what: str, detail: object) -> None:
         with contextlib.suppress(OSError):  # the coordinator may be gone, the hub goes on
             report.send((what, detail))
 
     try:
+        log_to(paths.logs / f"{spec.name}.log", spec.name, level)
         reason = run(spec, sock, paths, kind="farm", started=lambda running: tell("running", running))
     except HubfarmError as error:
         logger.error("cannot start: {}", error)
         tell("failed", str(error))
         sys.exit(1)
-    except Exception:
+    except Exception as error:
         logger.exception("the hub has failed")
+        tell("failed", f"{type(error).__name__}: {error}; its log says where")
         sys.exit(1)
     tell("ended", reason)
