@@ -485,8 +485,9 @@ class Farm:
         return stopped
 
     def _stop_hubs(self, hubs: list[HubInfo], coordinated: set[int], progress: Callable[[str], None]) -> list[str]:
-        names = {hub.id: hub.name for hub in hubs if hub.kind == "farm" and hub.id in coordinated}
-        others = [hub for hub in hubs if hub.id not in names]
+        ours = [hub for hub in hubs if hub.kind == "farm" and hub.id in coordinated]
+        names = {hub.id: hub.name for hub in ours}
+        others = [hub for hub in hubs if hub not in ours]  # not by id: a standalone hub may have the same
         for hub in others:
             self._signal(hub)
         if names:

@@ -81,6 +81,8 @@ def run_standalone(
         secret=secret or secrets.token_hex(16),
     )
     path = None if multi else (lock_file or _standard_lock_file(paths)).absolute()
+    if path is not None and path.is_dir():
+        raise WrongUse(f"the lock file {path} is a directory: name a file")
     if path is not None:
         _refuse_if_alive(lockdir, path)
     return run(spec, bind(address, port), paths, kind="standalone", lock_path=path, started=started)

@@ -6,8 +6,10 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from types import ModuleType
+from typing import Any, NamedTuple, NoReturn, Self
 from xmlrpc.client import ServerProxy
 from xmlrpc.server import SimpleXMLRPCServer
 
@@ -75,6 +77,22 @@ class Receiver:
             self.close_server()
 
 
+class StuckReceiver(Receiver):
+    """A client whose callbacks answer only once its gate is opened."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        super().__init__()
+
+    def _dispatch(self, method: str, params: tuple[Any, ...]) -> str:
+        self.gate.wait()
+        return super()._dispatch(method, params)
+
+    def __exit__(self, *details: object) -> None:
+        self.gate.set()
+        super().__exit__(*details)
+
+
 def message(mtype: str, **params: Any) -> dict[str, Any]:
     """Make a SAMP message."""
     return {"samp.mtype": mtype, "samp.params": params}
@@ -100,8 +118,19 @@ def need(program: str) -> str:
     """Return the path of a peer program; skip the test without it, or fail where CI needs every peer."""
     path = shutil.which(program)
     if path is None:
-        reason = f"{program} is not installed (Debian's package of that name has it)"
-        if os.environ.get("HUBFARM_REQUIRE_PEERS"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        _lack(f"{program} is not installed (.ci/run names the Debian packages)")
     return path
+
+
+def need_module(name: str) -> ModuleType:
+    """Return a peer's Python module; skip the test without it, or fail where CI needs every peer."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        _lack(f"{error} (pip install 'hubfarm[interop]' brings it)")
+
+
+def _lack(reason: str) -> NoReturn:
+    if os.environ.get("HUBFARM_REQUIRE_PEERS"):
+        pytest.fail(reason)
+    pytest.skip(reason)

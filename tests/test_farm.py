@@ -19,7 +19,7 @@ import pytest
 from hubfarm.farm import Farm, HubInfo
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from tests.conftest import processes_of, remains
-from tests.support import Received, Receiver, message, read_lock_file, wait_for
+from tests.support import Received, Receiver, StuckReceiver, message, read_lock_file, wait_for
 
 
 @pytest.fixture
@@ -414,22 +414,6 @@ def test_hub_says_that_it_shuts_down_before_it_goes(farm: Farm, receiver: Receiv
     farm.stop(["1"])
     _, (key, sender, told) = receiver.received.get_nowait()
     assert (key, sender, told) == (receiver.key, "hub", message("samp.hub.event.shutdown"))
-
-
-class StuckReceiver(Receiver):
-    """A client whose callbacks answer only once its gate is opened."""
-
-    def __init__(self) -> None:
-        self.gate = threading.Event()
-        super().__init__()
-
-    def _dispatch(self, method: str, params: tuple[Any, ...]) -> str:
-        self.gate.wait()
-        return super()._dispatch(method, params)
-
-    def __exit__(self, *details: object) -> None:
-        self.gate.set()
-        super().__exit__(*details)
 
 
 def test_queued_messages_are_delivered_before_the_hub_ends(farm: Farm, other: Receiver) -> None:

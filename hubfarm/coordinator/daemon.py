@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -229,7 +229,7 @@ def ensure_coordinator(paths: Paths, answers: Callable[[], bool], level: str) ->
     """
     if answers():
         return
-    with FileLock(paths.start_guard, timeout=60.0, mode=0o600, fallback_to_soft=False):
+    with _starting_alone(paths.start_guard):
         if answers():
             return
         read_end, write_end = os.pipe()
@@ -247,10 +247,27 @@ def ensure_coordinator(paths: Paths, answers: Callable[[], bool], level: str) ->
                 )
         except OSError as error:
             os.close(read_end)
-            raise HubfarmError(f"cannot start a coordinator: {error.strerror}") from None
+            raise HubfarmError(
+                f"cannot start a coordinator: {error.filename or sys.executable}: {error.strerror}"
+            ) from None
         finally:
             os.close(write_end)
         _wait_until_ready(process, read_end, output)
+
+
+@contextlib.contextmanager
+def _starting_alone(guard: Path, timeout: float = 60.0) -> Iterator[None]:
+    lock = FileLock(guard, timeout=timeout, mode=0o600, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise HubfarmError(f"{guard} has been locked for {timeout:g} s: another start hangs") from None
+    except OSError as error:
+        raise HubfarmError(f"cannot lock {guard}: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", read_end: int, output: Path, timeout: float = 60.0) -> None:

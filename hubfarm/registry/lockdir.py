@@ -209,8 +209,15 @@ class Claim:
         self._table: StateTable
         self._slot: SlotWriter
 
-    def take(self, guards: list[Path], record: Record) -> None:
+    def take(self, guards: Mapping[Path, str], record: Record) -> None:
         """Take guards and a slot; call under the mutex.
+
+        Parameters
+        ----------
+        guards : dict of Path to str
+            The guards, and what each is called in an error.
+        record : Record
+            The slot's first content.
 
         Raises
         ------
@@ -218,19 +225,22 @@ class Claim:
             A guard is held by another, or the state table is full; nothing is taken then.
         """
         try:
-            for guard in guards:
-                self._take_guard(guard)
+            for guard, what in guards.items():
+                self._take_guard(guard, what)
             self._take_slot(record)
         except BaseException:
             self._give_guards_back()
             raise
 
-    def _take_guard(self, path: Path) -> None:
-        guard = _file_lock(path, timeout=_GUARD_TIMEOUT)
+    def _take_guard(self, path: Path, what: str) -> None:
+        held = HubfarmError(f"{what} is held by a hub that runs already")
+        if guard_is_held(path):
+            raise held  # at once, as the mutex must not be kept waiting
+        guard = _file_lock(path, timeout=_GUARD_TIMEOUT)  # longer than any reader's look at it takes
         try:
             guard.acquire()
         except Timeout:
-            raise HubfarmError(f"the guard {path} is held by a hub that runs already") from None
+            raise held from None
         self._guards[path] = guard
         self._held[path] = file_identity(path.stat())
 
@@ -302,7 +312,7 @@ class Claim:
             with self._lockdir.mutex(timeout=_MEND_TIMEOUT):
                 for path in lost:
                     old = self._guards[path]
-                    self._take_guard(path)
+                    self._take_guard(path, f"the guard {path}")
                     old.release()
                     mended.append(f"the guard {path}")
                 if no_table:
@@ -452,7 +462,9 @@ class LockDir:
         """
         name = HubName(os.getpid(), spec.id)
         claim = Claim(self, name, path or self.lock_path(name), spec.label)
-        guards = [self.guard_path(name), *([self._path_guard(path)] if path is not None else [])]
+        guards = {self.guard_path(name): f"the name {name}"}
+        if path is not None:
+            guards[self._path_guard(path)] = f"the lock file {path}"
         now = time.monotonic()
         with self.mutex():
             self.check_label_free(spec.label)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from loguru import logger
 
+from hubfarm.samp.errors import HubfarmError
+
 ROTATION = "10 MB"
 RETENTION = 3
 LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
@@ -27,22 +29,30 @@ def log_to(path: Path | None, who: str, level: str) -> None:
         What each line says wrote it: a hub's name, or ``coordinator``.
     level : str
         One of `LEVELS`; what is below it is left out.
+
+    Raises
+    ------
+    HubfarmError
+        The file cannot be written.
     """
     logger.remove()
     logger.configure(extra={"who": who})
     if path is None:
         logger.add(sys.stderr, level=level, format=_FORMAT, backtrace=False, diagnose=False)
         return
-    logger.add(
-        path,
-        level=level,
-        format=_FORMAT,
-        rotation=ROTATION,
-        retention=RETENTION,
-        backtrace=False,
-        diagnose=False,
-        opener=_open_private,
-    )
+    try:
+        logger.add(
+            path,
+            level=level,
+            format=_FORMAT,
+            rotation=ROTATION,
+            retention=RETENTION,
+            backtrace=False,
+            diagnose=False,
+            opener=_open_private,
+        )
+    except OSError as error:
+        raise HubfarmError(f"cannot write the log {path}: {error.strerror}") from None
 
 
 def _open_private(path: str, flags: int) -> int:

@@ -79,7 +79,7 @@ def sweep(lockdir: LockDir, ask: AskHubs, *, dry_run: bool = False) -> list[Verd
         gone = {verdict.path for verdict in verdicts if verdict.removed}
         verdicts += _leftovers(lockdir, gone)
         if not dry_run:
-            verdicts = [_carry_out(verdict) for verdict in verdicts]
+            verdicts = [_carry_out(verdict, lockdir.paths.scratch) for verdict in verdicts]
     return verdicts
 
 
@@ -102,6 +102,8 @@ def _judge_foreign(entry: Entry, *, answered: bool, unchanged: bool) -> Verdict:
         return keep("its hub answers")
     if not unchanged:
         return keep("it changed while it was looked at")
+    if not (entry.path.is_file() or entry.path.is_symlink()):
+        return keep("no lock file, but a directory or something else of that name")
     if entry.name is None:
         return keep("its hub does not answer, and no PID in its name tells more; a hub started there replaces it")
     identity = _identity(entry.path)
@@ -172,11 +174,11 @@ def _age(path: Path) -> float:
     return time.time() - identity[2] if identity else 0.0
 
 
-def _carry_out(verdict: Verdict) -> Verdict:
+def _carry_out(verdict: Verdict, scratch: Path) -> Verdict:
     if not verdict.removed:
         return verdict
     try:
-        if verdict.path.is_dir() and not verdict.path.is_symlink():
+        if verdict.path.parent == scratch and verdict.path.is_dir() and not verdict.path.is_symlink():
             shutil.rmtree(verdict.path)
         else:
             verdict.path.unlink()

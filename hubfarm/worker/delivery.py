@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from loguru import logger
 
 from hubfarm.samp.errors import Fault
-from hubfarm.samp.xmlrpc import PARSE_ERROR, decode_response, encode_call_around
+from hubfarm.samp.xmlrpc import decode_response, encode_call_around
 from hubfarm.wire.http_client import HttpClient, HttpError, NoAnswer, Unreachable
 from hubfarm.worker.hub import Answer, Client, Delivery, Departure, Effect, Hub, Kind, LeftOut
 
@@ -74,7 +74,7 @@ class _Mailbox:
     def connected(self) -> bool:
         return self._http is not None and self._http.connected
 
-    async def _send(self, delivery: Delivery, timeout: float = ANSWER_TIMEOUT) -> str:
+    async def _send(self, delivery: Delivery, timeout: float | None = None) -> str:
         url = self._client.callback
         if not url:
             return "it is not callable any more"
@@ -82,7 +82,7 @@ class _Mailbox:
             self.close()
             self._http = HttpClient(url)
         try:
-            answer = await self._http.post(encode_delivery(delivery), timeout=timeout)
+            answer = await self._http.post(encode_delivery(delivery), timeout=timeout or ANSWER_TIMEOUT)
         except Unreachable:
             raise
         except HttpError as error:
@@ -127,12 +127,12 @@ def encode_delivery(delivery: Delivery) -> bytes:
 def _fault_in(answer: bytes) -> str:
     # A client's answer carries nothing unless it is a fault: anything else, even if it is no
     # XML-RPC at all, says that the message has arrived.
-    if b"fault" not in answer:
+    if b"<fault" not in answer:
         return ""
     try:
         decode_response(answer)
     except Fault as fault:
-        return "" if fault.code == PARSE_ERROR else f"it answered with a fault: {fault.text}"
+        return f"it answered with a fault: {fault.text}"
     return ""
 
 

@@ -49,13 +49,13 @@ def serve(
     """
     setproctitle(f"hubfarm hub {spec.name}")
     log = paths.logs / f"{spec.name}.log"
-    log_to(log, spec.name, level)
 
     def tell(what: str, detail: object) -> None:
         with contextlib.suppress(OSError):  # the coordinator may be gone, the hub goes on
             report.send((what, detail))
 
     try:
+        log_to(log, spec.name, level)
         run(
             spec,
             sock,
@@ -68,6 +68,7 @@ def serve(
         logger.error("cannot start: {}", error)
         tell("failed", str(error))
         sys.exit(1)
-    except Exception:
+    except Exception as error:
         logger.exception("the hub has failed")
+        tell("failed", f"{type(error).__name__}: {error}; its log says where")
         sys.exit(1)

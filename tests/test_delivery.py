@@ -1,0 +1,387 @@
+"""Deliveries to clients' callback servers: order, patience, and what becomes of messages that do not arrive."""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+from xmlrpc.client import Fault, dumps, loads
+
+import pytest
+
+from hubfarm.registry.hubspec import Limits
+from hubfarm.samp.values import ok_response
+from hubfarm.worker.delivery import Deliveries
+from hubfarm.worker.hub import Answer, Client, Hub, Outcome
+from tests.support import PATIENCE, Received, message
+from tests.wire_support import LOOPS, Scripted, read_request, run_in, unused_port
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+React = Callable[[Received], Awaitable[bytes | None]]
+
+DONE = dumps(("",), methodresponse=True).encode()
+
+
+@pytest.fixture(params=LOOPS)
+def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a coroutine in each kind of loop, with a hub that loses patience soon."""
+    monkeypatch.setattr("hubfarm.worker.delivery.RETRY_AFTER", (0.01, 0.02))
+    return lambda coroutine: run_in(request.param, coroutine)
+
+
+async def agree(_: Received) -> bytes:
+    return DONE
+
+
+class Callback(Scripted):
+    """A client's callback server: keeps what it received, answers as `react` says (None: it closes)."""
+
+    def __init__(self, react: React = agree) -> None:
+        self.received: asyncio.Queue[Received] = asyncio.Queue()
+        self._react = react
+        super().__init__(self._serve)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            params, method = loads((await read_request(reader)).body)
+            received = Received(str(method), params)
+            self.received.put_nowait(received)
+            answer = await self._react(received)
+            if answer is None:
+                return
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(answer), answer))
+
+    async def next(self) -> Received:
+        async with asyncio.timeout(PATIENCE):
+            return await self.received.get()
+
+
+class Room:
+    """A hub and its deliveries."""
+
+    def __init__(self) -> None:
+        keys = (f"key-{number}" for number in itertools.count(1))
+        self.hub = Hub({"samp.name": "Hub"}, limits=Limits(), new_key=lambda: next(keys), now=0.0)
+        self.answers: asyncio.Queue[Answer] = asyncio.Queue()
+        self.deliveries = Deliveries(self.hub, self.answers.put_nowait)
+
+    def do(self, outcome: Outcome) -> Any:
+        self.deliveries.carry_out(outcome.effects)
+        return outcome.result
+
+    def join(self, url: str, *patterns: str) -> Client:
+        client = self.hub.client_with_key(self.do(self.hub.register(0.0))["samp.private-key"])
+        self.do(self.hub.set_callback(client, url, 0.0))
+        self.do(self.hub.declare_subscriptions(client, {pattern: {} for pattern in patterns}, 0.0))
+        return client
+
+    def notify(self, sender: Client, to: Client, number: int) -> None:
+        self.do(self.hub.notify(sender, to.id, message("test.number", n=str(number)), 0.0))
+
+    async def answer(self) -> Answer:
+        async with asyncio.timeout(PATIENCE):
+            return await self.answers.get()
+
+
+def number_in(received: Received) -> int:
+    return int(received.params[-1]["samp.params"]["n"])
+
+
+async def reason_in(sender: Callback) -> str:
+    """Wait for a response that is an error, and return its text."""
+    method, (_, _, _, response) = await sender.next()
+    assert (method, response["samp.status"]) == ("samp.client.receiveResponse", "samp.error")
+    return str(response["samp.error"]["samp.errortxt"])
+
+
+def test_each_kind_of_delivery_calls_its_method_with_the_clients_own_key(run: Run) -> None:
+    async def talk() -> None:
+        async with Callback() as one, Callback() as other:
+            room = Room()
+            sender, to = room.join(one.url), room.join(other.url, "test.*")
+            sent = message("test.number", n="1")
+            room.notify(sender, to, 1)
+            assert await other.next() == ("samp.client.receiveNotification", (to.key, sender.id, sent))
+            msg_id = room.do(room.hub.call(sender, to.id, "my tag", sent, 0.0))
+            assert await other.next() == ("samp.client.receiveCall", (to.key, sender.id, msg_id, sent))
+            response = ok_response({"a": "b"})
+            room.do(room.hub.reply(to, msg_id, response, 0.0))
+            assert await one.next() == ("samp.client.receiveResponse", (sender.key, to.id, "my tag", response))
+
+    run(talk())
+
+
+def test_client_gets_its_messages_in_the_order_they_were_sent(run: Run) -> None:
+    async def talk() -> None:
+        async with Callback() as callback:
+            room = Room()
+            sender, to = room.join(""), room.join(callback.url, "test.*")
+            for number in range(200):
+                room.notify(sender, to, number)
+            assert [number_in(await callback.next()) for _ in range(200)] == list(range(200))
+            assert callback.connections == 1
+
+    run(talk())
+
+
+def test_order_holds_with_a_client_that_closes_after_each_answer(run: Run) -> None:
+    async def talk() -> None:
+        async with Callback() as callback:
+            room = Room()
+
+            async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                params, method = loads((await read_request(reader)).body)
+                callback.received.put_nowait(Received(str(method), params))
+                writer.write(b"HTTP/1.0 200 OK\r\n\r\n" + DONE)
+
+            callback._script = serve
+            sender, to = room.join(""), room.join(callback.url, "test.*")
+            for number in range(30):
+                room.notify(sender, to, number)
+            assert [number_in(await callback.next()) for _ in range(30)] == list(range(30))
+            assert callback.connections == 30
+
+    run(talk())
+
+
+def test_slow_client_delays_nobody_else(run: Run) -> None:
+    async def talk() -> None:
+        free = asyncio.Event()
+
+        async def hesitate(_: Received) -> bytes:
+            await free.wait()
+            return DONE
+
+        async with Callback(hesitate) as slow, Callback() as quick:
+            room = Room()
+            sender = room.join("")
+            slow_client, quick_client = room.join(slow.url, "test.*"), room.join(quick.url, "test.*")
+            for number in range(50):
+                room.do(room.hub.notify_all(sender, message("test.number", n=str(number)), 0.0))
+            assert [number_in(await quick.next()) for _ in range(50)] == list(range(50))
+            assert (slow_client.queued, slow.received.qsize()) == (50, 1)
+            free.set()
+            assert [number_in(await slow.next()) for _ in range(50)] == list(range(50))
+            await room.deliveries.close(PATIENCE)
+            assert (slow_client.queued, quick_client.queued, room.hub.counters.delivered) == (0, 0, 100)
+
+    run(talk())
+
+
+def test_client_that_refuses_connections_is_thrown_out_and_everybody_told(run: Run) -> None:
+    async def talk() -> None:
+        async with Callback() as one:
+            room = Room()
+            sender = room.join(one.url, "samp.hub.event.unregister")
+            dead = room.join(f"http://127.0.0.1:{unused_port()}/", "test.*")
+            room.notify(sender, dead, 1)
+            _, (_, who, event) = await one.next()
+            assert (who, event) == ("hub", message("samp.hub.event.unregister", id=dead.id))
+            assert dead.gone
+            assert list(room.hub.clients) == [sender]
+
+    run(talk())
+
+
+def test_whoever_waits_on_a_dead_client_gets_an_error_at_once(run: Run) -> None:
+    async def talk() -> None:
+        async with Callback() as one, Callback() as mortal:
+            room = Room()
+            sender, to = room.join(one.url), room.join(mortal.url, "test.*")
+            waiting = room.do(room.hub.call_and_wait(sender, to.id, message("test.wait"), 0.0))
+            room.do(room.hub.call(sender, to.id, "tag", message("test.call"), 0.0))
+            await mortal.next()
+            await mortal.next()
+            mortal.stop()
+            room.do(room.hub.notify(sender, to.id, message("test.last"), 0.0))
+            msg_id, response = await room.answer()
+            assert (msg_id, response["samp.status"]) == (waiting, "samp.error")
+            assert "cannot be reached" in await reason_in(one)
+
+    run(talk())
+
+
+def test_client_that_comes_back_in_time_loses_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubfarm.worker.delivery.RETRY_AFTER", (0.05,) * 100)
+
+    async def talk() -> None:
+        async with Callback() as callback:
+            room = Room()
+            sender, to = room.join(""), room.join(f"http://127.0.0.1:{unused_port()}/", "test.*")
+            for number in range(5):
+                room.notify(sender, to, number)
+            await asyncio.sleep(0.1)  # it is being retried
+            room.do(room.hub.set_callback(to, callback.url, 0.0))
+            assert [number_in(await callback.next()) for _ in range(5)] == list(range(5))
+            assert not to.gone
+
+    run(talk())
+
+
+def test_callback_url_that_changed_gets_what_is_still_queued(run: Run) -> None:
+    async def talk() -> None:
+        async with Callback() as old, Callback() as new:
+            room = Room()
+            sender, to = room.join(""), room.join(old.url, "test.*")
+            room.notify(sender, to, 1)
+            await old.next()
+            await room.deliveries.close(PATIENCE)
+            room.do(room.hub.set_callback(to, new.url, 0.0))
+            room.notify(sender, to, 2)
+            assert number_in(await new.next()) == 2
+            assert old.received.empty()
+
+    run(talk())
+
+
+def test_client_that_is_not_callable_any_more_fails_its_callers(run: Run) -> None:
+    async def talk() -> None:
+        async with Callback() as one:
+            room = Room()
+            sender, to = room.join(one.url), room.join("http://127.0.0.1:9/", "test.*")
+            room.do(room.hub.call(sender, to.id, "tag", message("test.call"), 0.0))
+            room.do(room.hub.set_callback(to, "", 0.0))
+            assert "not callable" in await reason_in(one)
+            assert not to.gone
+
+    run(talk())
+
+
+@pytest.mark.parametrize("code", [7, -32700])
+def test_fault_in_answer_to_a_call_is_an_error_to_its_sender(run: Run, code: int) -> None:
+    async def refuse(_: Received) -> bytes:
+        return dumps(Fault(code, "no such table"), methodresponse=True).encode()
+
+    async def talk() -> None:
+        async with Callback() as one, Callback(refuse) as other:
+            room = Room()
+            sender, to = room.join(one.url), room.join(other.url, "test.*")
+            room.do(room.hub.call(sender, to.id, "tag", message("test.call"), 0.0))
+            assert "no such table" in await reason_in(one)
+            room.do(room.hub.call_and_wait(sender, to.id, message("test.call"), 0.0))
+            assert "no such table" in str((await room.answer()).response)
+            assert not to.gone
+
+    run(talk())
+
+
+@pytest.mark.parametrize("answer", [b"", b"OK", b"<html>no fault of mine</html>", b"<methodResponse/>", b"fault\xff\0"])
+def test_client_whose_answer_is_no_xml_rpc_has_got_its_message(run: Run, answer: bytes) -> None:
+    async def mumble(_: Received) -> bytes:
+        return answer
+
+    async def talk() -> None:
+        async with Callback(mumble) as callback:
+            room = Room()
+            sender, to = room.join(""), room.join(callback.url, "test.*")
+            for number in range(3):
+                room.notify(sender, to, number)
+            assert [number_in(await callback.next()) for _ in range(3)] == [0, 1, 2]
+            await room.deliveries.close(PATIENCE)
+            assert (room.hub.counters.delivered, room.hub.counters.failed) == (3, 0)
+
+    run(talk())
+
+
+def test_client_that_takes_calls_and_never_answers_fails_them_and_is_thrown_out(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hubfarm.worker.delivery.ANSWER_TIMEOUT", 0.05)
+
+    async def silent(_: Received) -> bytes:
+        await asyncio.Event().wait()
+        return b""
+
+    async def talk() -> None:
+        async with Callback() as one, Callback(silent) as other:
+            room = Room()
+            sender, to = room.join(one.url), room.join(other.url, "test.*")
+            for _ in range(5):
+                room.do(room.hub.call(sender, to.id, "tag", message("test.call"), 0.0))
+            reasons = [await reason_in(one) for _ in range(5)]
+            assert ["no answer within" in reason for reason in reasons] == [True] * 3 + [False] * 2
+            assert ["has gone" in reason for reason in reasons] == [False] * 3 + [True] * 2
+            assert to.gone
+
+    run(talk())
+
+
+def test_client_that_closes_instead_of_an_answer_gets_no_message_twice(run: Run) -> None:
+    async def hang_up(_: Received) -> None:
+        return None
+
+    async def talk() -> None:
+        async with Callback() as one, Callback(hang_up) as other:
+            room = Room()
+            sender, to = room.join(one.url), room.join(other.url, "test.*")
+            room.do(room.hub.call(sender, to.id, "tag", message("test.call"), 0.0))
+            assert "closed before the answer" in await reason_in(one)
+            assert other.received.qsize() == 1
+
+    run(talk())
+
+
+def test_farewell_reaches_a_client_that_is_thrown_out_and_what_waited_does_not(run: Run) -> None:
+    async def talk() -> None:
+        free = asyncio.Event()
+
+        async def hesitate(_: Received) -> bytes:
+            await free.wait()
+            return DONE
+
+        async with Callback(hesitate) as callback:
+            room = Room()
+            sender, to = room.join(""), room.join(callback.url, "test.*", "samp.hub.disconnect")
+            for number in range(3):
+                room.notify(sender, to, number)
+            assert number_in(await callback.next()) == 0
+            room.deliveries.carry_out(room.hub.throw_out(to, "silent for 3600 s"))
+            _, (key, who, event) = await callback.next()
+            assert (key, who, event) == (to.key, "hub", message("samp.hub.disconnect", reason="silent for 3600 s"))
+            free.set()
+            await room.deliveries.close(PATIENCE)
+            assert callback.received.empty()
+
+    run(talk())
+
+
+def test_closing_lets_queues_drain(run: Run) -> None:
+    async def talk() -> None:
+        async with Callback() as callback:
+            room = Room()
+            sender, to = room.join(""), room.join(callback.url, "test.*")
+            for number in range(100):
+                room.notify(sender, to, number)
+            await room.deliveries.close(PATIENCE)
+            assert (callback.received.qsize(), to.queued) == (100, 0)
+
+    run(talk())
+
+
+def test_closing_waits_no_longer_than_its_grace(run: Run) -> None:
+    async def silent(_: Received) -> bytes:
+        await asyncio.Event().wait()
+        return b""
+
+    async def talk() -> None:
+        async with Callback(silent) as callback:
+            room = Room()
+            sender, to = room.join(""), room.join(callback.url, "test.*")
+            room.notify(sender, to, 1)
+            await callback.next()
+            async with asyncio.timeout(PATIENCE):
+                await room.deliveries.close(0.05)
+
+    run(talk())
+
+
+@pytest.mark.parametrize("host", ["a..b", "no-such-host.invalid", "127.0.0.1:1"])
+def test_callback_url_that_leads_nowhere_ends_the_client_and_not_the_hub(run: Run, host: str) -> None:
+    async def talk() -> None:
+        async with Callback() as one:
+            room = Room()
+            sender, to = room.join(one.url), room.join(f"http://{host}/", "test.*")
+            room.do(room.hub.call(sender, to.id, "tag", message("test.call"), 0.0))
+            assert "cannot be reached" in await reason_in(one)
+            assert to.gone
+
+    run(talk())
