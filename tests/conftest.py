@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,13 @@ def processes_of(home: Path) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
+
+
+def suspend_coordinator(farm: Farm) -> None:
+    """Stop the coordinator where it is: it holds its guard, and does nothing."""
+    status = farm.coordinator()
+    assert status is not None
+    os.kill(status["pid"], signal.SIGSTOP)
 
 
 def remains(home: Path) -> list[str]:

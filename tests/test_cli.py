@@ -17,7 +17,7 @@ import pytest
 from hubfarm.farm import Farm, HubInfo
 from hubfarm.registry.paths import Paths
 from hubfarm.version import __version__
-from tests.conftest import RunCli, processes_of, remains
+from tests.conftest import RunCli, processes_of, remains, suspend_coordinator
 from tests.support import PATIENCE, StuckReceiver, need, read_lock_file, wait_for
 
 Done = subprocess.CompletedProcess[str]
@@ -198,6 +198,7 @@ def test_stop_says_what_it_has_stopped(cli: RunCli, two: list[HubInfo]) -> None:
 def test_gc_says_file_by_file_what_it_removed_or_kept_and_why(cli: RunCli, farm: Farm, two: list[HubInfo]) -> None:
     killed, kept = two
     assert killed.pid is not None
+    suspend_coordinator(farm)  # or it would clear up itself
     os.kill(killed.pid, signal.SIGKILL)
     wait_for(lambda: len(farm.hubs()) == 1, "the hub is dead")
     rehearsed = json.loads(cli("gc", "--dry-run", "--json").stdout)

@@ -66,7 +66,6 @@ def test_hub_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
 def test_hub_is_called_by_its_label_or_else_by_its_id() -> None:
     assert HubSpec(id=3, label="mima").name == "mima"
     assert HubSpec(id=3).name == "hub-3"
-    assert HubSpec(id=3).with_id(4).id == 4
 
 
 def test_secret_does_not_show_in_logs() -> None:

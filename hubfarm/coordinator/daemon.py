@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from loguru import logger
 from setproctitle import setproctitle
 
@@ -85,26 +85,28 @@ class Coordinator:
             loop.add_signal_handler(number, self._ended.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         loop.add_signal_handler(signal.SIGUSR1, self._dump)
-        self._adoption.listen()
-        self._adoption.adopt()
-        await self._control.start()
-        await self._control.serve_metrics(self.supervisor.settings.metrics)
-        watching = asyncio.create_task(self.supervisor.run())
-        housekeeping = asyncio.create_task(self._housekeeping().run())
-        logger.info("coordinating as process {}", os.getpid())
-        try:
+        async with contextlib.AsyncExitStack() as closing:
+            closing.callback(self._adoption.close)
+            self._adoption.listen()
+            closing.push_async_callback(self._control.close)
+            await self._control.start()
+            await self._control.serve_metrics(self.supervisor.settings.metrics)
+            self._adoption.adopt()
+            watching = asyncio.create_task(self.supervisor.run())
+            closing.push_async_callback(self._end_farm, watching)
+            housekeeping = asyncio.create_task(self._housekeeping().run())
+            closing.callback(housekeeping.cancel)
+            logger.info("coordinating as process {}", os.getpid())
             await ready(self.supervisor)
             notify_service_manager("READY=1")
             await self._ended.wait()
-        finally:
-            notify_service_manager("STOPPING=1")
-            logger.info("ending the farm")
-            housekeeping.cancel()
-            await self.supervisor.close()
-            await watching
-            await self._control.close()
-            self._adoption.close()
-            logger.info("ended")
+        logger.info("ended")
+
+    async def _end_farm(self, watching: "asyncio.Task[None]") -> None:
+        notify_service_manager("STOPPING=1")
+        logger.info("ending the farm")
+        await self.supervisor.close()
+        await watching
 
     def _housekeeping(self) -> Housekeeping:
         return Housekeeping(

@@ -46,6 +46,8 @@ class CoordinatorGuard:
             lock.acquire(blocking=False)
         except Timeout:
             raise HubfarmError(f"a coordinator runs already: it holds {self._path}") from None
+        except OSError as error:
+            raise HubfarmError(f"cannot take the coordinator's guard {self._path}: {error.strerror}") from None
         self._lock = lock
         self._identity = file_identity(self._path.stat())
 

@@ -215,7 +215,11 @@ class Supervisor:
                 self._changed.update(self.hubs.values())
             changed, self._changed = self._changed, set()
             for hub in sorted(changed, key=lambda hub: hub.spec.id):
-                await self._reconcile(hub)
+                try:
+                    await self._reconcile(hub)
+                except Exception:
+                    # One hub's trouble must not keep the loop from the others; the tick tries again.
+                    logger.exception("hub {} (id {}) could not be looked after", hub.spec.name, hub.spec.id)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, next_tick - time.monotonic())):
                     await self._wake.wait()
@@ -322,7 +326,7 @@ class Supervisor:
             how = End.HUNG if hub.hung else End.CRASHED
             logger.error("hub {} (id {}, process {}) {}: {}", hub.spec.name, hub.spec.id, name.pid, how, hub.failure)
             record_end(self._paths, hub.spec, name.pid, how, hub.failure, served)
-            await asyncio.to_thread(self._lockdir.clear_dead, name)
+            await asyncio.to_thread(self._clear, name)
         hub.worker = None
         hub.hung = False
         hub.serving_since = 0.0
@@ -330,6 +334,12 @@ class Supervisor:
         hub.failure = own_account.reason if own_account else hub.failure
         unused = own_account is not None and own_account.how is End.UNUSED
         self._decide(hub, served=served, in_order=in_order, unused=unused)
+
+    def _clear(self, name: HubName) -> None:
+        try:
+            self._lockdir.clear_dead(name)
+        except HubfarmError as error:
+            logger.warning("what process {} left waits for a sweep: {}", name.pid, error)
 
     def _decide(self, hub: ManagedHub, *, served: float, in_order: bool, unused: bool) -> None:
         if not hub.served.done() and not hub.replacing:

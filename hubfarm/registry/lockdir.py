@@ -428,6 +428,8 @@ class LockDir:
             lock.acquire()
         except Timeout:
             raise HubfarmError(f"{self.paths.mutex} has been locked for {timeout:g} s by another process") from None
+        except OSError as error:
+            raise HubfarmError(f"cannot lock {self.paths.mutex}: {error.strerror}") from None
         try:
             yield
         finally:

@@ -128,6 +128,14 @@ class StateTable:
         size = _HEADER_SIZE + MAX_HUBS * _SLOT_SIZE
         if writable and not path.exists():
             _create(path, size)
+        try:
+            self._open(path, size, writable=writable)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise HubfarmError(f"cannot read the state table {path}: {error.strerror}") from None
+
+    def _open(self, path: Path, size: int, *, writable: bool) -> None:
         descriptor = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             header = os.pread(descriptor, _HEADER.size, 0)
