@@ -408,7 +408,7 @@ class Farm:
         HubfarmError
             The directories cannot be used.
         """
-        if not self.paths.lockdir.exists():
+        if not (self.paths.lockdir.exists() or self._lockdir.lock_files()):
             return []
         self.paths.prepare()
         return sweep(self._lockdir, self._ask, dry_run=dry_run)
