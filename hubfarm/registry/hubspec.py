@@ -190,7 +190,8 @@ class HubSpec:
             "hubfarm.timeout": _write_seconds(self.timeout),
             "hubfarm.client-timeout": _write_seconds(self.client_timeout),
             "hubfarm.address": self.host,
-            "hubfarm.limits": " ".join(self.limits.write()),
+            # astropy and pyvo find no hub at all while a line of a lock file has a second "=".
+            "hubfarm.limits": " ".join(self.limits.write()).replace("=", ":"),
         }
 
     @classmethod
@@ -212,7 +213,7 @@ class HubSpec:
                 client_timeout=float(tokens["hubfarm.client-timeout"]),
                 host=tokens["hubfarm.address"],
                 secret=tokens["samp.secret"],
-                limits=Limits.parse(tokens["hubfarm.limits"].split()),
+                limits=Limits.parse(tokens["hubfarm.limits"].replace(":", "=").split()),
             )
         except (KeyError, ValueError) as error:
             raise WrongUse(f"the lock file's hubfarm tokens are damaged: {error}") from None

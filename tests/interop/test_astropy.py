@@ -45,7 +45,7 @@ def running_hubs(toolkit: ModuleType) -> dict[str, dict[str, str]]:
 
 
 def test_get_running_hubs_finds_all_four_with_their_names(toolkit: ModuleType, farm: Farm) -> None:
-    hubs = farm.start(count=4, label="Grün", owner="luigi", group="mima")
+    hubs = farm.start(count=4, label="Grün", owner="luigi", group="mima", limits=["clients=100", "depth=32"])
     found = running_hubs(toolkit)
     assert set(found) == {str(hub.lock_file) for hub in hubs}
     for hub in hubs:
