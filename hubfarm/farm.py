@@ -362,11 +362,11 @@ class Farm:
         HubfarmError
             A hub could not start or stop.
         """
-        from hubfarm.farmfile import Action, difference, read_farm_file
+        from hubfarm.farmfile import Action, difference, origin_of, read_farm_file
 
         declared = read_farm_file(path)
         changes = difference(
-            declared, self._declarations(), str(path.absolute()), prune=prune, replace_changed=replace_changed
+            declared, self._declarations(), origin_of(path), prune=prune, replace_changed=replace_changed
         )
         if dry_run:
             return changes
@@ -544,7 +544,7 @@ class Farm:
         HubfarmError
             The directories cannot be used.
         """
-        if not self.paths.lockdir.exists():
+        if not (self.paths.lockdir.exists() or self._lockdir.lock_files()):
             return []
         self.paths.prepare()
         return sweep(self._lockdir, self._ask, dry_run=dry_run)

@@ -16,9 +16,11 @@
     limits = { clients = 200 }
 """
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -87,7 +89,7 @@ def read_farm_file(path: Path) -> list[Declared]:
         raise HubfarmError(f"cannot read the farm file {path}: {error.strerror}") from None
     try:
         file = msgspec.toml.decode(data, type=_FarmFile)
-        declared = [hub for table in file.hub for hub in _expand(table, file.defaults, str(path.absolute()))]
+        declared = [hub for table in file.hub for hub in _expand(table, file.defaults, origin_of(path))]
     except (msgspec.DecodeError, ValueError) as error:
         raise WrongUse(f"the farm file {path}: {error}") from None
     labels = [hub.spec.label for hub in declared]
@@ -95,6 +97,11 @@ def read_farm_file(path: Path) -> list[Declared]:
     if twice:
         raise WrongUse(f"the farm file {path} declares the label {twice[0]} twice: give each hub its own")
     return declared
+
+
+def origin_of(path: Path) -> str:
+    """Return what the hubs of the farm file at `path` bear, so that pruning finds them again."""
+    return sha256(os.fsencode(path.absolute())).hexdigest()[:16]
 
 
 def _expand(table: _HubTable, defaults: _Options, origin: str) -> Iterable[Declared]:
@@ -150,7 +157,7 @@ def difference(
     declared, running : iterable of Declared
         The hubs of the farm file, and those that run.
     origin : str
-        The farm file: only hubs that it once declared are pruned.
+        `origin_of` the farm file: only hubs that it once declared are pruned.
     prune : bool
         Stop those that are gone from it.
     replace_changed : bool

@@ -66,8 +66,8 @@ def run_standalone(
         raise WrongUse("a hub in multi mode names its lock file itself: leave the lock file out, or multi mode")
     if not 0 <= port <= 65535:
         raise WrongUse(f"port is {port}: it must be 0 (chosen by the system) or 1 to 65535")
-    if secret != secret.strip() or not secret.isprintable():
-        raise WrongUse("the secret must be of printable characters, with no white space around it")
+    if secret != secret.strip() or not secret.isprintable() or "=" in secret:
+        raise WrongUse("the secret must be of printable characters but =, with no white space around it")
     paths = (paths or Paths.from_environment()).prepare()
     lockdir = LockDir(paths)
     spec = HubSpec(

@@ -91,12 +91,14 @@ def check_name(name: str, what: str) -> str:
     Raises
     ------
     WrongUse
-        It is empty, longer than 100 characters, has a control character or line end in it,
-        or white space around it.
+        It is empty, longer than 100 characters, has a control character, line end or ``=``
+        in it, or white space around it.
     """
-    if not _NAME.fullmatch(name) or name != name.strip():
+    # A second "=" in one line of one lock file, and astropy and pyvo find no hub at all.
+    if not _NAME.fullmatch(name) or name != name.strip() or "=" in name:
         raise WrongUse(
-            f"not usable as {what}: {name[:120]!r} (1 to 100 printable characters on one line, no white space around)"
+            f"not usable as {what}: {name[:120]!r} "
+            "(1 to 100 printable characters on one line, no white space around, no =)"
         )
     return name
 
@@ -162,7 +164,7 @@ class HubSpec:
     restarts : int
         How often it has been.
     origin : str
-        The farm file that declares it, an absolute path; empty for none.
+        A digest of the path of the farm file that declares it; empty for none.
     """
 
     id: int
@@ -210,7 +212,7 @@ class HubSpec:
             "hubfarm.timeout": _write_seconds(self.timeout),
             "hubfarm.client-timeout": _write_seconds(self.client_timeout),
             "hubfarm.address": self.host,
-            "hubfarm.limits": " ".join(self.limits.write()),
+            "hubfarm.limits": " ".join(self.limits.write()).replace("=", ":"),
             "hubfarm.restart": self.restart.value,
             "hubfarm.restarts": str(self.restarts),
             "hubfarm.origin": self.origin,
@@ -235,7 +237,7 @@ class HubSpec:
                 client_timeout=float(tokens["hubfarm.client-timeout"]),
                 host=tokens["hubfarm.address"],
                 secret=tokens["samp.secret"],
-                limits=Limits.parse(tokens["hubfarm.limits"].split()),
+                limits=Limits.parse(tokens["hubfarm.limits"].replace(":", "=").split()),
                 restart=Restart(tokens["hubfarm.restart"]),
                 restarts=int(tokens["hubfarm.restarts"]),
                 origin=tokens["hubfarm.origin"],
