@@ -198,18 +198,20 @@ class Farm:
         Parameters
         ----------
         selector : str
-            An id, a label or its unique beginning, or a ``PID-ID``.
+            An id, a label or its unique beginning, or a ``PID-ID``; for a foreign hub a label,
+            a ``PID-ID`` or its lock file's path.
 
         Raises
         ------
         WrongUse
             No hub or more than one is meant; the message lists them.
         """
-        return self._select([hub for hub in self.hubs() if hub.kind != "foreign"], selector)
+        return self._select([hub for hub in self.hubs() if hub.alive], selector)
 
     def _select(self, hubs: list[HubInfo], selector: str) -> HubInfo:
         for matches in (
-            [hub for hub in hubs if selector in (str(hub.id), f"{hub.pid}-{hub.id}")],
+            [hub for hub in hubs if hub.kind != "foreign" and selector == str(hub.id)],
+            [hub for hub in hubs if selector in (f"{hub.pid}-{hub.id}", str(hub.lock_file))],
             [hub for hub in hubs if hub.label == selector],
             [hub for hub in hubs if selector and hub.label.startswith(selector)],
         ):
@@ -468,7 +470,7 @@ class Farm:
         """
         if not (selectors or group or owner or everything or coordinator):
             raise WrongUse("say which hubs to stop: selectors, a group, an owner, or all")
-        hubs = [hub for hub in self.hubs() if hub.kind != "foreign"]
+        hubs = [hub for hub in self.hubs() if hub.kind != "foreign" and hub.alive]
         chosen = {hub.lock_file: hub for hub in (self._select(hubs, selector) for selector in selectors)}
         chosen |= {
             hub.lock_file: hub

@@ -71,7 +71,7 @@ def run_standalone(
     paths = (paths or Paths.from_environment()).prepare()
     lockdir = LockDir(paths)
     spec = HubSpec(
-        id=lockdir.next_id(set()),
+        id=0,
         label=label,
         owner=owner,
         group=group,

@@ -12,6 +12,7 @@ from hubfarm.samp.errors import WrongUse
 
 GOOD_NAMES = ["mima", "La Silla", "observatório", "O'Brien & Söhne", "名前", "x" * 100, "C:\\x", "#1"]
 BAD_NAMES = [
+    "a=b",
     "",
     "x" * 101,
     "two\nlines",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 from filelock import FileLock
 
@@ -20,6 +21,7 @@ from hubfarm.registry.paths import Paths
 from hubfarm.registry.sweep import Verdict, sweep
 from tests.registry_support import ASTROPY, FOREIGN_URL, JSAMP, dead_hub, dead_pid, hub_process, make_old
 from tests.registry_support import tokens as hub_tokens
+from tests.support import wait_for
 
 
 def nobody_answers(_: Collection[str]) -> Collection[str]:
@@ -146,6 +148,7 @@ def test_foreign_hub_whose_process_could_be_one_stays(paths: Paths) -> None:
 @pytest.mark.parametrize("program", ["java", "tclsh8.6", "wish", "ds9", "python3.11"])
 def test_foreign_hub_stays_while_a_program_like_this_has_its_pid(paths: Paths, program: str) -> None:
     process = subprocess.Popen([program, "60"], executable="/bin/sleep")
+    wait_for(psutil.Process(process.pid).cmdline, "its command line can be read")
     try:
         path = foreign(paths, process.pid)
         assert not gc(paths)[path].removed

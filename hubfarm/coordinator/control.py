@@ -208,7 +208,10 @@ class Control:
     async def _start_hubs(self, request: web.Request) -> web.StreamResponse:
         if self._supervisor.closing:
             return web.Response(status=503, text="the coordinator is ending")
-        plan = read_plan(await request.json())
+        try:
+            plan = read_plan(await request.json())
+        except (WrongUse, ValueError) as error:
+            return web.Response(status=400, text=str(error))
         self._starting += 1
         try:
             response = await self._stream(request, lambda told: self._supervisor.start(plan, told))

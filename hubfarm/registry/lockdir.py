@@ -453,7 +453,7 @@ class LockDir:
         Parameters
         ----------
         spec : HubSpec
-            The hub.
+            The hub; with the id 0 it is given the next free one, see `Claim.name`.
         path : Path, optional
             The lock file, if it is not to be ``~/.samp-1/samp-hub-<PID>-<ID>``.
 
@@ -462,14 +462,14 @@ class LockDir:
         HubfarmError
             The guard is held, the label is in use, or the state table is full.
         """
-        name = HubName(os.getpid(), spec.id)
-        claim = Claim(self, name, path or self.lock_path(name), spec.label)
-        guards = {self.guard_path(name): f"the name {name}"}
-        if path is not None:
-            guards[self._path_guard(path)] = f"the lock file {path}"
         now = time.monotonic()
         with self.mutex():
             self.check_label_free(spec.label)
+            name = HubName(os.getpid(), spec.id or self.next_id(set()))
+            claim = Claim(self, name, path or self.lock_path(name), spec.label)
+            guards = {self.guard_path(name): f"the name {name}"}
+            if path is not None:
+                guards[self._path_guard(path)] = f"the lock file {path}"
             claim.take(guards, Record(*name, HubState.STARTING, started=now, beat=now, active=now))
         return claim
 

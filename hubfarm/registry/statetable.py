@@ -156,6 +156,13 @@ class StateTable:
                 return Record(pid, number, HubState(state), *rest) if state else None
         return None  # its writer died in mid-write: the slot says nothing
 
+    def _holder(self, slot: int) -> HubName | None:
+        """Return whose slot it is, also if its writer stands still in mid-write; None if it is free."""
+        start = _HEADER_SIZE + slot * _SLOT_SIZE
+        sequence = _SEQUENCE.unpack_from(self._map, start)[0]
+        pid, number, state, *_ = _SLOT.unpack_from(self._map, start + _SEQUENCE.size)
+        return HubName(pid, number) if state or sequence % 2 else None
+
     def records(self) -> Iterator[tuple[int, Record]]:
         """Yield every slot in use with its number."""
         for slot in range(MAX_HUBS):
@@ -178,8 +185,8 @@ class StateTable:
             All slots are in use.
         """
         for slot in range(MAX_HUBS):
-            present = self.read(slot)
-            if present is None or not in_use(present.name):
+            present = self._holder(slot)
+            if present is None or not in_use(present):
                 writer = SlotWriter(self, slot)
                 writer.write(record)
                 return writer

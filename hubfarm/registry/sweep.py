@@ -10,10 +10,12 @@ import contextlib
 import os
 import re
 import shutil
+import socket
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -104,8 +106,10 @@ def _judge_foreign(entry: Entry, *, answered: bool, unchanged: bool) -> Verdict:
         return keep("it changed while it was looked at")
     if not (entry.path.is_file() or entry.path.is_symlink()):
         return keep("no lock file, but a directory or something else of that name")
+    if not _is_local(entry.url):
+        return keep("its hub does not answer, and its URL is not of this host")
     if entry.name is None:
-        return keep("its hub does not answer, and no PID in its name tells more; a hub started there replaces it")
+        return keep("its hub does not answer, and no PID in its name tells more: delete it if you know that it is dead")
     identity = _identity(entry.path)
     if identity is None or time.time() - identity[2] < MIN_AGE:
         return keep(f"its hub does not answer, but the file is younger than {MIN_AGE:g} s")
@@ -113,6 +117,15 @@ def _judge_foreign(entry: Entry, *, answered: bool, unchanged: bool) -> Verdict:
     if process:
         return keep(f"its hub does not answer, but process {entry.name.pid} ({process}) could be it")
     return Verdict(entry.path, removed=True, reason=f"foreign: no answer, and no hub runs as process {entry.name.pid}")
+
+
+def _is_local(url: str) -> bool:
+    """Tell whether a hub at `url` would be a process of this host; an unreadable URL tells nothing."""
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        return True
+    return host is None or host in ("localhost", "::1", socket.gethostname()) or host.startswith("127.")
 
 
 def _could_be_hub(pid: int) -> str:

@@ -136,6 +136,7 @@ class _Connection(asyncio.Protocol):
         self._waiting: deque[_Waiting] = deque()
         self._out: list[bytes] = []
         self._ended = False  # no further request is read
+        self._refused = False
         self._lingering: asyncio.TimerHandle | None = None
         self._write_paused = False
         self._reset()
@@ -282,14 +283,16 @@ class _Connection(asyncio.Protocol):
         if self._out:
             out, self._out = self._out, []
             self._transport.write(out[0] if len(out) == 1 else b"".join(out))
-        if self._ended and not self._waiting and self._lingering is None:
-            self._transport.close()
+        if self._ended and not self._waiting:
+            if not self._refused:
+                self._transport.close()
+            elif self._lingering is None:
+                self._lingering = self._server.loop.call_later(LINGER, self._transport.close)
 
     def _refuse(self, refused: _Refused) -> None:
         if self._ended or (self._waiting and not self._waiting[-1].keep_alive):
             return  # the client has asked to close behind its last request: what follows is nothing
-        self._ended = True
-        self._lingering = self._server.loop.call_later(LINGER, self._transport.close)
+        self._ended = self._refused = True
         response = Response(f"{refused.text}\n".encode(), refused.status, b"text/plain; charset=utf-8")
         if self._waiting:
             self._waiting.append(_Waiting(keep_alive=False, version="1.1", answer=response))

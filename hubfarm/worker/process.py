@@ -12,7 +12,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -100,6 +100,7 @@ class HubProcess:
         spec = self.spec
         lockdir = LockDir(self._paths)
         self._claim = lockdir.claim(spec, path=self._lock_path)
+        self.spec = spec = replace(spec, id=self._claim.name.id)
         try:
             base = base_url(sock)
             self._hub = Hub(
