@@ -673,7 +673,7 @@ def start_request(
     }
 
 
-_STATES = {state: state.name.lower() for state in HubState if state is not HubState.NONE}
+_STATES: dict[HubState, str] = {state: state.name.lower() for state in HubState if state is not HubState.NONE}
 
 
 def _describe(entry: Entry, record: Record | None, paths: Paths, answering: Collection[str]) -> HubInfo:
