@@ -17,6 +17,7 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -108,7 +109,9 @@ def read_journal(data: bytes, secret: str) -> tuple[list[Record], int]:
 
 def set_aside(path: Path) -> Path:
     """Give a journal another name, for somebody to look at; return it."""
-    aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}")
+    name = f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
+    numbered = (path.with_name(f"{name}-{number}") for number in count(1))
+    aside = next(each for each in numbered if not os.path.lexists(each))
     os.replace(path, aside)
     return aside
 
