@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -24,7 +25,7 @@ from setproctitle import setproctitle
 from hubfarm.coordinator.adoption import Adoption
 from hubfarm.coordinator.control import Control, read_plan
 from hubfarm.coordinator.housekeeping import CoordinatorGuard, Housekeeping
-from hubfarm.coordinator.hub import ManagedHub
+from hubfarm.coordinator.hub import ManagedHub, Phase
 from hubfarm.coordinator.settings import load_settings
 from hubfarm.coordinator.spawner import Spawner
 from hubfarm.coordinator.supervisor import Supervisor
@@ -127,7 +128,8 @@ class Coordinator:
         logger.info("logs reopened; reading the settings again")
         self._reloading = asyncio.get_running_loop().create_task(self._read_settings())
         for hub in self.supervisor.hubs.values():
-            if hub.worker is not None:
+            # One that starts has only just opened its log, and would die of it.
+            if hub.worker is not None and hub.phase is Phase.RUNNING:
                 hub.worker.signal(signal.SIGHUP)
 
     async def _read_settings(self) -> None:
@@ -201,6 +203,7 @@ def run_in_foreground(paths: Paths, level: str, request: dict[str, Any], *, as_j
 
 def _run(paths: Paths, level: str, log: Path | None, ready: Callable[[Supervisor], Awaitable[None]]) -> None:
     setproctitle("hubfarm coordinator")
+    _allow_many_files()
 
     def open_log() -> None:
         log_to(log, "coordinator", level)
@@ -210,6 +213,13 @@ def _run(paths: Paths, level: str, log: Path | None, ready: Callable[[Supervisor
 
     open_log()
     asyncio.run(coordinate())
+
+
+def _allow_many_files() -> None:
+    """Raise the limit of open files as far as we may: a thousand hubs need three each, and a hub one a client."""
+    with contextlib.suppress(OSError, ValueError):
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def ensure_coordinator(paths: Paths, answers: Callable[[], bool], level: str) -> None:
