@@ -160,7 +160,7 @@ class Adoption:
         assert entry.name is not None
         if spec.restart is Restart.NEVER or entry.tokens.get("hubfarm.boot") != boot_id():
             return  # the next sweep takes what it left
-        self._lockdir.clear_dead(entry.name)
+        self._lockdir.clear_dead(entry.name, spec.label)
         hub = ManagedHub(spec.successor(), None, url=entry.url)
         hub.served.set_result(None)
         self._supervisor.take_on([hub])

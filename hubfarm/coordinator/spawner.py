@@ -8,6 +8,7 @@ import contextlib
 import multiprocessing
 import multiprocessing.process
 import os
+import shutil
 import socket
 import tempfile
 from multiprocessing.util import get_temp_dir
@@ -37,6 +38,8 @@ class Spawner:
     def __init__(self, paths: Paths, level: str) -> None:
         self._paths = paths
         self._level = level
+        for left in paths.scratch.iterdir():  # by a coordinator that was killed: there is no other
+            shutil.rmtree(left, ignore_errors=True)
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["hubfarm.worker.preload"])
         # The forkserver's socket lies in a temporary directory: in ours, a sweep can find it.

@@ -363,7 +363,7 @@ class Supervisor:
             how = End.HUNG if hub.hung else End.CRASHED
             logger.error("hub {} (id {}, process {}) {}: {}", hub.spec.name, hub.spec.id, name.pid, how, hub.failure)
             record_end(self._paths, hub.spec, name.pid, how, hub.failure, served)
-            await asyncio.to_thread(self._clear, name)
+            await asyncio.to_thread(self._clear, name, hub.spec.label)
         hub.worker = None
         hub.hung = False
         hub.serving_since = 0.0
@@ -372,9 +372,9 @@ class Supervisor:
         unused = own_account is not None and own_account.how is End.UNUSED
         self._decide(hub, served=served, in_order=in_order, unused=unused)
 
-    def _clear(self, name: HubName) -> None:
+    def _clear(self, name: HubName, label: str) -> None:
         try:
-            self._lockdir.clear_dead(name)
+            self._lockdir.clear_dead(name, label)
         except HubfarmError as error:
             logger.warning("what process {} left waits for a sweep: {}", name.pid, error)
 

@@ -505,13 +505,19 @@ class LockDir:
         # Keeps two hubs from one lock file outside the lock directory, whose name tells no PID.
         return self.paths.guards / f"path-{sha256(os.fsencode(path)).hexdigest()[:16]}"
 
-    def clear_dead(self, name: HubName) -> None:
-        """Remove lock file and guard of a hub that has died; those of a living one stay."""
+    def clear_dead(self, name: HubName, label: str) -> None:
+        """Remove lock file, guard and stable name of a hub that has died; those of a living one stay."""
+        lock_path, stable_name = self.lock_path(name), self.paths.by_label / label
         with self.mutex():
-            if not self.is_alive(name):
-                for path in (self.lock_path(name), self.guard_path(name)):
-                    with contextlib.suppress(OSError):
-                        path.unlink()
+            if self.is_alive(name):
+                return
+            for path in (
+                lock_path,
+                self.guard_path(name),
+                *([stable_name] if _points_to(stable_name, lock_path) else []),
+            ):
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
     def check_label_free(self, label: str) -> None:
         """Refuse a label that a living hub of this host bears.
