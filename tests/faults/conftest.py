@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 from hubfarm.farm import Farm, HubInfo
+from hubfarm.registry.statetable import read_records
 from tests.conftest import processes_of, remains
 from tests.support import PATIENCE, read_lock_file, wait_for
 
@@ -85,6 +86,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     path.write_text(before + "\n".join(lines) + after)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--figures", None):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip("takes long: run with --figures FILE"))
+
+
 @pytest.fixture
 def full(request: pytest.FixtureRequest) -> bool:
     """Whether this run is for the figures, and may take long."""
@@ -112,10 +120,10 @@ class Scene:
         self.figures = figures
         self.hubs: list[HubInfo] = []
 
-    def start(self, count: int = 2, **options: str) -> HubInfo:
+    def start(self, count: int = 2, **options: float) -> HubInfo:
         """Start the hubs; return the victim."""
         self.hubs = self.farm.start(count=count, group="mima", **options)  # type: ignore[arg-type]
-        self.secrets = {hub.label: read_lock_file(hub.lock_file)["samp.secret"] for hub in self.hubs}
+        self.secrets = {hub.label: self.secret_of(hub) for hub in self.hubs}
         return self.hubs[0]
 
     @property
@@ -123,6 +131,13 @@ class Scene:
         status = self.farm.coordinator()
         assert status is not None, "a coordinator answers"
         return psutil.Process(status["pid"])
+
+    def secret_of(self, hub: HubInfo) -> str:
+        return read_lock_file(hub.lock_file)["samp.secret"]
+
+    def beats(self) -> float:
+        """Return the sum of all hubs' last heartbeats, seconds: it grows by one a second for each that moves."""
+        return sum(record.beat for record in read_records(self.farm.paths.state_table).values())
 
     def stable_name(self, hub: HubInfo) -> Path:
         return self.farm.paths.by_label / hub.label
@@ -159,7 +174,7 @@ class Scene:
         wait_for(
             lambda: (
                 [(hub.label, hub.id, hub.url) for hub in self.farm.hubs()] == expected
-                and all(hub.state == "running" for hub in self.farm.hubs(everything=True) if hub.host)
+                and not [hub for hub in self.farm.hubs(everything=True) if hub.state in ("dead", "hung")]
             ),
             f"exactly these are listed, and run: {expected}",
         )
@@ -192,6 +207,12 @@ def answers(url: str) -> bool:
             return bool(hub.samp.hub.ping() == "")
     except OSError:
         return False
+
+
+def cpu_seconds(processes: list[psutil.Process]) -> float:
+    """Return the time that the processes have spent on a processor: by the scheduler, in nanoseconds."""
+    tasks = [task for process in processes for task in Path(f"/proc/{process.pid}/task").iterdir()]
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
 def workers_of(home: Path) -> list[int]:

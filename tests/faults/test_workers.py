@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,9 @@ import pytest
 
 from hubfarm.farm import Farm, HubInfo
 from hubfarm.registry.history import End
-from tests.faults.conftest import Scene, answers, workers_of
-from tests.support import PATIENCE, read_lock_file, wait_for
+from hubfarm.registry.statetable import read_records
+from tests.faults.conftest import Scene, answers
+from tests.support import PATIENCE, Receiver, read_lock_file, wait_for
 
 
 def send(hub: HubInfo, number: int) -> Callable[[], None]:
@@ -89,8 +91,6 @@ def test_worker_without_file_descriptors_serves_once_it_has_some(scene: Scene) -
 
 
 def current_beat(scene: Scene, hub: HubInfo) -> float:
-    from hubfarm.registry.statetable import read_records
-
     return next(r.beat for r in read_records(scene.farm.paths.state_table).values() if r.pid == hub.pid)
 
 
@@ -131,21 +131,16 @@ def test_worker_that_dies_early_again_and_again_is_given_up(scene: Scene, farm: 
     assert failed.label == victim.label
     assert "died early 5 times in a row: killed by SIGKILL" in failed.problem
     assert "serving at" in failed.problem  # its log's last lines
-    assert [path for path in map(str, home.rglob("*")) if path.endswith((f"-{victim.id}", victim.label))] == []
+    assert list(home.rglob(f"samp-hub-*-{victim.id}")) == []  # neither lock file nor guard
+    assert not scene.stable_name(victim).is_symlink()
+    assert not scene.farm.paths.journal(victim.id or 0).exists()
     scene.hubs.remove(victim)
-    assert not remains_of(scene, victim)
     (again,) = farm.start(label=victim.label)  # the label is free, and the failure is no more shown
     farm.stop([again.label])
 
 
-def remains_of(scene: Scene, hub: HubInfo) -> list[int]:
-    return [pid for pid in workers_of(scene.home) if pid not in {one.pid for one in scene.farm.hubs()}]
-
-
 @pytest.mark.fault("PID reused by another process", "the dead hub is not taken for alive, the process not touched")
 def test_process_that_got_a_dead_hubs_pid_is_left_alone(scene: Scene) -> None:
-    import subprocess
-
     victim = scene.start()
     assert victim.pid is not None
     coordinator = scene.coordinator
@@ -171,14 +166,9 @@ def test_process_that_got_a_dead_hubs_pid_is_left_alone(scene: Scene) -> None:
             innocent.kill()
 
 
+@pytest.mark.long
 @pytest.mark.fault("client's process gone", "unregistered within half a minute, though no timeout is set")
-def test_client_that_is_gone_is_unregistered(scene: Scene, full: bool, receiver: object) -> None:
-    from tests.support import Receiver
-
-    assert isinstance(receiver, Receiver)
-    if not full:
-        scene.start()
-        return  # tests/test_probes.py shows it without waiting half a minute
+def test_client_that_is_gone_is_unregistered(scene: Scene, receiver: Receiver) -> None:
     victim = scene.start()
     receiver.join_by(victim.lock_file, "gone", "*")
     begun = time.perf_counter()
