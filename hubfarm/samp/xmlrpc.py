@@ -405,3 +405,19 @@ def _fault_of(value: Value) -> Fault:
         return Fault(text, parse_int(code) if isinstance(code, str) else 1)
     except BadValue:
         return Fault(text, 1)
+
+
+def decode_value(data: bytes) -> Value:
+    """Decode one ``<value>`` element, as `encode_value` makes it.
+
+    Raises
+    ------
+    Fault
+        `data` is something else.
+
+    Examples
+    --------
+    >>> decode_value(encode_value({"samp.mtype": "samp.app.ping"}))
+    {'samp.mtype': 'samp.app.ping'}
+    """
+    return decode_response(b"<methodResponse><params><param>%s</param></params></methodResponse>" % data)

@@ -17,7 +17,8 @@ from hubfarm.samp.xmlrpc import UNKNOWN_METHOD, WRONG_PARAMETERS, decode_call, e
 from hubfarm.wire.http_client import check_http_url
 from hubfarm.wire.http_server import Response
 from hubfarm.worker.delivery import Deliveries
-from hubfarm.worker.hub import Answer, Client, Hub, Outcome
+from hubfarm.worker.hub import Hub
+from hubfarm.worker.model import Answer, Client, Outcome
 
 MAX_WAIT = 3.2e9
 """Longest timeout of a synchronous call that is told from none, seconds."""
@@ -92,12 +93,22 @@ class StandardProfile:
         Admits a client to ``register``.
     clock : callable
         Returns the time, seconds.
+    keep : callable
+        Writes down what has changed; called before each answer that tells of it.
     """
 
     def __init__(
-        self, hub: Hub, deliveries: Deliveries, waits: Waits, *, secret: str, clock: Callable[[], float]
+        self,
+        hub: Hub,
+        deliveries: Deliveries,
+        waits: Waits,
+        *,
+        secret: str,
+        clock: Callable[[], float],
+        keep: Callable[[], None] = lambda: None,
     ) -> None:
         self.requests = 0
+        self._keep = keep
         self._hub = hub
         self._deliveries = deliveries
         self._waits = waits
@@ -115,7 +126,9 @@ class StandardProfile:
             call = decode_call(body, depth=limits.depth, string=limits.string)
             if call.method == "samp.hub.callAndWait":
                 return self._call_and_wait(call.params)
-            return Response(encode_response(self._run(call.method, call.params)))
+            result = self._run(call.method, call.params)
+            self._keep()
+            return Response(encode_response(result))
         except Fault as fault:
             logger.debug("fault: {}", fault.text)
             return Response(encode_fault(fault))
