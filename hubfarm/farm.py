@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hubfarm.registry.history import End, Ending, read_history
-from hubfarm.registry.hubspec import MAX_HUBS, HubSpec, Limits, Restart
+from hubfarm.registry.hubspec import MAX_HUBS, HubSpec, Limits, Restart, check_seconds
 from hubfarm.registry.lockdir import Entry, LockDir, Standing, guard_is_held
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, HubState, Record, read_records
@@ -46,7 +46,7 @@ class HubInfo:
     label, owner, group : str
         Free names; empty for none.
     state : str
-        ``starting``, ``running``, ``stopping``; ``hung`` if it misses its heartbeats; ``dead``;
+        ``starting``, ``running``, ``draining``, ``stopping``; ``hung`` if it misses its heartbeats; ``dead``;
         ``failed`` if it was given up; for a foreign hub ``running`` or ``silent``; ``elsewhere``
         for a hub of another host; of the history, ``stopped`` or ``unused``.
     kind : str
@@ -97,7 +97,7 @@ class HubInfo:
     @property
     def alive(self) -> bool:
         """Whether a client could connect to it from this host."""
-        return self.state in ("starting", "running", "stopping", "hung")
+        return self.state in ("starting", "running", "draining", "stopping", "hung")
 
     @property
     def name(self) -> str:
@@ -491,6 +491,47 @@ class Farm:
             self._stop_coordinator()
         return stopped
 
+    def drain(
+        self,
+        selectors: Collection[str],
+        *,
+        wait: float = 60.0,
+        progress: Callable[[str], None] = lambda label: None,
+    ) -> list[str]:
+        """Let hubs take no new clients, deliver what is queued, and then end; return their names.
+
+        Parameters
+        ----------
+        selectors : collection of str
+            Which; see `find`.
+        wait : float
+            How long a hub may take; then it is stopped as it is, seconds.
+        progress : callable
+            Told the name of each hub as it is gone.
+
+        Raises
+        ------
+        WrongUse
+            A selector names no hub or several, or a foreign one.
+        HubfarmError
+            A hub did not end.
+        """
+        check_seconds(wait, "wait")
+        hubs = [self.find(selector) for selector in selectors]
+        for hub in hubs:
+            if hub.kind == "foreign":
+                raise WrongUse(f"the hub {hub.name} is foreign: only hubs of hubfarm can be drained")
+            self._signal(hub, signal.SIGUSR1)
+        deadline = time.monotonic() + wait
+        for hub in hubs:
+            assert hub.pid is not None
+            assert hub.id is not None
+            guard = self._lockdir.guard_path(HubName(hub.pid, hub.id))
+            if not _wait_until_free(guard, max(0.0, deadline - time.monotonic())):
+                self.stop([f"{hub.pid}-{hub.id}"])
+            progress(hub.name)
+        return [hub.name for hub in hubs]
+
     def _stop_hubs(self, hubs: list[HubInfo], coordinated: set[int], progress: Callable[[str], None]) -> list[str]:
         ours = [hub for hub in hubs if hub.kind == "farm" and hub.id in coordinated]
         names = {hub.id: hub.name for hub in ours}
@@ -505,13 +546,13 @@ class Farm:
             progress(hub.name)
         return [hub.name for hub in hubs]
 
-    def _signal(self, hub: HubInfo) -> None:
+    def _signal(self, hub: HubInfo, number: int = signal.SIGTERM) -> None:
         # The guard proves that the process is the hub, however PIDs were reused meanwhile.
         assert hub.pid is not None
         assert hub.id is not None
         if self._lockdir.is_alive(HubName(hub.pid, hub.id)):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(hub.pid, signal.SIGTERM)
+                os.kill(hub.pid, number)
 
     def _wait_until_gone(self, hub: HubInfo) -> None:
         assert hub.pid is not None
@@ -557,9 +598,9 @@ class Farm:
         return sweep(self._lockdir, self._ask, dry_run=dry_run)
 
 
-def _wait_until_free(guard: Path) -> bool:
-    """Wait until nobody holds `guard`; return False if somebody still does after `STOP_TIMEOUT`."""
-    deadline = time.monotonic() + STOP_TIMEOUT
+def _wait_until_free(guard: Path, timeout: float = STOP_TIMEOUT) -> bool:
+    """Wait until nobody holds `guard`; return False if somebody still does after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
     while guard_is_held(guard):
         if time.monotonic() > deadline:
             return False
@@ -637,7 +678,7 @@ def start_request(
     }
 
 
-_STATES = {HubState.STARTING: "starting", HubState.RUNNING: "running", HubState.STOPPING: "stopping"}
+_STATES: dict[HubState, str] = {state: state.name.lower() for state in HubState if state is not HubState.NONE}
 
 
 def _describe(entry: Entry, record: Record | None, paths: Paths, answering: Collection[str]) -> HubInfo:

@@ -10,7 +10,8 @@ import pytest
 
 from hubfarm.registry.hubspec import Limits
 from hubfarm.samp.errors import BadValue, Fault
-from hubfarm.worker.hub import Client, Delivery, Departure, Effect, Hub
+from hubfarm.worker.hub import Hub
+from hubfarm.worker.model import Client, Delivery, Departure, Effect
 
 OK: dict[str, Any] = {"samp.status": "samp.ok", "samp.result": {"answer": "42"}}
 

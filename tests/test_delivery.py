@@ -11,7 +11,8 @@ import pytest
 from hubfarm.registry.hubspec import Limits
 from hubfarm.samp.values import ok_response
 from hubfarm.worker.delivery import Deliveries
-from hubfarm.worker.hub import Answer, Client, Hub, Outcome
+from hubfarm.worker.hub import Hub
+from hubfarm.worker.model import Answer, Client, Outcome
 from tests.support import PATIENCE, Received, message
 from tests.wire_support import LOOPS, Scripted, read_request, run_in, unused_port
 

@@ -22,7 +22,8 @@ from hypothesis.stateful import (
 )
 
 from hubfarm.samp.errors import Fault
-from hubfarm.worker.hub import HUB_ID, PING_GRACE, Answer, Client, Delivery, Departure, Effect, Kind, LeftOut
+from hubfarm.worker.hub import PING_GRACE
+from hubfarm.worker.model import HUB_ID, Answer, Client, Delivery, Departure, Effect, Kind, LeftOut
 from tests.hub_support import OK, make_hub
 from tests.support import message
 

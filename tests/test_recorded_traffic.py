@@ -26,7 +26,8 @@ from hubfarm.wire.http_client import HttpClient
 from hubfarm.wire.http_server import HttpLimits, HttpServer, bind
 from hubfarm.worker import delivery
 from hubfarm.worker.delivery import Deliveries
-from hubfarm.worker.hub import Client, Hub
+from hubfarm.worker.hub import Hub
+from hubfarm.worker.model import Client
 from hubfarm.worker.standard_profile import StandardProfile, Waits
 from tests.support import PATIENCE
 

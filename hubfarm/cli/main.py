@@ -11,6 +11,7 @@ _COMMANDS = {
     "start": "hubfarm.cli.run:start",
     "ls": "hubfarm.cli.look:list_hubs",
     "stop": "hubfarm.cli.run:stop",
+    "drain": "hubfarm.cli.run:drain",
     "restart": "hubfarm.cli.run:restart",
     "up": "hubfarm.cli.run:up",
     "env": "hubfarm.cli.use:env",

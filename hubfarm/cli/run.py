@@ -85,6 +85,27 @@ def stop(
 
 @click.command()
 @selectors_argument
+@click.option("--wait", default=60.0, show_default=True, metavar="S", help="Stop it as it is after S seconds.")
+@json_option
+def drain(selectors: tuple[str, ...], wait: float, as_json: bool) -> None:
+    """Let hubs take no new clients, deliver what is queued, and then end.
+
+    \b
+    Example:
+      hubfarm drain mima-2
+    """
+    if not selectors:
+        raise WrongUse("say which hubs to drain")
+    with progress("draining", len(selectors)) as told:
+        names = Farm().drain(selectors, wait=wait, progress=told)
+    if as_json:
+        print_json(names)
+    else:
+        click.echo(f"drained {', '.join(names)}")
+
+
+@click.command()
+@selectors_argument
 @json_option
 def restart(selectors: tuple[str, ...], as_json: bool) -> None:
     """Restart hubs in order, under the same id, label, URL and secret.

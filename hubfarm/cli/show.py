@@ -53,6 +53,7 @@ _WORDS = frozenset(
 _STYLES = {
     "running": "green",
     "starting": "yellow",
+    "draining": "yellow",
     "stopping": "yellow",
     "hung": "red",
     "dead": "red",

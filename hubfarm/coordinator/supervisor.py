@@ -18,7 +18,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from hubfarm.coordinator.aftermath import Next, after_end
+from hubfarm.coordinator.aftermath import MAX_EARLY_DEATHS, Next, after_end
 from hubfarm.coordinator.hub import ManagedHub, Phase
 from hubfarm.coordinator.settings import Settings
 from hubfarm.coordinator.spawner import Spawner
@@ -30,6 +30,7 @@ from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, read_records
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.wire.http_server import bind
+from hubfarm.worker.journal import set_aside
 from hubfarm.worker.process import BEAT, DRAIN, Running
 
 START_TIMEOUT = 30.0
@@ -361,6 +362,8 @@ class Supervisor:
         hub.early_deaths = decision.early_deaths
         match decision.step:
             case Next.REPLACE:
+                if decision.early_deaths == MAX_EARLY_DEATHS - 1 and served == 0.0:
+                    self._set_journal_aside(hub)
                 self._replace(hub, decision.pause)
             case Next.GIVE_UP:
                 self._give_up(hub)
@@ -374,6 +377,12 @@ class Supervisor:
         logger.info("hub {} is replaced (restart {})", hub.spec.name, hub.spec.restarts)
         asyncio.get_running_loop().call_later(pause, self._look_at, hub)
 
+    def _set_journal_aside(self, hub: ManagedHub) -> None:
+        """Let the last try start empty: one poisonous record must not hold a hub down."""
+        with contextlib.suppress(OSError):
+            aside = set_aside(self._paths.journal(hub.spec.id))
+            logger.error("hub {}: none of its workers came to serve; journal set aside as {}", hub.spec.name, aside)
+
     def _give_up(self, hub: ManagedHub) -> None:
         tail = last_lines(self._paths.logs / f"{hub.spec.name}.log", LOG_TAIL)
         reason = f"died early {hub.early_deaths} times in a row: {hub.failure}"
@@ -386,6 +395,8 @@ class Supervisor:
         hub.enter(Phase.GONE)
         if hub.sock is not None:
             hub.sock.close()
+        with contextlib.suppress(OSError):
+            self._paths.journal(hub.spec.id).unlink(missing_ok=True)
         self.hubs.pop(hub.spec.id, None)
         if not hub.served.done():
             hub.served.set_exception(HubfarmError(f"hub {hub.spec.name} cannot start: {reason}"))

@@ -37,6 +37,8 @@ class Limits:
         Messages waiting for one client.
     queue_bytes : int
         Their size together, bytes.
+    total_queue, total_queue_bytes : int
+        The same for all clients together.
 
     Examples
     --------
@@ -51,6 +53,8 @@ class Limits:
     clients: int = 5000
     queue: int = 10_000
     queue_bytes: int = 256 * 2**20
+    total_queue: int = 200_000
+    total_queue_bytes: int = 2**30
 
     def __post_init__(self) -> None:
         for each in fields(self):

@@ -124,6 +124,15 @@ class Paths:
         return self.runtime / "history"
 
     @property
+    def journals(self) -> Path:
+        """The directory of the hubs' journals."""
+        return self.runtime / "journals"
+
+    def journal(self, hub_id: int) -> Path:
+        """Return the journal of the hub with this id."""
+        return self.journals / f"hub-{hub_id}"
+
+    @property
     def coordinator_guard(self) -> Path:
         """The lock that the one running coordinator holds."""
         return self.runtime / "coordinator"
@@ -147,7 +156,7 @@ class Paths:
             One is a file, belongs to somebody else, may be written by others, or cannot be
             made or written.
         """
-        directories = [self.lockdir, self.runtime, self.guards, self.by_label, self.logs, self.scratch]
+        directories = [self.lockdir, self.runtime, self.guards, self.by_label, self.logs, self.journals, self.scratch]
         if self.runtime.is_relative_to(self.lockdir):
             directories.insert(1, self.runtime.parent)
         for directory in directories:

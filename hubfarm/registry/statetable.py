@@ -38,6 +38,7 @@ class HubState(IntEnum):
     STARTING = 1
     RUNNING = 2
     STOPPING = 3
+    DRAINING = 4
 
 
 class HubName(NamedTuple):

@@ -162,6 +162,11 @@ def _leftovers(lockdir: LockDir, gone: Collection[Path]) -> Iterator[Verdict]:
             if half_written and path.name.startswith(".new-") and _age(path) > MIN_AGE:
                 yield Verdict(path, removed=True, reason="half-written by a process that died")
     if not guard_is_held(paths.coordinator_guard):
+        # With a coordinator, a journal without a living hub may be waiting for a successor.
+        living = {f"hub-{entry.name.id}" for entry in lockdir.living() if entry.name}
+        for path in _files(paths.journals):
+            if path.name.partition(".")[0] not in living:
+                yield Verdict(path, removed=True, reason="a journal of no living hub")
         sockets = [path for path in (paths.control_socket, paths.handover_socket) if path.is_socket()]
         for path in (*sockets, *_files(paths.scratch)):
             yield Verdict(path, removed=True, reason="of a coordinator that died")

@@ -131,10 +131,12 @@ def encode_response(value: Value) -> bytes:
     >>> decode_response(encode_response({"samp.status": "samp.ok"}))
     {'samp.status': 'samp.ok'}
     """
-    return (
-        b"<?xml version='1.0'?>\n<methodResponse><params><param>%s</param></params></methodResponse>\n"
-        % encode_value(value)
-    )
+    return encode_response_around(encode_value(value))
+
+
+def encode_response_around(encoded: bytes) -> bytes:
+    """Encode the response that carries a result which is `encoded` already (by `encode_value`)."""
+    return b"<?xml version='1.0'?>\n<methodResponse><params><param>%s</param></params></methodResponse>\n" % encoded
 
 
 def encode_fault(fault: Fault) -> bytes:
@@ -405,3 +407,19 @@ def _fault_of(value: Value) -> Fault:
         return Fault(text, parse_int(code) if isinstance(code, str) else 1)
     except BadValue:
         return Fault(text, 1)
+
+
+def decode_value(data: bytes) -> Value:
+    """Decode one ``<value>`` element, as `encode_value` makes it.
+
+    Raises
+    ------
+    Fault
+        `data` is something else.
+
+    Examples
+    --------
+    >>> decode_value(encode_value({"samp.mtype": "samp.app.ping"}))
+    {'samp.mtype': 'samp.app.ping'}
+    """
+    return decode_response(b"<methodResponse><params><param>%s</param></params></methodResponse>" % data)

@@ -6,7 +6,6 @@ in turn.  Here too: when to try again, and when a client counts as dead.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable
 
 from loguru import logger
@@ -14,7 +13,8 @@ from loguru import logger
 from hubfarm.samp.errors import Fault
 from hubfarm.samp.xmlrpc import decode_response, encode_call_around
 from hubfarm.wire.http_client import HttpClient, HttpError, NoAnswer, Unreachable
-from hubfarm.worker.hub import Answer, Client, Delivery, Departure, Effect, Hub, Kind, LeftOut
+from hubfarm.worker.hub import Hub
+from hubfarm.worker.model import Answer, Client, Delivery, Departure, Effect, Kind, LeftOut
 
 ANSWER_TIMEOUT = 60.0
 """How long a client may take to answer a delivery, seconds: DS9 answers only when it has drawn."""
@@ -30,27 +30,24 @@ FAREWELL_TIMEOUT = 2.0
 
 
 class _Mailbox:
-    """What waits for one client, and the task that delivers it."""
+    """The task that delivers what waits for one client, and its connection."""
 
     def __init__(self, client: Client, deliveries: "Deliveries") -> None:
-        self.queue: deque[Delivery] = deque()
         self.task: asyncio.Task[None] | None = None
         self._client = client
         self._deliveries = deliveries
         self._http: HttpClient | None = None
         self._unanswered = 0
 
-    def put(self, delivery: Delivery) -> None:
-        self.queue.append(delivery)
+    def wake(self) -> None:
+        """Deliver what waits, if that is not under way."""
         if self.task is None:
             self.task = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
         try:
-            while self.queue:
-                delivery = self.queue[0]
+            while (delivery := self._deliveries.next_for(self._client)) is not None:
                 reason = await self._attempt(delivery)
-                self.queue.popleft()
                 self._deliveries.settle(delivery, reason)
                 if self._unanswered >= MAX_UNANSWERED:
                     self._deliveries.throw_out(self._client, "it does not answer its callbacks")
@@ -92,8 +89,7 @@ class _Mailbox:
         return _fault_in(answer)
 
     def leave(self, farewell: Delivery | None) -> None:
-        """Drop what waits; deliver the farewell if there is one, and close."""
-        self.queue.clear()
+        """Deliver nothing more but the farewell, if there is one, and close."""
         if self.task is not None and self.task is not asyncio.current_task():
             self.task.cancel()
         if farewell is None:
@@ -145,9 +141,14 @@ class Deliveries:
         Is told what became of each delivery.
     answer : callable
         Takes the answers of synchronous calls.
+    keep_soon : callable
+        Told that the hub's state has changed by what became of a delivery.
     """
 
-    def __init__(self, hub: Hub, answer: Callable[[Answer], None]) -> None:
+    def __init__(
+        self, hub: Hub, answer: Callable[[Answer], None], keep_soon: Callable[[], None] = lambda: None
+    ) -> None:
+        self._keep_soon = keep_soon
         self._hub = hub
         self._answer = answer
         self._mailboxes: dict[str, _Mailbox] = {}
@@ -158,7 +159,7 @@ class Deliveries:
         for effect in effects:
             match effect:
                 case Delivery():
-                    self._mailbox(effect.to).put(effect)
+                    self._mailbox(effect.to).wake()
                 case Answer():
                     self._answer(effect)
                 case Departure():
@@ -189,8 +190,19 @@ class Deliveries:
             self._leaving.add(mailbox.task)
             mailbox.task.add_done_callback(self._leaving.discard)
 
+    def resume(self) -> None:
+        """Deliver what a predecessor has left in the queues."""
+        for client in self._hub.clients:
+            if client.queued:
+                self._mailbox(client).wake()
+
+    def next_for(self, client: Client) -> Delivery | None:
+        """Return what is to be delivered to a client next."""
+        return self._hub.next_delivery(client)
+
     def settle(self, delivery: Delivery, reason: str) -> None:
         """Tell the hub that a delivery has arrived, or (with a reason) that it never will."""
+        self._keep_soon()
         if not reason:
             self._hub.delivered(delivery)
             return
@@ -200,6 +212,7 @@ class Deliveries:
     def throw_out(self, client: Client, reason: str) -> None:
         """Unregister a client that cannot be reached any more."""
         logger.warning("{}: thrown out: {}", client, reason)
+        self._keep_soon()
         self.carry_out(self._hub.throw_out(client, reason, tell=False))
 
     async def close(self, grace: float) -> None:

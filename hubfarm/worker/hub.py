@@ -10,11 +10,9 @@ Rules it lives by:
 """
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import NamedTuple
 
 from hubfarm.registry.hubspec import Limits
+from hubfarm.samp.cutting import EncodedMap, Param
 from hubfarm.samp.errors import Fault
 from hubfarm.samp.mtype import best_match, candidates, check_mtype, check_pattern, without_x
 from hubfarm.samp.values import (
@@ -27,164 +25,24 @@ from hubfarm.samp.values import (
     expect_string,
     ok_response,
 )
-from hubfarm.samp.xmlrpc import encode_value
-
-HUB_ID = "hub"
-"""The hub's own public id."""
+from hubfarm.worker.memory import HubMemory
+from hubfarm.worker.model import (
+    HUB_ID,
+    Answer,
+    Client,
+    Counters,
+    Delivery,
+    Departure,
+    Effect,
+    Kind,
+    LeftOut,
+    Outcome,
+    Payload,
+    PendingCall,
+)
 
 PING_GRACE = 10.0
 """How long a silent client has to answer the hub's ``samp.app.ping``, seconds."""
-
-
-class Kind(Enum):
-    """What a delivery is; the value is the method called on the client."""
-
-    NOTIFICATION = "samp.client.receiveNotification"
-    CALL = "samp.client.receiveCall"
-    RESPONSE = "samp.client.receiveResponse"
-
-
-class Payload:
-    """A message or response on its way, encoded once however many receive it.
-
-    Parameters
-    ----------
-    value : Map
-        The message or response.
-    """
-
-    __slots__ = ("value", "xml")
-
-    def __init__(self, value: Map) -> None:
-        self.value = value
-        self.xml = encode_value(value)
-
-
-@dataclass(slots=True, eq=False)
-class Client:
-    """One registered client.
-
-    Parameters
-    ----------
-    id : str
-        Public id.
-    key : str
-        Private key.
-    active : float
-        When it last did something that counts as activity, seconds.
-    callback : str
-        Its callback URL; empty if it is not callable.
-    metadata, subscriptions : Map
-        As declared.
-    asked, owing : set of str
-        The msg-ids of calls that it sent, or has to answer.
-    queued, queued_bytes : int
-        Deliveries on their way to it, and their size, bytes.
-    pinged : float or None
-        When the hub asked it for a sign of life, since it was last active.
-    gone : bool
-        It has left or was thrown out.
-    """
-
-    id: str
-    key: str = field(repr=False)
-    active: float
-    callback: str = ""
-    metadata: Map = field(default_factory=dict)
-    subscriptions: Map = field(default_factory=dict)
-    asked: set[str] = field(default_factory=set)
-    owing: set[str] = field(default_factory=set)
-    queued: int = 0
-    queued_bytes: int = 0
-    pinged: float | None = None
-    gone: bool = False
-
-    @property
-    def name(self) -> str:
-        """Its ``samp.name`` if it has declared one."""
-        name = self.metadata.get("samp.name")
-        return name if isinstance(name, str) else ""
-
-    def __str__(self) -> str:
-        return f"{self.id} ({self.name})" if self.name else self.id
-
-
-class _Pending(NamedTuple):
-    """A call that waits for its reply; `sender` is None when the hub asked."""
-
-    sender: Client | None
-    recipient: Client
-    tag: str
-    synchronous: bool
-
-
-@dataclass(slots=True, eq=False)
-class Delivery:
-    """Effect: one message or response to hand to one client.
-
-    Parameters
-    ----------
-    to : Client
-        The receiver.
-    kind : Kind
-        Which of the client's methods to call.
-    sender : str
-        Public id of the sender or responder.
-    tag : str
-        The msg-id of a call, the msg-tag of a response; unused for notifications.
-    payload : Payload
-        The message or response.
-    """
-
-    to: Client
-    kind: Kind
-    sender: str
-    tag: str
-    payload: Payload
-
-
-class Answer(NamedTuple):
-    """Effect: the call `msg_id`, which somebody waits for synchronously, is answered."""
-
-    msg_id: str
-    response: Map
-
-
-class Departure(NamedTuple):
-    """Effect: `client` is gone; what waits for it is void, `farewell` is the last it gets."""
-
-    client: Client
-    reason: str
-    farewell: Delivery | None
-
-
-class LeftOut(NamedTuple):
-    """Effect: `client` did not get the broadcast `mtype`, because its queue is full."""
-
-    client: Client
-    mtype: str
-
-
-Effect = Delivery | Answer | Departure | LeftOut
-
-
-class Outcome(NamedTuple):
-    """What a method of the hub returns: the caller's result, and what follows from it."""
-
-    result: Value
-    effects: list[Effect]
-
-
-@dataclass(slots=True)
-class Counters:
-    """What the hub has done so far; see `hubfarm.registry.statetable.Record`."""
-
-    accepted: int = 0
-    delivered: int = 0
-    failed: int = 0
-    queued: int = 0
-    queued_bytes: int = 0
-    peak: int = 0
 
 
 class Hub:
@@ -200,6 +58,8 @@ class Hub:
         Makes an unguessable private key.
     now : float
         The time, seconds; any clock that does not go back.
+    memory : HubMemory, optional
+        What it knows already: a predecessor's memory; by default, nothing.
 
     Examples
     --------
@@ -209,19 +69,21 @@ class Hub:
     {'samp.private-key': 'key-1', 'samp.self-id': 'c1', 'samp.hub-id': 'hub'}
     """
 
-    def __init__(self, metadata: Map, *, limits: Limits, new_key: Callable[[], str], now: float) -> None:
+    def __init__(
+        self,
+        metadata: Map,
+        *,
+        limits: Limits,
+        new_key: Callable[[], str],
+        now: float,
+        memory: HubMemory | None = None,
+    ) -> None:
         self.metadata = metadata
         self.limits = limits
-        self.counters = Counters()
         self.last_active = now
+        self._memory = memory or HubMemory()
         self._new_key = new_key
-        self._clients: dict[str, Client] = {}
-        self._by_key: dict[str, Client] = {}
-        self._by_pattern: dict[str, dict[str, Client]] = {}
-        self._pending: dict[str, _Pending] = {}
         self._closing = False
-        self._last_client = 0
-        self._last_message = 0
         self._own_answers: dict[str, Callable[[Map], Map]] = {
             "samp.app.ping": lambda _params: {},
             "samp.query.by-meta": self._query_by_metadata,
@@ -233,7 +95,12 @@ class Hub:
     @property
     def clients(self) -> Collection[Client]:
         """The registered clients, the hub itself not among them."""
-        return self._clients.values()
+        return self._memory.clients.values()
+
+    @property
+    def counters(self) -> Counters:
+        """What the hub has done so far."""
+        return self._memory.counters
 
     def client_with_key(self, key: str) -> Client:
         """Return the client whose private key this is.
@@ -244,7 +111,7 @@ class Hub:
             There is none.
         """
         try:
-            return self._by_key[key]
+            return self._memory.by_key[key]
         except KeyError:
             raise Fault("no client is registered with this private key: register first") from None
 
@@ -258,11 +125,9 @@ class Hub:
         """
         if self._closing:
             raise Fault("the hub is shutting down: look for another")
-        if len(self._clients) >= self.limits.clients:
+        if len(self._memory.clients) >= self.limits.clients:
             raise Fault(f"{self.limits.clients} clients are registered: this hub takes no more")
-        self._last_client += 1
-        client = Client(f"c{self._last_client}", self._new_key(), active=now)
-        self._clients[client.id] = self._by_key[client.key] = client
+        client = self._memory.add_client(self._new_key(), now)
         self._touch(client, now)
         result: Map = {"samp.private-key": client.key, "samp.self-id": client.id, "samp.hub-id": HUB_ID}
         return Outcome(result, list(self._event("register", {"id": client.id})))
@@ -277,18 +142,13 @@ class Hub:
         farewell = None
         if tell and _is_subscribed(client, "samp.hub.disconnect"):
             message: Map = {"samp.mtype": "samp.hub.disconnect", "samp.params": {"reason": reason}}
-            farewell = Delivery(client, Kind.NOTIFICATION, HUB_ID, "", Payload(message))
+            farewell = Delivery(client, Kind.NOTIFICATION, HUB_ID, "", Payload.of(message))
         return self._remove(client, reason, farewell)
 
     def _remove(self, client: Client, reason: str, farewell: Delivery | None = None) -> list[Effect]:
         if client.gone:
             return []
-        client.gone = True
-        del self._clients[client.id], self._by_key[client.key]
-        self._index(client, {})
-        self.counters.failed += client.queued
-        self.counters.queued -= client.queued
-        self.counters.queued_bytes -= client.queued_bytes
+        self._memory.remove_client(client)
         effects: list[Effect] = [Departure(client, reason, farewell)]
         for msg_id in sorted(client.asked | client.owing):
             effects += self._answer_instead(msg_id, f"client {client} has gone: {reason}")
@@ -298,12 +158,12 @@ class Hub:
     def check_silence(self, timeout: float, now: float) -> list[Effect]:
         """Ask clients that were silent for `timeout` for a sign of life, throw out those that gave none."""
         effects: list[Effect] = []
-        for client in list(self._clients.values()):
+        for client in list(self.clients):
             if now - client.active < timeout:
                 continue
             if client.pinged is None and _is_subscribed(client, "samp.app.ping"):
                 client.pinged = now
-                ping = Payload({"samp.mtype": "samp.app.ping", "samp.params": {}})
+                ping = Payload.of({"samp.mtype": "samp.app.ping", "samp.params": {}})
                 effects.append(self._call(None, client, "", ping, synchronous=False))
             elif client.pinged is None or now - client.pinged >= PING_GRACE:
                 effects += self.throw_out(client, f"silent for {now - client.active:.0f} s")
@@ -318,7 +178,7 @@ class Hub:
     def set_callback(self, client: Client, url: str, now: float) -> Outcome:
         """Make `client` callable at `url`; an empty one makes it not callable."""
         self._touch(client, now)
-        client.callback = url
+        self._memory.set_callback(client, url)
         return Outcome("", [])
 
     def declare_metadata(self, client: Client, metadata: Value, now: float) -> Outcome:
@@ -331,7 +191,7 @@ class Hub:
         """
         checked = check_map(metadata, "metadata")
         self._touch(client, now)
-        client.metadata = checked
+        self._memory.set_metadata(client, checked)
         return Outcome("", list(self._event("metadata", {"id": client.id, "metadata": checked})))
 
     def declare_subscriptions(self, client: Client, subscriptions: Value, now: float) -> Outcome:
@@ -347,18 +207,8 @@ class Hub:
             check_pattern(pattern)
             check_map(annotations, f"the annotations of the subscription {pattern}")
         self._touch(client, now)
-        self._index(client, checked)
+        self._memory.set_subscriptions(client, checked)
         return Outcome("", list(self._event("subscriptions", {"id": client.id, "subscriptions": checked})))
-
-    def _index(self, client: Client, subscriptions: Map) -> None:
-        for pattern in client.subscriptions:
-            holders = self._by_pattern[pattern]
-            del holders[client.id]
-            if not holders:
-                del self._by_pattern[pattern]
-        client.subscriptions = subscriptions
-        for pattern in subscriptions:
-            self._by_pattern.setdefault(pattern, {})[client.id] = client
 
     def get_metadata(self, client_id: str) -> Map:
         """Return the metadata of any client, the hub's included.
@@ -384,7 +234,7 @@ class Hub:
 
     def get_registered_clients(self, caller: Client) -> list[Value]:
         """Return the ids of all clients but the caller, the hub's included."""
-        return [HUB_ID, *(client_id for client_id in self._clients if client_id != caller.id)]
+        return [HUB_ID, *(client_id for client_id in self._memory.clients if client_id != caller.id)]
 
     def get_subscribed_clients(self, caller: Client, mtype: str) -> Map:
         """Return the id and annotations of every client but the caller that would get `mtype`.
@@ -403,7 +253,7 @@ class Hub:
 
     def _client(self, client_id: str) -> Client:
         try:
-            return self._clients[client_id]
+            return self._memory.clients[client_id]
         except KeyError:
             raise Fault(f"no client has the id {client_id[:80]!r}") from None
 
@@ -411,14 +261,14 @@ class Hub:
         """Yield the callable clients subscribed to `mtype`, each once."""
         seen: set[str] = set()
         for pattern in candidates(mtype):
-            for client in self._by_pattern.get(pattern, {}).values():
+            for client in self._memory.by_pattern.get(pattern, {}).values():
                 if client.callback and client.id not in seen:
                     seen.add(client.id)
                     yield client
 
     # ------------------------------------------------------------------ messages
 
-    def notify(self, sender: Client, recipient: str, message: Value, now: float) -> Outcome:
+    def notify(self, sender: Client, recipient: str, message: Param, now: float) -> Outcome:
         """Send a notification to one client (SAMP 1.3, 3.10.1).
 
         Raises
@@ -433,11 +283,11 @@ class Hub:
         effects: list[Effect] = []
         if receiver is not None:
             payload = self._payload_for(receiver, checked)
-            effects.append(self._deliver(receiver, Kind.NOTIFICATION, sender.id, "", payload))
+            effects.append(self._memory.queue(receiver, Kind.NOTIFICATION, sender.id, "", payload))
         self._accept(sender, now)
         return Outcome("", effects)
 
-    def notify_all(self, sender: Client, message: Value, now: float) -> Outcome:
+    def notify_all(self, sender: Client, message: Param, now: float) -> Outcome:
         """Send a notification to every other subscribed client; the result is their ids.
 
         Raises
@@ -448,14 +298,14 @@ class Hub:
         checked, mtype = self._take_message(message)
         ids: list[Value] = [HUB_ID] if mtype in self._own_answers else []
         effects: list[Effect] = []
-        for effect in self._broadcast(Kind.NOTIFICATION, sender, mtype, Payload(checked)):
+        for effect in self._broadcast(Kind.NOTIFICATION, sender, mtype, Payload.of(checked)):
             effects.append(effect)
             if isinstance(effect, Delivery):
                 ids.append(effect.to.id)
         self._accept(sender, now)
         return Outcome(ids, effects)
 
-    def call(self, sender: Client, recipient: str, tag: str, message: Value, now: float) -> Outcome:
+    def call(self, sender: Client, recipient: str, tag: str, message: Param, now: float) -> Outcome:
         """Send an asynchronous call to one client; the result is its msg-id (SAMP 1.3, 3.10.2).
 
         Raises
@@ -469,7 +319,7 @@ class Hub:
         self._need_callback(sender)
         receiver = self._recipient(recipient, mtype)
         if receiver is None:
-            msg_id = self._new_message_id(sender)
+            msg_id = self._memory.new_message_id(sender.id)
             effect: Effect = self._deliver_own_answer(sender, tag, checked, mtype)
         else:
             delivery = self._call(sender, receiver, tag, self._payload_for(receiver, checked), synchronous=False)
@@ -477,7 +327,7 @@ class Hub:
         self._accept(sender, now)
         return Outcome(msg_id, [effect])
 
-    def call_all(self, sender: Client, tag: str, message: Value, now: float) -> Outcome:
+    def call_all(self, sender: Client, tag: str, message: Param, now: float) -> Outcome:
         """Send an asynchronous call to every other subscribed client; the result maps id to msg-id.
 
         Raises
@@ -492,9 +342,9 @@ class Hub:
         ids: Map = {}
         effects: list[Effect] = []
         if mtype in self._own_answers:
-            ids[HUB_ID] = self._new_message_id(sender)
+            ids[HUB_ID] = self._memory.new_message_id(sender.id)
             effects.append(self._deliver_own_answer(sender, tag, checked, mtype))
-        payload = Payload(checked)
+        payload = Payload.of(checked)
         for client in list(self._subscribers(mtype)):
             if client is sender:
                 continue
@@ -507,7 +357,7 @@ class Hub:
         self._accept(sender, now)
         return Outcome(ids, effects)
 
-    def call_and_wait(self, sender: Client, recipient: str, message: Value, now: float) -> Outcome:
+    def call_and_wait(self, sender: Client, recipient: str, message: Param, now: float) -> Outcome:
         """Send a synchronous call to one client (SAMP 1.3, 3.10.3).
 
         The result is the msg-id; an `Answer` with it follows, now or as the effect of a
@@ -521,7 +371,7 @@ class Hub:
         checked, mtype = self._take_message(message)
         receiver = self._recipient(recipient, mtype)
         if receiver is None:
-            msg_id = self._new_message_id(sender)
+            msg_id = self._memory.new_message_id(sender.id)
             effect: Effect = Answer(msg_id, self._own_answer(checked, mtype))
         else:
             delivery = self._call(sender, receiver, "", self._payload_for(receiver, checked), synchronous=True)
@@ -531,11 +381,9 @@ class Hub:
 
     def abandon(self, msg_id: str) -> None:
         """Forget a call whose sender waits no longer; a later reply to it is a fault."""
-        call = self._pending.pop(msg_id, None)
-        if call is not None:
-            self._forget(msg_id, call)
+        self._memory.end_call(msg_id)
 
-    def reply(self, client: Client, msg_id: str, response: Value, now: float) -> Outcome:
+    def reply(self, client: Client, msg_id: str, response: Param, now: float) -> Outcome:
         """Answer a call that `client` has received (SAMP 1.3, 3.10.2).
 
         Raises
@@ -545,8 +393,12 @@ class Hub:
         BadValue
             `response` is not a response.
         """
-        checked = check_response(response)
-        call = self._pending.get(msg_id)
+        if isinstance(response, EncodedMap):
+            checked: Map | EncodedMap = response
+            check_response(response.outline)
+        else:
+            checked = check_response(response)
+        call = self._memory.pending.get(msg_id)
         if call is None or call.recipient is not client:
             raise Fault(
                 f"no call with the msg-id {msg_id[:80]!r} waits for your reply: "
@@ -557,18 +409,17 @@ class Hub:
             effects.append(Answer(msg_id, checked))
         elif call.sender is not None and call.sender.callback:
             payload = self._payload_for(call.sender, checked)
-            effects.append(self._deliver(call.sender, Kind.RESPONSE, client.id, call.tag, payload))
-        del self._pending[msg_id]
-        self._forget(msg_id, call)
+            effects.append(self._memory.queue(call.sender, Kind.RESPONSE, client.id, call.tag, payload))
+        self._memory.end_call(msg_id)
         self._touch(client, now)
         return Outcome("", effects)
 
-    def _take_message(self, message: Value) -> tuple[Map, str]:
-        checked = check_message(message)
+    def _take_message(self, message: Param) -> tuple[Map | EncodedMap, str]:
+        checked = check_message(message.outline if isinstance(message, EncodedMap) else message)
         mtype = check_mtype(expect_string(checked["samp.mtype"], "samp.mtype"))
         if without_x(mtype).startswith("samp.hub."):
             raise Fault(f"only the hub sends {mtype}")
-        return checked, mtype
+        return message if isinstance(message, EncodedMap) else checked, mtype
 
     def _accept(self, sender: Client, now: float) -> None:
         self.counters.accepted += 1
@@ -591,8 +442,8 @@ class Hub:
         if not sender.callback:
             raise Fault("you are not callable, so the response could not reach you: call setXmlrpcCallback first")
 
-    def _payload_for(self, client: Client, value: Map) -> Payload:
-        payload = Payload(value)
+    def _payload_for(self, client: Client, value: Map | EncodedMap) -> Payload:
+        payload = Payload.of(value)
         if not self._has_room(client, payload):
             raise Fault(
                 f"the queue of client {client} is full ({client.queued} messages, {client.queued_bytes} bytes): "
@@ -602,63 +453,48 @@ class Hub:
 
     def _has_room(self, client: Client, payload: Payload) -> bool:
         # An empty queue takes any message: what the hub has accepted it can also queue.
+        limits, counters, size = self.limits, self.counters, len(payload.xml)
         return client.queued == 0 or (
-            client.queued < self.limits.queue and client.queued_bytes + len(payload.xml) <= self.limits.queue_bytes
+            client.queued < limits.queue
+            and client.queued_bytes + size <= limits.queue_bytes
+            and counters.queued < limits.total_queue
+            and counters.queued_bytes + size <= limits.total_queue_bytes
         )
-
-    def _new_message_id(self, sender: Client | None) -> str:
-        self._last_message += 1
-        return f"{sender.id if sender else HUB_ID}-m{self._last_message}"
 
     def _call(
         self, sender: Client | None, receiver: Client, tag: str, payload: Payload, *, synchronous: bool
     ) -> Delivery:
-        msg_id = self._new_message_id(sender)
-        self._pending[msg_id] = _Pending(sender, receiver, tag, synchronous)
-        receiver.owing.add(msg_id)
-        if sender is not None:
-            sender.asked.add(msg_id)
-        return self._deliver(receiver, Kind.CALL, sender.id if sender else HUB_ID, msg_id, payload)
-
-    def _deliver(self, to: Client, kind: Kind, sender: str, tag: str, payload: Payload) -> Delivery:
-        to.queued += 1
-        to.queued_bytes += len(payload.xml)
-        counters = self.counters
-        counters.queued += 1
-        counters.queued_bytes += len(payload.xml)
-        counters.peak = max(counters.peak, counters.queued)
-        return Delivery(to, kind, sender, tag, payload)
+        caller = sender.id if sender else HUB_ID
+        msg_id = self._memory.new_message_id(caller)
+        call = PendingCall(sender, receiver, tag, synchronous)
+        return self._memory.queue(receiver, Kind.CALL, caller, msg_id, payload, call)
 
     def _broadcast(self, kind: Kind, sender: Client | None, mtype: str, payload: Payload) -> Iterator[Effect]:
         for client in self._subscribers(mtype):
             if client is sender:
                 continue
             if self._has_room(client, payload):
-                yield self._deliver(client, kind, sender.id if sender else HUB_ID, "", payload)
+                yield self._memory.queue(client, kind, sender.id if sender else HUB_ID, "", payload)
             else:
                 yield LeftOut(client, mtype)
 
     def _event(self, name: str, params: Map) -> Iterator[Effect]:
         mtype = f"samp.hub.event.{name}"
-        if any(pattern in self._by_pattern for pattern in candidates(mtype)):
+        if any(pattern in self._memory.by_pattern for pattern in candidates(mtype)):
             yield from self._broadcast(
-                Kind.NOTIFICATION, None, mtype, Payload({"samp.mtype": mtype, "samp.params": params})
+                Kind.NOTIFICATION, None, mtype, Payload.of({"samp.mtype": mtype, "samp.params": params})
             )
-
-    def _forget(self, msg_id: str, call: _Pending) -> None:
-        call.recipient.owing.discard(msg_id)
-        if call.sender is not None:
-            call.sender.asked.discard(msg_id)
 
     # ------------------------------------------------------------------ the hub's own answers
 
-    def _own_answer(self, message: Map, mtype: str) -> Map:
-        params = check_map(message["samp.params"], "samp.params")
+    def _own_answer(self, message: Map | EncodedMap, mtype: str) -> Map:
+        whole = message.decode() if isinstance(message, EncodedMap) else message
+        params = check_map(whole["samp.params"], "samp.params")
         return ok_response(self._own_answers[mtype](params))
 
-    def _deliver_own_answer(self, sender: Client, tag: str, message: Map, mtype: str) -> Delivery:
+    def _deliver_own_answer(self, sender: Client, tag: str, message: Map | EncodedMap, mtype: str) -> Delivery:
         payload = self._payload_for(sender, self._own_answer(message, mtype))
-        return self._deliver(sender, Kind.RESPONSE, HUB_ID, tag, payload)
+        return self._memory.queue(sender, Kind.RESPONSE, HUB_ID, tag, payload)
 
     def _query_by_metadata(self, params: Map) -> Map:
         key = expect_string(params.get("key", []), "the parameter key")
@@ -668,47 +504,47 @@ class Hub:
 
     def _answer_instead(self, msg_id: str, reason: str) -> list[Effect]:
         """Answer a call in its recipient's stead: it cannot, and nobody shall wait for it."""
-        call = self._pending.pop(msg_id, None)
+        call = self._memory.end_call(msg_id)
         if call is None:
             return []
-        self._forget(msg_id, call)
         response = error_response(reason)
         if call.synchronous:
             return [Answer(msg_id, response)]
         if call.sender is None or call.sender.gone or not call.sender.callback:
             return []
-        payload = Payload(response)
-        return [self._deliver(call.sender, Kind.RESPONSE, call.recipient.id, call.tag, payload)]
+        payload = Payload.of(response)
+        return [self._memory.queue(call.sender, Kind.RESPONSE, call.recipient.id, call.tag, payload)]
 
     # ------------------------------------------------------------------ what became of deliveries
 
+    def next_delivery(self, client: Client) -> Delivery | None:
+        """Return what is to be delivered to a client next; it stays in the queue until it is settled."""
+        queue = self._memory.queues.get(client.id)
+        return next(iter(queue.values())) if queue else None
+
     def delivered(self, delivery: Delivery) -> None:
         """Note that a delivery has reached its client."""
-        self.counters.delivered += 1
-        self._dequeue(delivery)
+        if self._memory.dequeue(delivery):
+            self.counters.delivered += 1
 
     def undelivered(self, delivery: Delivery, reason: str) -> list[Effect]:
         """Note that a delivery has failed for good; a call is answered to its sender at once."""
+        if not self._memory.dequeue(delivery):
+            return []
         self.counters.failed += 1
-        self._dequeue(delivery)
         if delivery.kind is Kind.CALL:
             return self._answer_instead(delivery.tag, f"client {delivery.to} did not get the call: {reason}")
         return []
 
-    def _dequeue(self, delivery: Delivery) -> None:
-        if delivery.to.gone:
-            return  # its whole queue was taken off when it went
-        size = len(delivery.payload.xml)
-        delivery.to.queued -= 1
-        delivery.to.queued_bytes -= size
-        self.counters.queued -= 1
-        self.counters.queued_bytes -= size
+    def close_door(self) -> None:
+        """Register no more clients."""
+        self._closing = True
 
     def shut_down(self) -> list[Effect]:
         """Say ``samp.hub.event.shutdown`` to all, and answer every synchronous call that waits."""
-        self._closing = True
+        self.close_door()
         effects: list[Effect] = list(self._event("shutdown", {}))
-        for msg_id in [msg_id for msg_id, call in self._pending.items() if call.synchronous]:
+        for msg_id in [msg_id for msg_id, call in self._memory.pending.items() if call.synchronous]:
             effects += self._answer_instead(msg_id, "the hub is shutting down")
         return effects
 

@@ -9,7 +9,8 @@ import asyncio
 
 from hubfarm.wire.http_client import Unreachable, check_reachable
 from hubfarm.worker.delivery import Deliveries
-from hubfarm.worker.hub import Client, Hub
+from hubfarm.worker.hub import Hub
+from hubfarm.worker.model import Client
 
 ROUND = 10
 """Heartbeats until every client has had its turn: a dead one is out after two rounds at most."""

@@ -32,6 +32,8 @@ from hubfarm.version import __version__
 from hubfarm.wire.http_server import HttpLimits, HttpServer
 from hubfarm.worker.delivery import Deliveries
 from hubfarm.worker.hub import Hub
+from hubfarm.worker.journal import Journal
+from hubfarm.worker.memory import HubMemory
 from hubfarm.worker.pages import answerer
 from hubfarm.worker.probes import Probes
 from hubfarm.worker.standard_profile import StandardProfile, Waits
@@ -87,6 +89,8 @@ class HubProcess:
         self._ended: asyncio.Future[tuple[End, str]] = asyncio.get_running_loop().create_future()
         self._timer: asyncio.TimerHandle | None = None
         self._claim: Claim
+        self._journal: Journal | None = None
+        self._draining = False
         self._trouble = ""
 
     async def start(self, sock: socket.socket) -> Running:
@@ -103,13 +107,18 @@ class HubProcess:
         self.spec = spec = replace(spec, id=self._claim.name.id)
         try:
             base = base_url(sock)
+            memory = self._remember()
             self._hub = Hub(
-                _metadata(spec, base), limits=spec.limits, new_key=lambda: secrets.token_hex(16), now=self._started
+                _metadata(spec, base),
+                limits=spec.limits,
+                new_key=lambda: secrets.token_hex(16),
+                now=self._started,
+                memory=memory,
             )
             waits = Waits()
-            self._deliveries = Deliveries(self._hub, waits.answer)
+            self._deliveries = Deliveries(self._hub, waits.answer, self._keep_soon)
             self._profile = StandardProfile(
-                self._hub, self._deliveries, waits, secret=spec.secret, clock=time.monotonic
+                self._hub, self._deliveries, waits, secret=spec.secret, clock=time.monotonic, keep=self._keep
             )
             limits = HttpLimits(head=spec.limits.head, body=spec.limits.body)
             self._server = HttpServer(answerer(spec.name, self._profile.handle), limits, _log_failure)
@@ -118,12 +127,35 @@ class HubProcess:
             running = Running(HubName(os.getpid(), spec.id), f"{base}xmlrpc", self._claim.path)
             self._claim.publish(_tokens(spec, self._paths, running, self._kind))
         except BaseException:
+            if self._journal is not None:
+                self._journal.close()
             self._claim.withdraw()
             raise
+        self._deliveries.resume()
         self._state = HubState.RUNNING
         self._beat()
         logger.info("serving at {} as {}", running.url, running.name)
         return running
+
+    def _remember(self) -> HubMemory:
+        """Return what the hub knows from the first: what a worker that fell has left, if one did."""
+        if self._kind != "farm":
+            return HubMemory()  # nobody would come after
+        memory = HubMemory(noting=True)
+        self._journal = Journal(self._paths.journal(self.spec.id), self.spec.secret, memory)
+        clients = self._journal.open(self._started)
+        if clients:
+            counters = memory.counters
+            logger.info("goes on with {} clients and {} deliveries under way", clients, counters.queued)
+        return memory
+
+    def _keep(self) -> None:
+        if self._journal is not None:
+            self._journal.keep()
+
+    def _keep_soon(self) -> None:
+        if self._journal is not None:
+            self._journal.keep_soon()
 
     async def wait_for_end(self) -> tuple[End, str]:
         """Wait until something ends the hub, and return what did."""
@@ -133,6 +165,13 @@ class HubProcess:
         """Let `wait_for_end` return; the hub goes on until `stop`."""
         if not self._ended.done():
             self._ended.set_result((how, reason))
+
+    def drain(self) -> None:
+        """Take no new clients, and end once nothing waits for any client."""
+        self._draining = True
+        self._state = HubState.DRAINING
+        self._hub.close_door()
+        logger.info("draining: {} deliveries wait", self._hub.counters.queued)
 
     async def stop(self, how: End, reason: str) -> None:
         """Say goodbye to the clients, drain, and leave nothing behind but a line of history."""
@@ -145,6 +184,8 @@ class HubProcess:
         if self._timer is not None:
             self._timer.cancel()
         self._server.close()
+        if self._journal is not None:
+            self._journal.remove()
         record_end(self._paths, self.spec, os.getpid(), how, reason, time.monotonic() - self._started)
         self._claim.withdraw()
         logger.info("ended")
@@ -159,14 +200,19 @@ class HubProcess:
         spec = self.spec
         if spec.timeout and now - self._hub.last_active >= spec.timeout:
             self.end(End.UNUSED, f"unused for {spec.timeout:g} s")
+        if self._draining and not self._hub.counters.queued:
+            self.end(End.STOPPED, "drained")
         if spec.client_timeout:
             self._deliveries.carry_out(self._hub.check_silence(spec.client_timeout, now))
         self._probes.beat()
+        self._keep()
 
     def _mend(self, record: Record) -> None:
         try:
             for what in self._claim.mend(record):
                 logger.warning("put back {}", what)
+            if self._journal is not None and self._journal.mend():
+                logger.warning("the journal is written anew")
             self._trouble = ""
         except HubfarmError as error:
             if str(error) != self._trouble:  # once, and not every second
@@ -245,8 +291,8 @@ def run(
 ) -> str:
     """Run one hub in this process until it is ended; return why it ended.
 
-    SIGTERM and SIGINT end it in order, SIGHUP reopens its log, SIGUSR2 hands its listening
-    socket to a new coordinator.
+    SIGTERM and SIGINT end it in order, SIGUSR1 once it is drained; SIGHUP reopens its log,
+    SIGUSR2 hands its listening socket to a new coordinator.
 
     Parameters
     ----------
@@ -281,6 +327,7 @@ async def _run(
     hub = HubProcess(spec, paths, kind=kind, lock_path=lock_path)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, hub.end, End.STOPPED, f"by {signal.Signals(number).name}")
+    loop.add_signal_handler(signal.SIGUSR1, hub.drain)
     loop.add_signal_handler(signal.SIGHUP, reopen_log)
     loop.add_signal_handler(signal.SIGUSR2, _hand_over, sock, paths, spec)
     running = await hub.start(sock)

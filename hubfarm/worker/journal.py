@@ -1,0 +1,343 @@
+"""What a successor needs to go on where this worker fell, in a file.
+
+A journal is a head, and then records (`hubfarm.worker.records`), each with its length and a
+checksum.  The records of a change are written, in one write, before the answer goes out that
+tells somebody of it: to the page cache, which survives the process.  While the hub runs the
+journal is made shorter now and then: the present state is written to a new file in small
+portions, with every change going to both files meanwhile; then the new one takes the old one's name.
+
+A record that was cut short by a crash is the last one, and is dropped.  Any other damage makes
+the journal unreadable: it is set aside, and the hub starts empty rather than not at all.
+"""
+
+import asyncio
+import os
+import struct
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from itertools import count
+from pathlib import Path
+
+import msgspec
+from loguru import logger
+
+from hubfarm.samp.errors import HubfarmError
+from hubfarm.worker.memory import HubMemory
+from hubfarm.worker.records import Record
+
+_MAGIC = b"hubfarm journal 1\n"
+_IDENTITY_SIZE = 32
+_FRAME = struct.Struct("<II")
+
+MIN_SIZE = 2**20
+"""A journal smaller than this is left as it is, bytes."""
+
+GROWTH = 4
+"""It is made shorter once it is so many times as large as the state that it held last time."""
+
+PORTION = 256 * 2**10
+"""So much of the state is written before clients get their turn again, bytes."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Record).decode
+
+
+class DamagedJournal(HubfarmError):
+    """A journal cannot be read."""
+
+
+def _frame(record: Record) -> bytes:
+    body = _encode(record)
+    return _FRAME.pack(len(body), zlib.crc32(body)) + body
+
+
+def _head(secret: str) -> bytes:
+    # Whose journal it is: an id may be given to another hub once its first bearer is gone.
+    return _MAGIC + sha256(secret.encode()).digest()[:_IDENTITY_SIZE]
+
+
+def read_journal(data: bytes, secret: str) -> tuple[list[Record], int]:
+    """Read a journal's content.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    secret : str
+        The hub's.
+
+    Returns
+    -------
+    list of Record
+        What it holds; nothing if it is another hub's.
+    int
+        Where its last whole record ends, bytes; 0 if it is another hub's.
+
+    Raises
+    ------
+    DamagedJournal
+        It is no journal, of another version, or damaged before its end.
+    """
+    head = _head(secret)
+    if not data.startswith(_MAGIC[: len(data)]):
+        raise DamagedJournal("not a journal, or one of another version")
+    if data[: len(head)] != head:
+        return [], 0
+    records: list[Record] = []
+    position = len(head)
+    while position < len(data):
+        start = position + _FRAME.size
+        if start > len(data):
+            break
+        size, checksum = _FRAME.unpack_from(data, position)
+        body = data[start : start + size]
+        if len(body) < size:
+            break
+        if zlib.crc32(body) != checksum:
+            if start + size == len(data):
+                break  # its pages were not all written: the last record, and cut short as well
+            raise DamagedJournal(f"the record at byte {position} is damaged")
+        try:
+            records.append(_decode(body))
+        except (msgspec.DecodeError, ValueError) as error:
+            raise DamagedJournal(f"the record at byte {position} cannot be read: {error}") from None
+        position = start + size
+    return records, position
+
+
+def set_aside(path: Path) -> Path:
+    """Give a journal another name, for somebody to look at; return it."""
+    name = f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
+    numbered = (path.with_name(f"{name}-{number}") for number in count(1))
+    aside = next(each for each in numbered if not os.path.lexists(each))
+    os.replace(path, aside)
+    return aside
+
+
+class Journal:
+    """The journal of one hub, open for writing.
+
+    Parameters
+    ----------
+    path : Path
+        Where it lies.
+    secret : str
+        The hub's: tells its journal from an earlier hub's of the same id.
+    memory : HubMemory
+        What it keeps; noting its changes.
+    """
+
+    def __init__(self, path: Path, secret: str, memory: HubMemory) -> None:
+        self.path = path
+        self._secret = secret
+        self._memory = memory
+        self._descriptor = -1
+        self._size = 0
+        self._shortest = 0
+        self._shorter: _Shorter | None = None
+        self._keeping_soon = False
+        self._trouble = ""
+
+    def open(self, now: float) -> int:
+        """Restore the state from what a predecessor has left, and go on from there.
+
+        Parameters
+        ----------
+        now : float
+            The time, seconds; see `HubMemory.restore`.
+
+        Returns
+        -------
+        int
+            How many clients came back.
+
+        Raises
+        ------
+        HubfarmError
+            The file cannot be made.
+        """
+        try:
+            records, end = self._read()
+            self.path.with_name(f"{self.path.name}.new").unlink(missing_ok=True)
+            self._descriptor = _open(self.path)
+            os.ftruncate(self._descriptor, end)
+            self._size = end
+            if end == 0:
+                self._write(_head(self._secret))
+        except OSError as error:
+            raise HubfarmError(f"cannot make the journal {self.path}: {error.strerror}") from None
+        if records:
+            self._memory.restore(records, now)
+            self.keep()
+        return len(self._memory.clients)
+
+    def _read(self) -> tuple[list[Record], int]:
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return [], 0
+        with open(descriptor, "rb") as file:
+            data = file.read()
+        try:
+            records, end = read_journal(data, self._secret)
+        except DamagedJournal as error:
+            logger.error("the journal {}: {}; set aside as {}", self.path, error, set_aside(self.path))
+            return [], 0
+        if 0 < end < len(data):
+            logger.warning("the journal's last record was cut short, and is dropped ({} bytes)", len(data) - end)
+        return records, end
+
+    # ------------------------------------------------------------------ writing
+
+    def keep(self) -> None:
+        """Write down what has changed; before an answer that tells of it."""
+        changes = self._memory.take_changes()
+        if not changes:
+            return
+        data = b"".join(map(_frame, changes))
+        self._write(data)
+        if self._shorter is not None:
+            self._shorter.write(data)
+        elif self._size > max(MIN_SIZE, GROWTH * self._shortest):
+            self._make_shorter()
+
+    def keep_soon(self) -> None:
+        """Write down what has changed before the loop waits again; for what nobody is told of."""
+        if not self._keeping_soon:
+            self._keeping_soon = True
+            asyncio.get_running_loop().call_soon(self._keep_now)
+
+    def _keep_now(self) -> None:
+        self._keeping_soon = False
+        self.keep()
+
+    def _write(self, data: bytes) -> None:
+        try:
+            _write_whole(self._descriptor, data)
+            self._size += len(data)
+            self._trouble = ""
+        except OSError as error:
+            # The hub goes on: to refuse every message would help nobody.  What it knows is
+            # written anew as soon as there is room.
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                logger.error("the journal cannot be written ({}): a crash now would lose messages", error.strerror)
+
+    # ------------------------------------------------------------------ making it shorter
+
+    def _make_shorter(self) -> None:
+        try:
+            self._shorter = _Shorter(self.path, self._secret, self._memory.snapshot())
+        except OSError as error:
+            logger.warning("the journal cannot be made shorter: {}", error.strerror)
+            return
+        asyncio.get_running_loop().call_soon(self._go_on_shortening)
+
+    def _go_on_shortening(self) -> None:
+        shorter = self._shorter
+        if shorter is None or self._descriptor < 0:
+            return
+        try:
+            if not shorter.write_portion():
+                asyncio.get_running_loop().call_soon(self._go_on_shortening)
+                return
+            descriptor = shorter.take_over(self.path)
+        except OSError as error:
+            logger.warning("the journal cannot be made shorter: {}", error.strerror)
+            shorter.give_up()
+            self._shorter = None
+            self._shortest = self._size // GROWTH + 1  # not again at once
+            return
+        os.close(self._descriptor)
+        self._descriptor = descriptor
+        self._shorter = None
+        self._size = self._shortest = shorter.size
+
+    def mend(self) -> bool:
+        """Write the whole state anew if the file is gone or could not be written; tell whether it was so."""
+        try:
+            lost = os.stat(self.path).st_ino != os.fstat(self._descriptor).st_ino
+        except OSError:
+            lost = True
+        if (lost or self._trouble) and self._shorter is None:
+            self._make_shorter()
+            return True
+        return False
+
+    def close(self) -> None:
+        """Close the file, and leave it to a successor."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        if self._shorter is not None:
+            self._shorter.give_up()
+            self._shorter = None
+
+    def remove(self) -> None:
+        """Close the file and remove it: the hub has ended in order."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+
+class _Shorter:
+    """A shorter journal in the making, beside the one in use."""
+
+    def __init__(self, path: Path, secret: str, snapshot: Iterator[Record]) -> None:
+        self.size = 0
+        self._path = path.with_name(f"{path.name}.new")
+        self._snapshot = snapshot
+        self._path.unlink(missing_ok=True)
+        self._descriptor = _open(self._path)
+        self._failed: OSError | None = None
+        self.write(_head(secret))
+
+    def write(self, data: bytes) -> None:
+        """Append what has changed meanwhile; a failure shows at the next portion."""
+        try:
+            _write_whole(self._descriptor, data)
+            self.size += len(data)
+        except OSError as error:
+            self._failed = error
+
+    def write_portion(self) -> bool:
+        """Append some of the state; tell whether that was the last of it."""
+        done, frames = _portion(self._snapshot)
+        self.write(b"".join(frames))
+        if self._failed is not None:
+            raise self._failed
+        return done
+
+    def take_over(self, path: Path) -> int:
+        """Take the old journal's name; return the descriptor to go on with."""
+        os.replace(self._path, path)
+        return self._descriptor
+
+    def give_up(self) -> None:
+        os.close(self._descriptor)
+        self._path.unlink(missing_ok=True)
+
+
+def _portion(records: Iterable[Record]) -> tuple[bool, list[bytes]]:
+    frames: list[bytes] = []
+    size = 0
+    for record in records:
+        frames.append(_frame(record))
+        size += len(frames[-1])
+        if size >= PORTION:
+            return False, frames
+    return True, frames
+
+
+def _open(path: Path) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600)
+    os.fchmod(descriptor, 0o600)
+    return descriptor
+
+
+def _write_whole(descriptor: int, data: bytes) -> None:
+    written = os.write(descriptor, data)
+    while written < len(data):
+        written += os.write(descriptor, memoryview(data)[written:])

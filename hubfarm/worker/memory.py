@@ -1,0 +1,321 @@
+"""What a hub knows: clients, subscriptions, calls that wait, deliveries on their way.
+
+Rule: everything that has to outlive the worker is changed by a method of `HubMemory` and by
+nothing else, and every such change leaves a record for the journal.  What to change is the
+hub's to decide; nothing here refuses anything.
+"""
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Iterator
+
+from hubfarm.samp.values import Map
+from hubfarm.worker.model import HUB_ID, Client, Counters, Delivery, Kind, Payload, PendingCall
+from hubfarm.worker.records import (
+    AnsweredRecord,
+    ClientRecord,
+    CountersRecord,
+    GoneRecord,
+    MessageRecord,
+    Record,
+    Routed,
+    SettledRecord,
+    WaitingRecord,
+)
+
+
+class HubMemory:
+    """The memory of one hub.
+
+    Parameters
+    ----------
+    noting : bool
+        Keep a record of every change until `take_changes`.
+    """
+
+    def __init__(self, *, noting: bool = False) -> None:
+        self.clients: dict[str, Client] = {}
+        self.by_key: dict[str, Client] = {}
+        self.by_pattern: dict[str, dict[str, Client]] = {}
+        self.pending: dict[str, PendingCall] = {}
+        self.queues: dict[str, OrderedDict[int, Delivery]] = {}
+        """What waits for each client, in order; the first may be under way."""
+        self.counters = Counters()
+        self._changes: list[Record] = []
+        self._noting = noting
+        self._last_payload: Payload | None = None
+        self._last_client = 0
+        self._last_message = 0
+        self._last_delivery = 0
+
+    # ------------------------------------------------------------------ the journal's side
+
+    def take_changes(self) -> list[Record]:
+        """Return the records of what has changed since the last time."""
+        changes, self._changes = self._changes, []
+        self._last_payload = None
+        return changes
+
+    def _note(self, record: Record) -> None:
+        if self._noting:
+            self._changes.append(record)
+            self._last_payload = None
+
+    # ------------------------------------------------------------------ clients
+
+    def add_client(self, key: str, now: float) -> Client:
+        """Add a client with the next id."""
+        self._last_client += 1
+        client = Client(f"c{self._last_client}", key, active=now)
+        self._enter(client)
+        self._note_client(client)
+        return client
+
+    def _enter(self, client: Client) -> None:
+        self.clients[client.id] = self.by_key[client.key] = client
+        self.queues[client.id] = OrderedDict()
+
+    def remove_client(self, client: Client) -> None:
+        """Remove a client and all that waits for it; its calls stay pending."""
+        client.gone = True
+        del self.clients[client.id], self.by_key[client.key]
+        self._index(client, {})
+        self.counters.failed += client.queued
+        self.counters.queued -= client.queued
+        self.counters.queued_bytes -= client.queued_bytes
+        del self.queues[client.id]
+        self._note(GoneRecord(client.id))
+
+    def set_callback(self, client: Client, url: str) -> None:
+        """Change a client's callback URL."""
+        client.callback = url
+        self._note_client(client)
+
+    def set_metadata(self, client: Client, metadata: Map) -> None:
+        """Replace a client's metadata."""
+        client.metadata = metadata
+        self._note_client(client)
+
+    def set_subscriptions(self, client: Client, subscriptions: Map) -> None:
+        """Replace a client's subscriptions."""
+        self._index(client, subscriptions)
+        self._note_client(client)
+
+    def _index(self, client: Client, subscriptions: Map) -> None:
+        for pattern in client.subscriptions:
+            holders = self.by_pattern[pattern]
+            del holders[client.id]
+            if not holders:
+                del self.by_pattern[pattern]
+        client.subscriptions = subscriptions
+        for pattern in subscriptions:
+            self.by_pattern.setdefault(pattern, {})[client.id] = client
+
+    def _note_client(self, client: Client) -> None:
+        if self._noting:
+            self._note(_client_record(client))
+
+    # ------------------------------------------------------------------ messages
+
+    def new_message_id(self, sender: str) -> str:
+        """Return a msg-id that was never used before."""
+        self._last_message += 1
+        return f"{sender}-m{self._last_message}"
+
+    def queue(
+        self, to: Client, kind: Kind, sender: str, tag: str, payload: Payload, call: PendingCall | None = None
+    ) -> Delivery:
+        """Put a delivery into a client's queue; with `call`, wait for the reply to the msg-id `tag`."""
+        self._last_delivery += 1
+        delivery = Delivery(to, kind, sender, tag, payload, self._last_delivery)
+        self._enqueue(delivery)
+        if call is not None:
+            self._await_reply(tag, call)
+        if self._noting:
+            self._note_delivery(delivery, call)
+        return delivery
+
+    def _enqueue(self, delivery: Delivery) -> None:
+        to, size, counters = delivery.to, len(delivery.payload.xml), self.counters
+        self.queues[to.id][delivery.number] = delivery
+        to.queued += 1
+        to.queued_bytes += size
+        counters.queued += 1
+        counters.queued_bytes += size
+        counters.peak = max(counters.peak, counters.queued)
+
+    def _await_reply(self, msg_id: str, call: PendingCall) -> None:
+        self.pending[msg_id] = call
+        call.recipient.owing.add(msg_id)
+        if call.sender is not None:
+            call.sender.asked.add(msg_id)
+
+    def _note_delivery(self, delivery: Delivery, call: PendingCall | None) -> None:
+        if call is not None and call.synchronous:
+            return  # whoever waits for it waits in vain after a crash: it is not worth keeping
+        routed = Routed(delivery.number, delivery.to.id, delivery.tag)
+        if self._last_payload is delivery.payload:
+            last = self._changes[-1]
+            assert isinstance(last, MessageRecord)
+            last.to.append(routed)
+            return
+        record = MessageRecord(delivery.kind.name, delivery.sender, delivery.payload.xml, [routed])
+        if call is not None:
+            record.caller = call.sender.id if call.sender else HUB_ID
+            record.msg_tag = call.tag
+        self._note(record)
+        self._last_payload = delivery.payload
+
+    def dequeue(self, delivery: Delivery) -> bool:
+        """Take a delivery out of its client's queue; tell whether it was there."""
+        queue = self.queues.get(delivery.to.id)
+        if queue is None or queue.pop(delivery.number, None) is None:
+            return False
+        size = len(delivery.payload.xml)
+        delivery.to.queued -= 1
+        delivery.to.queued_bytes -= size
+        self.counters.queued -= 1
+        self.counters.queued_bytes -= size
+        if self._noting:
+            last = self._changes[-1] if self._changes else None
+            if isinstance(last, SettledRecord):
+                last.numbers.append(delivery.number)
+            else:
+                self._note(SettledRecord([delivery.number]))
+        return True
+
+    def end_call(self, msg_id: str) -> PendingCall | None:
+        """Wait no longer for the reply to `msg_id`; return what waited, if anything did."""
+        call = self.pending.pop(msg_id, None)
+        if call is not None:
+            call.recipient.owing.discard(msg_id)
+            if call.sender is not None:
+                call.sender.asked.discard(msg_id)
+            if not call.synchronous:
+                self._note(AnsweredRecord(msg_id))
+        return call
+
+    # ------------------------------------------------------------------ the whole, for a journal
+
+    def snapshot(self) -> Iterator[Record]:
+        """Yield records of the present state; it may change between two of them.
+
+        What changes meanwhile has records of its own, so that both together, in whichever
+        order, make the state after.
+        """
+        yield CountersRecord(self._last_client, self._last_message, self._last_delivery)
+        for client in list(self.clients.values()):
+            if not client.gone:
+                yield _client_record(client)
+        for msg_id, call in list(self.pending.items()):
+            if msg_id in self.pending and not call.synchronous:
+                caller = call.sender.id if call.sender else HUB_ID
+                yield WaitingRecord(msg_id, caller, call.recipient.id, call.tag)
+        for client_id in list(self.queues):
+            for number, delivery in list(self.queues.get(client_id, {}).items()):
+                if number in self.queues.get(client_id, {}) and not self._is_synchronous(delivery):
+                    routed = Routed(number, client_id, delivery.tag)
+                    yield MessageRecord(delivery.kind.name, delivery.sender, delivery.payload.xml, [routed])
+
+    def _is_synchronous(self, delivery: Delivery) -> bool:
+        call = self.pending.get(delivery.tag) if delivery.kind is Kind.CALL else None
+        return call is not None and call.synchronous
+
+    def restore(self, records: Iterable[Record], now: float) -> None:
+        """Make this (empty) state what the records say.
+
+        Records of clients that have gone, of deliveries that are settled and of calls that are
+        answered may stand in any order towards those that took them back.
+
+        Parameters
+        ----------
+        records : iterable of Record
+            A journal's.
+        now : float
+            The time: whoever is registered counts as active.
+        """
+        reading = _Reading()
+        for record in records:
+            reading.take(record)
+        for known in reading.clients.values():
+            client = Client(known.id, known.key, now, known.callback, known.metadata)
+            self._enter(client)
+            self._index(client, known.subscriptions)
+        for number in sorted(reading.deliveries):
+            message, routed = reading.deliveries[number]
+            if routed.client in self.clients:
+                to, kind = self.clients[routed.client], Kind[message.kind]
+                payload = reading.payloads.setdefault(message.payload, Payload(message.payload))
+                self._enqueue(Delivery(to, kind, message.sender, routed.tag, payload, number))
+        for msg_id, waiting in reading.waiting.items():
+            sender, recipient = self.clients.get(waiting.caller), self.clients.get(waiting.recipient)
+            if recipient is not None and (sender is not None or waiting.caller == HUB_ID):
+                self._await_reply(msg_id, PendingCall(sender, recipient, waiting.msg_tag, synchronous=False))
+        # The predecessor may have given out numbers that left no record (of synchronous calls):
+        # count on from where it cannot have been.
+        self._last_client = reading.last["client"]
+        self._last_message = _next_era(reading.last["message"])
+        self._last_delivery = _next_era(reading.last["delivery"])
+        self._note(CountersRecord(self._last_client, self._last_message, self._last_delivery))
+
+
+def _next_era(number: int) -> int:
+    return ((number >> 32) + 1) << 32
+
+
+def _client_record(client: Client) -> ClientRecord:
+    return ClientRecord(client.id, client.key, client.callback, client.metadata, client.subscriptions)
+
+
+class _Reading:
+    """Records being read: what is there, and what has been taken back already."""
+
+    def __init__(self) -> None:
+        self.clients: dict[str, ClientRecord] = {}
+        self.deliveries: dict[int, tuple[MessageRecord, Routed]] = {}
+        self.waiting: dict[str, WaitingRecord] = {}
+        self.payloads: dict[bytes, Payload] = {}
+        self._gone: set[str] = set()
+        self._settled: set[int] = set()
+        self._answered: set[str] = set()
+        self.last: defaultdict[str, int] = defaultdict(int)
+
+    def take(self, record: Record) -> None:
+        match record:
+            case ClientRecord():
+                self._seen("client", int(record.id[1:]))
+                if record.id not in self._gone:
+                    self.clients[record.id] = record
+            case GoneRecord():
+                self._gone.add(record.id)
+                self.clients.pop(record.id, None)
+            case MessageRecord():
+                self._take_message(record)
+            case SettledRecord():
+                for number in record.numbers:
+                    self._settled.add(number)
+                    self.deliveries.pop(number, None)
+            case WaitingRecord():
+                self._await(record)
+            case AnsweredRecord():
+                self._answered.add(record.msg_id)
+                self.waiting.pop(record.msg_id, None)
+            case CountersRecord():
+                self._seen("client", record.last_client)
+                self._seen("message", record.last_message)
+                self._seen("delivery", record.last_delivery)
+
+    def _take_message(self, record: MessageRecord) -> None:
+        for routed in record.to:
+            self._seen("delivery", routed.number)
+            if routed.number not in self._settled:
+                self.deliveries[routed.number] = (record, routed)
+            if record.caller is not None:
+                self._await(WaitingRecord(routed.tag, record.caller, routed.client, record.msg_tag))
+
+    def _await(self, waiting: WaitingRecord) -> None:
+        self._seen("message", int(waiting.msg_id.rpartition("-m")[2]))
+        if waiting.msg_id not in self._answered:
+            self.waiting[waiting.msg_id] = waiting
+
+    def _seen(self, what: str, number: int) -> None:
+        self.last[what] = max(self.last[what], number)

@@ -1,0 +1,94 @@
+"""What a journal holds: one record for each change of what a hub knows.
+
+Records say what *is*, not what was done, so that a journal can be made shorter by writing the
+present state in the very same records.  They refer to clients by id and to deliveries by number.
+"""
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+
+class ClientRecord(msgspec.Struct, array_like=True, tag="c", frozen=True):
+    """A client as it is now; replaces an earlier record of it."""
+
+    id: str
+    key: str
+    callback: str
+    metadata: dict[str, Any]  # a Map; msgspec does not resolve the recursive type
+    subscriptions: dict[str, Any]
+
+
+class GoneRecord(msgspec.Struct, array_like=True, tag="g", frozen=True):
+    """A client has gone, and all that waits for it."""
+
+    id: str
+
+
+class Routed(msgspec.Struct, array_like=True):
+    """One receiver of a message: the delivery's number, the client, and msg-id or msg-tag."""
+
+    number: int
+    client: str
+    tag: str
+
+
+class MessageRecord(msgspec.Struct, array_like=True, tag="m"):
+    """A message or response was accepted, and is on its way to one or more clients.
+
+    Parameters
+    ----------
+    kind : str
+        The name of the `Kind`.
+    sender : str
+        Public id of the sender or responder.
+    payload : bytes
+        The message, encoded.
+    to : list of Routed
+        Its receivers.
+    caller : str or None
+        For a call: public id of whoever waits for the reply, the hub's included.
+    msg_tag : str
+        For a call: the caller's msg-tag.
+    """
+
+    kind: str
+    sender: str
+    payload: bytes
+    to: list[Routed]
+    caller: str | None = None
+    msg_tag: str = ""
+
+
+class SettledRecord(msgspec.Struct, array_like=True, tag="s"):
+    """Deliveries have arrived, or never will."""
+
+    numbers: list[int]
+
+
+class WaitingRecord(msgspec.Struct, array_like=True, tag="w", frozen=True):
+    """A call that has been delivered still waits for its reply (in a shortened journal)."""
+
+    msg_id: str
+    caller: str
+    recipient: str
+    msg_tag: str
+
+
+class AnsweredRecord(msgspec.Struct, array_like=True, tag="a", frozen=True):
+    """A call waits for no reply any more."""
+
+    msg_id: str
+
+
+class CountersRecord(msgspec.Struct, array_like=True, tag="n", frozen=True):
+    """The numbers that make ids unique (in a shortened journal)."""
+
+    last_client: int
+    last_message: int
+    last_delivery: int
+
+
+Record: TypeAlias = (
+    ClientRecord | GoneRecord | MessageRecord | SettledRecord | WaitingRecord | AnsweredRecord | CountersRecord
+)
