@@ -28,6 +28,12 @@ LEVELS = ("OFF", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 @click.option("-d", "--addr", default="127.0.0.1", show_default=True, metavar="ADDR", help="Address to listen on.")
 @click.option("-p", "--port", default=0, metavar="PORT", help="Port to listen on; 0: chosen by the system.")
 @click.option(
+    "--callback-hosts",
+    multiple=True,
+    metavar="HOST",
+    help="Call clients back on this host too: name, address, network, or '*'.",
+)
+@click.option(
     "-k",
     "--secret",
     default="",
@@ -49,6 +55,7 @@ def sampy(
     lockfile: Path | None,
     addr: str,
     port: int,
+    callback_hosts: tuple[str, ...],
     secret: str,
     log_level: str,
     log_output: Path | None,
@@ -79,6 +86,7 @@ def sampy(
         lock_file=lockfile,
         address=addr,
         port=port,
+        callback_hosts=callback_hosts,
         secret=secret,
     )
 
