@@ -116,9 +116,9 @@ def _watch(meter: _Meter, sort: str, interval: float) -> None:
         while True:
             rows = [_cells(row) for row in _sorted(meter.rows(), sort)]
             table = hub_table(list(_COLUMNS.values()), rows)
-            live.update(
-                Group(table, Text(f"{len(rows)} hubs, by {_COLUMNS[sort]}   {_HELP}", style="dim")), refresh=True
-            )
+            # Above the table: what does not fit on the screen is cut off below.
+            head = Text(f"{len(rows)} hubs, by {_COLUMNS[sort]}   {_HELP}", style="dim")
+            live.update(Group(head, table), refresh=True)
             readable, _, _ = select.select([sys.stdin], [], [], interval)
             key = sys.stdin.read(1) if readable else ""
             if key == "q":

@@ -32,6 +32,8 @@ class Limits:
         How deep lists and maps may nest, levels.
     string : int
         One string, characters.
+    values : int
+        Strings, lists and maps in one request.
     clients : int
         Registered clients.
     queue : int
@@ -51,6 +53,7 @@ class Limits:
     head: int = 64 * 2**10
     depth: int = 64
     string: int = 32 * 2**20
+    values: int = 1_000_000
     clients: int = 5000
     queue: int = 10_000
     queue_bytes: int = 256 * 2**20

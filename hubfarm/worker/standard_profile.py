@@ -6,14 +6,22 @@ messages; what it knows of its own is the secret, the XML, and who waits for a s
 
 import asyncio
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from loguru import logger
 
+from hubfarm.samp.cutting import LEVELS, MIN_VALUE_SIZE, EncodedMap, Param, cut_call
 from hubfarm.samp.errors import BadValue, Fault, WrongUse
 from hubfarm.samp.values import Value, expect_string, parse_float
-from hubfarm.samp.xmlrpc import UNKNOWN_METHOD, WRONG_PARAMETERS, Call, decode_call, encode_fault, encode_response
+from hubfarm.samp.xmlrpc import (
+    UNKNOWN_METHOD,
+    WRONG_PARAMETERS,
+    decode_call,
+    encode_fault,
+    encode_response,
+    encode_response_around,
+)
 from hubfarm.wire.http_client import check_http_url
 from hubfarm.wire.http_server import Response
 from hubfarm.worker.callbacks import CallbackRule
@@ -38,11 +46,11 @@ class Waits:
     """The synchronous calls that wait for their answer, by msg-id."""
 
     def __init__(self) -> None:
-        self._futures: dict[str, asyncio.Future[Value]] = {}
+        self._futures: dict[str, asyncio.Future[Param]] = {}
 
-    def open(self, msg_id: str) -> "asyncio.Future[Value]":
+    def open(self, msg_id: str) -> "asyncio.Future[Param]":
         """Return the future that `answer` will set."""
-        future: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Param] = asyncio.get_running_loop().create_future()
         self._futures[msg_id] = future
         future.add_done_callback(lambda _: self._futures.pop(msg_id, None))
         return future
@@ -146,11 +154,15 @@ class StandardProfile:
         self.requests += 1
         limits = self._hub.limits
         try:
-            call = decode_call(body, depth=limits.depth, string=limits.string)
+            # What is within the limits anyway may take the fast path.
+            fast = len(body) <= min(limits.string, MIN_VALUE_SIZE * limits.values) and limits.depth >= LEVELS
+            call = (cut_call(body) if fast else None) or decode_call(
+                body, depth=limits.depth, string=limits.string, values=limits.values
+            )
             if call.method == "samp.hub.callAndWait":
                 return self._call_and_wait(call.params)
             if call.method == "samp.hub.setXmlrpcCallback" and self._must_resolve(call.params):
-                return asyncio.ensure_future(self._resolve_and_run(call))
+                return asyncio.ensure_future(self._resolve_and_run(call.method, call.params))
             result = self._run(call.method, call.params)
             self._keep()
             return Response(encode_response(result))
@@ -177,21 +189,21 @@ class StandardProfile:
         self._held -= 1
         timer.cancel()
 
-    def _must_resolve(self, params: list[Value]) -> bool:
+    def _must_resolve(self, params: Sequence[Param]) -> bool:
         _, (url,) = self._take("samp.hub.setXmlrpcCallback", params, ("url",))
         return bool(url) and self._callbacks is not None and self._callbacks.needs_resolving(str(url))
 
-    async def _resolve_and_run(self, call: Call) -> Response:
+    async def _resolve_and_run(self, method: str, params: Sequence[Param]) -> Response:
         assert self._callbacks is not None
         try:
-            await self._callbacks.resolve(str(call.params[1]))
-            result = self._run(call.method, call.params)
+            await self._callbacks.resolve(str(params[1]))
+            result = self._run(method, params)
             self._keep()
             return Response(encode_response(result))
         except (Fault, WrongUse) as error:  # the client may have left meanwhile
             return _refusal(error)
 
-    def _run(self, name: str, params: list[Value]) -> Value:
+    def _run(self, name: str, params: Sequence[Param]) -> Value:
         if name == "samp.hub.ping":
             return ""
         if name == "samp.hub.register":
@@ -210,7 +222,7 @@ class StandardProfile:
         self._deliveries.carry_out(outcome.effects)
         return outcome.result
 
-    def _register(self, params: list[Value]) -> Value:
+    def _register(self, params: Sequence[Param]) -> Value:
         if len(params) != 1:
             raise Fault("samp.hub.register takes one string: the secret of the lock file", WRONG_PARAMETERS)
         given = params[0].encode(errors="replace") if isinstance(params[0], str) else b""
@@ -222,7 +234,7 @@ class StandardProfile:
         logger.info("{}: registered", outcome.result["samp.self-id"])
         return outcome.result
 
-    def _take(self, name: str, params: list[Value], parameters: tuple[str, ...]) -> tuple[Client, list[Value]]:
+    def _take(self, name: str, params: Sequence[Param], parameters: tuple[str, ...]) -> tuple[Client, Sequence[Param]]:
         if len(params) != 1 + len(parameters):
             takes = ", ".join(("private-key", *parameters))
             raise Fault(f"{name} takes {1 + len(parameters)} parameters ({takes}), not {len(params)}", WRONG_PARAMETERS)
@@ -236,7 +248,7 @@ class StandardProfile:
                 expect_string(value, f"the parameter {parameter}")
         return client, params[1:]
 
-    def _call_and_wait(self, params: list[Value]) -> "Response | asyncio.Future[Response]":
+    def _call_and_wait(self, params: Sequence[Param]) -> "Response | asyncio.Future[Response]":
         client, (recipient, message, timeout) = self._take("samp.hub.callAndWait", params, _CALL_AND_WAIT)
         seconds = parse_float(str(timeout))
         if seconds > MAX_WAIT:
@@ -251,7 +263,7 @@ class StandardProfile:
         self._deliveries.carry_out(outcome.effects)
         return waiting
 
-    def _stop_waiting(self, msg_id: str, answer: "asyncio.Future[Value]") -> None:
+    def _stop_waiting(self, msg_id: str, answer: "asyncio.Future[Param]") -> None:
         answer.cancel()
         self._hub.abandon(msg_id)
 
@@ -262,9 +274,12 @@ def _refusal(error: Fault | WrongUse) -> Response:
     return Response(encode_fault(fault))
 
 
-async def _response_within(answer: "asyncio.Future[Value]", seconds: float) -> Response:
+async def _response_within(answer: "asyncio.Future[Param]", seconds: float) -> Response:
     try:
         async with asyncio.timeout(seconds if seconds > 0 else None):
-            return Response(encode_response(await answer))
+            response = await answer
+            return Response(
+                encode_response_around(response.xml) if isinstance(response, EncodedMap) else encode_response(response)
+            )
     except TimeoutError:
         return Response(encode_fault(Fault(f"the recipient has not replied within {seconds:g} s")))
