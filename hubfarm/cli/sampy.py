@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import click
+from setproctitle import setproctitle
 
 from hubfarm.cli.errors import entry_point
 from hubfarm.version import __version__
@@ -38,7 +39,7 @@ LEVELS = ("OFF", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
     "--secret",
     default="",
     metavar="SECRET",
-    help="The hub's secret, instead of a random one. Others can read it in the process list.",
+    help="The hub's secret, instead of a random one. Others can read it in the process list for a moment.",
 )
 @click.option("-L", "--log-level", type=click.Choice(LEVELS, case_sensitive=False), default="INFO", show_default=True)
 @click.option(
@@ -74,6 +75,8 @@ def sampy(
     from hubfarm.registry.logs import log_to
     from hubfarm.standalone import run_standalone
 
+    if secret:
+        setproctitle(f"sampy.py {label}".rstrip())  # the process list is everybody's to read
     level = log_level.upper()
     log_to(Path(os.devnull) if level == "OFF" else log_output, label or "hub", "INFO" if level == "OFF" else level)
     run_standalone(

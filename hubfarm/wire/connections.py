@@ -199,18 +199,20 @@ class Room:
     callbacks: int
 
 
-def make_room() -> Room:
-    """Raise this process's limit of descriptors as far as it may, and share them out.
+def raise_descriptor_limit() -> None:
+    """Let this process open as many files and sockets as it ever may; for processes of our own."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # the system may have less than the hard limit says (macOS)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def room() -> Room:
+    """Share out the descriptors that this process may have.
 
     Half is for connections that come in, half for those to callback URLs: a flood of the
     former must not make living clients unreachable.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        # What the system gives at most may be less than the hard limit says (macOS).
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         soft = 4 * MAX_CONNECTIONS
     share = max(FEWEST, (soft - RESERVED) // 2)

@@ -30,7 +30,7 @@ from hubfarm.samp import lockfile
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.samp.values import Map
 from hubfarm.version import __version__
-from hubfarm.wire.connections import make_room
+from hubfarm.wire.connections import raise_descriptor_limit, room
 from hubfarm.wire.http_server import HttpLimits, HttpServer
 from hubfarm.worker.callbacks import ANY, CallbackRule
 from hubfarm.worker.delivery import Deliveries
@@ -112,11 +112,11 @@ class HubProcess:
         try:
             base = base_url(sock)
             memory = self._remember()
-            room = make_room()
+            space = room()
             rule = _callback_rule(spec, sock)
             self._hub = Hub(
                 _metadata(spec, base),
-                limits=replace(spec.limits, clients=min(spec.limits.clients, room.callbacks)),
+                limits=replace(spec.limits, clients=min(spec.limits.clients, space.callbacks)),
                 new_key=lambda: secrets.token_hex(16),
                 now=self._started,
                 memory=memory,
@@ -132,7 +132,7 @@ class HubProcess:
                 keep=self._keep,
                 callbacks=rule,
             )
-            limits = HttpLimits(head=spec.limits.head, body=spec.limits.body, connections=room.connections)
+            limits = HttpLimits(head=spec.limits.head, body=spec.limits.body, connections=space.connections)
             handler = answerer(spec.name, self._profile.handle, OurNames(sock, spec.host).include)
             self._server = HttpServer(handler, limits, _log_failure)
             self._probes = Probes(self._hub, self._deliveries)
@@ -341,6 +341,7 @@ async def _run(
     started: Callable[[Running], None],
     reopen_log: Callable[[], None],
 ) -> str:
+    raise_descriptor_limit()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_log_loop_failure)
     hub = HubProcess(spec, paths, kind=kind, lock_path=lock_path)
