@@ -211,8 +211,8 @@ class HubProcess:
         try:
             for what in self._claim.mend(record):
                 logger.warning("put back {}", what)
-            if self._journal is not None and self._journal.mend():
-                logger.warning("the journal is written anew")
+            if self._journal is not None:
+                self._journal.mend()
             self._trouble = ""
         except HubfarmError as error:
             if str(error) != self._trouble:  # once, and not every second
