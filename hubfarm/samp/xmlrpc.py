@@ -131,10 +131,12 @@ def encode_response(value: Value) -> bytes:
     >>> decode_response(encode_response({"samp.status": "samp.ok"}))
     {'samp.status': 'samp.ok'}
     """
-    return (
-        b"<?xml version='1.0'?>\n<methodResponse><params><param>%s</param></params></methodResponse>\n"
-        % encode_value(value)
-    )
+    return encode_response_around(encode_value(value))
+
+
+def encode_response_around(encoded: bytes) -> bytes:
+    """Encode the response that carries a result which is `encoded` already (by `encode_value`)."""
+    return b"<?xml version='1.0'?>\n<methodResponse><params><param>%s</param></params></methodResponse>\n" % encoded
 
 
 def encode_fault(fault: Fault) -> bytes:

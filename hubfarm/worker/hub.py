@@ -12,6 +12,7 @@ Rules it lives by:
 from collections.abc import Callable, Collection, Iterator
 
 from hubfarm.registry.hubspec import Limits
+from hubfarm.samp.cutting import EncodedMap, Param
 from hubfarm.samp.errors import Fault
 from hubfarm.samp.mtype import best_match, candidates, check_mtype, check_pattern, without_x
 from hubfarm.samp.values import (
@@ -267,7 +268,7 @@ class Hub:
 
     # ------------------------------------------------------------------ messages
 
-    def notify(self, sender: Client, recipient: str, message: Value, now: float) -> Outcome:
+    def notify(self, sender: Client, recipient: str, message: Param, now: float) -> Outcome:
         """Send a notification to one client (SAMP 1.3, 3.10.1).
 
         Raises
@@ -286,7 +287,7 @@ class Hub:
         self._accept(sender, now)
         return Outcome("", effects)
 
-    def notify_all(self, sender: Client, message: Value, now: float) -> Outcome:
+    def notify_all(self, sender: Client, message: Param, now: float) -> Outcome:
         """Send a notification to every other subscribed client; the result is their ids.
 
         Raises
@@ -304,7 +305,7 @@ class Hub:
         self._accept(sender, now)
         return Outcome(ids, effects)
 
-    def call(self, sender: Client, recipient: str, tag: str, message: Value, now: float) -> Outcome:
+    def call(self, sender: Client, recipient: str, tag: str, message: Param, now: float) -> Outcome:
         """Send an asynchronous call to one client; the result is its msg-id (SAMP 1.3, 3.10.2).
 
         Raises
@@ -326,7 +327,7 @@ class Hub:
         self._accept(sender, now)
         return Outcome(msg_id, [effect])
 
-    def call_all(self, sender: Client, tag: str, message: Value, now: float) -> Outcome:
+    def call_all(self, sender: Client, tag: str, message: Param, now: float) -> Outcome:
         """Send an asynchronous call to every other subscribed client; the result maps id to msg-id.
 
         Raises
@@ -356,7 +357,7 @@ class Hub:
         self._accept(sender, now)
         return Outcome(ids, effects)
 
-    def call_and_wait(self, sender: Client, recipient: str, message: Value, now: float) -> Outcome:
+    def call_and_wait(self, sender: Client, recipient: str, message: Param, now: float) -> Outcome:
         """Send a synchronous call to one client (SAMP 1.3, 3.10.3).
 
         The result is the msg-id; an `Answer` with it follows, now or as the effect of a
@@ -382,7 +383,7 @@ class Hub:
         """Forget a call whose sender waits no longer; a later reply to it is a fault."""
         self._memory.end_call(msg_id)
 
-    def reply(self, client: Client, msg_id: str, response: Value, now: float) -> Outcome:
+    def reply(self, client: Client, msg_id: str, response: Param, now: float) -> Outcome:
         """Answer a call that `client` has received (SAMP 1.3, 3.10.2).
 
         Raises
@@ -392,7 +393,11 @@ class Hub:
         BadValue
             `response` is not a response.
         """
-        checked = check_response(response)
+        if isinstance(response, EncodedMap):
+            checked: Map | EncodedMap = response
+            check_response(response.outline)
+        else:
+            checked = check_response(response)
         call = self._memory.pending.get(msg_id)
         if call is None or call.recipient is not client:
             raise Fault(
@@ -409,12 +414,12 @@ class Hub:
         self._touch(client, now)
         return Outcome("", effects)
 
-    def _take_message(self, message: Value) -> tuple[Map, str]:
-        checked = check_message(message)
+    def _take_message(self, message: Param) -> tuple[Map | EncodedMap, str]:
+        checked = check_message(message.outline if isinstance(message, EncodedMap) else message)
         mtype = check_mtype(expect_string(checked["samp.mtype"], "samp.mtype"))
         if without_x(mtype).startswith("samp.hub."):
             raise Fault(f"only the hub sends {mtype}")
-        return checked, mtype
+        return message if isinstance(message, EncodedMap) else checked, mtype
 
     def _accept(self, sender: Client, now: float) -> None:
         self.counters.accepted += 1
@@ -437,7 +442,7 @@ class Hub:
         if not sender.callback:
             raise Fault("you are not callable, so the response could not reach you: call setXmlrpcCallback first")
 
-    def _payload_for(self, client: Client, value: Map) -> Payload:
+    def _payload_for(self, client: Client, value: Map | EncodedMap) -> Payload:
         payload = Payload.of(value)
         if not self._has_room(client, payload):
             raise Fault(
@@ -482,11 +487,12 @@ class Hub:
 
     # ------------------------------------------------------------------ the hub's own answers
 
-    def _own_answer(self, message: Map, mtype: str) -> Map:
-        params = check_map(message["samp.params"], "samp.params")
+    def _own_answer(self, message: Map | EncodedMap, mtype: str) -> Map:
+        whole = message.decode() if isinstance(message, EncodedMap) else message
+        params = check_map(whole["samp.params"], "samp.params")
         return ok_response(self._own_answers[mtype](params))
 
-    def _deliver_own_answer(self, sender: Client, tag: str, message: Map, mtype: str) -> Delivery:
+    def _deliver_own_answer(self, sender: Client, tag: str, message: Map | EncodedMap, mtype: str) -> Delivery:
         payload = self._payload_for(sender, self._own_answer(message, mtype))
         return self._memory.queue(sender, Kind.RESPONSE, HUB_ID, tag, payload)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from hubfarm.samp.cutting import EncodedMap
 from hubfarm.samp.values import Map, Value
 from hubfarm.samp.xmlrpc import decode_value, encode_value
 
@@ -37,9 +38,9 @@ class Payload:
         self.xml = xml
 
     @classmethod
-    def of(cls, value: Map) -> "Payload":
-        """Encode a message or response."""
-        return cls(encode_value(value))
+    def of(cls, value: Map | EncodedMap) -> "Payload":
+        """Encode a message or response, if it is not encoded still."""
+        return cls(value.xml if isinstance(value, EncodedMap) else encode_value(value))
 
     @property
     def value(self) -> Value:
@@ -149,7 +150,7 @@ class Answer(NamedTuple):
     """Effect: the call `msg_id`, which somebody waits for synchronously, is answered."""
 
     msg_id: str
-    response: Map
+    response: Map | EncodedMap
 
 
 class Departure(NamedTuple):

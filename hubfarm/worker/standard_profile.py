@@ -6,14 +6,22 @@ messages; what it knows of its own is the secret, the XML, and who waits for a s
 
 import asyncio
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from loguru import logger
 
+from hubfarm.samp.cutting import LEVELS, EncodedMap, Param, cut_call
 from hubfarm.samp.errors import BadValue, Fault, WrongUse
 from hubfarm.samp.values import Value, expect_string, parse_float
-from hubfarm.samp.xmlrpc import UNKNOWN_METHOD, WRONG_PARAMETERS, decode_call, encode_fault, encode_response
+from hubfarm.samp.xmlrpc import (
+    UNKNOWN_METHOD,
+    WRONG_PARAMETERS,
+    decode_call,
+    encode_fault,
+    encode_response,
+    encode_response_around,
+)
 from hubfarm.wire.http_client import check_http_url
 from hubfarm.wire.http_server import Response
 from hubfarm.worker.delivery import Deliveries
@@ -28,11 +36,11 @@ class Waits:
     """The synchronous calls that wait for their answer, by msg-id."""
 
     def __init__(self) -> None:
-        self._futures: dict[str, asyncio.Future[Value]] = {}
+        self._futures: dict[str, asyncio.Future[Param]] = {}
 
-    def open(self, msg_id: str) -> "asyncio.Future[Value]":
+    def open(self, msg_id: str) -> "asyncio.Future[Param]":
         """Return the future that `answer` will set."""
-        future: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Param] = asyncio.get_running_loop().create_future()
         self._futures[msg_id] = future
         future.add_done_callback(lambda _: self._futures.pop(msg_id, None))
         return future
@@ -123,7 +131,9 @@ class StandardProfile:
         self.requests += 1
         limits = self._hub.limits
         try:
-            call = decode_call(body, depth=limits.depth, string=limits.string)
+            # What is within the limits anyway may take the fast path.
+            fast = len(body) <= limits.string and limits.depth >= LEVELS
+            call = (cut_call(body) if fast else None) or decode_call(body, depth=limits.depth, string=limits.string)
             if call.method == "samp.hub.callAndWait":
                 return self._call_and_wait(call.params)
             result = self._run(call.method, call.params)
@@ -136,7 +146,7 @@ class StandardProfile:
             logger.debug("fault: {}", error)
             return Response(encode_fault(Fault(str(error), WRONG_PARAMETERS)))
 
-    def _run(self, name: str, params: list[Value]) -> Value:
+    def _run(self, name: str, params: Sequence[Param]) -> Value:
         if name == "samp.hub.ping":
             return ""
         if name == "samp.hub.register":
@@ -155,7 +165,7 @@ class StandardProfile:
         self._deliveries.carry_out(outcome.effects)
         return outcome.result
 
-    def _register(self, params: list[Value]) -> Value:
+    def _register(self, params: Sequence[Param]) -> Value:
         if len(params) != 1 or not isinstance(params[0], str):
             raise Fault("samp.hub.register takes one string: the secret of the lock file", WRONG_PARAMETERS)
         if not hmac.compare_digest(params[0].encode(errors="replace"), self._secret):
@@ -167,7 +177,7 @@ class StandardProfile:
         logger.info("{}: registered", outcome.result["samp.self-id"])
         return outcome.result
 
-    def _take(self, name: str, params: list[Value], parameters: tuple[str, ...]) -> tuple[Client, list[Value]]:
+    def _take(self, name: str, params: Sequence[Param], parameters: tuple[str, ...]) -> tuple[Client, Sequence[Param]]:
         if len(params) != 1 + len(parameters):
             takes = ", ".join(("private-key", *parameters))
             raise Fault(f"{name} takes {1 + len(parameters)} parameters ({takes}), not {len(params)}", WRONG_PARAMETERS)
@@ -177,7 +187,7 @@ class StandardProfile:
                 expect_string(value, f"the parameter {parameter}")
         return client, params[1:]
 
-    def _call_and_wait(self, params: list[Value]) -> "Response | asyncio.Future[Response]":
+    def _call_and_wait(self, params: Sequence[Param]) -> "Response | asyncio.Future[Response]":
         client, (recipient, message, timeout) = self._take("samp.hub.callAndWait", params, _CALL_AND_WAIT)
         seconds = parse_float(str(timeout))
         if seconds > MAX_WAIT:
@@ -192,14 +202,17 @@ class StandardProfile:
         self._deliveries.carry_out(outcome.effects)
         return waiting
 
-    def _stop_waiting(self, msg_id: str, answer: "asyncio.Future[Value]") -> None:
+    def _stop_waiting(self, msg_id: str, answer: "asyncio.Future[Param]") -> None:
         answer.cancel()
         self._hub.abandon(msg_id)
 
 
-async def _response_within(answer: "asyncio.Future[Value]", seconds: float) -> Response:
+async def _response_within(answer: "asyncio.Future[Param]", seconds: float) -> Response:
     try:
         async with asyncio.timeout(seconds if seconds > 0 else None):
-            return Response(encode_response(await answer))
+            response = await answer
+            return Response(
+                encode_response_around(response.xml) if isinstance(response, EncodedMap) else encode_response(response)
+            )
     except TimeoutError:
         return Response(encode_fault(Fault(f"the recipient has not replied within {seconds:g} s")))
