@@ -411,8 +411,7 @@ class Farm:
         """Return the ids of the hubs that the coordinator runs; one is started if hubs need it."""
         if any(hub.kind == "farm" for hub in self.hubs()):
             self._ensure_coordinator("INFO")
-        status = self.coordinator()
-        return {hub["id"] for hub in status["hubs"]} if status else set()
+        return self._supervised()
 
     @cached_property
     def _control(self) -> Any:
@@ -526,7 +525,7 @@ class Farm:
         for hub in hubs:
             while not self._has_ended(hub):
                 if time.monotonic() >= deadline:
-                    self._stop_hubs([hub], self._coordinated(), lambda _: None)
+                    self._stop_hubs([hub], self._supervised(), lambda _: None)
                     break
                 time.sleep(0.02)
             progress(hub.name)
@@ -538,10 +537,10 @@ class Farm:
         assert hub.id is not None
         if self._lockdir.is_alive(HubName(hub.pid, hub.id)):
             return False
-        return hub.kind != "farm" or hub.id not in self._coordinated()
+        return hub.kind != "farm" or hub.id not in self._supervised()
 
-    def _coordinated(self) -> set[int]:
-        """Return the ids of the hubs that the coordinator looks after."""
+    def _supervised(self) -> set[int]:
+        """Return the ids of the hubs that the coordinator looks after, if one runs."""
         status = self.coordinator()
         return {hub["id"] for hub in status["hubs"]} if status else set()
 
