@@ -239,6 +239,7 @@ class Farm:
         port: int = 0,
         limits: Iterable[str] = (),
         restart: str = Restart.ON_FAILURE,
+        callback_hosts: Iterable[str] = (),
         log_level: str = "INFO",
         progress: Callable[[str], None] = lambda label: None,
     ) -> list[HubInfo]:
@@ -264,6 +265,9 @@ class Farm:
             ``NAME=NUMBER`` settings, as `hubfarm.registry.hubspec.Limits` has them.
         restart : str
             When a hub whose worker has ended is started again: ``always``, ``on-failure``, ``never``.
+        callback_hosts : iterable of str
+            Other hosts on which clients may be called back: names, addresses, networks, or ``*``.
+            By default a hub on loopback calls back its own host only.
         log_level : str
             What a coordinator that has to be started, and its hubs, log.
         progress : callable
@@ -287,6 +291,7 @@ class Farm:
             port=port,
             limits=limits,
             restart=restart,
+            callback_hosts=callback_hosts,
         )
         return self._start([request], log_level, progress)
 
@@ -633,6 +638,7 @@ def _request_for(hub: "Declared") -> dict[str, Any]:
         port=hub.port,
         limits=spec.limits.write(),
         restart=spec.restart,
+        callback_hosts=spec.callback_hosts,
         origin=spec.origin,
     )
 
@@ -649,6 +655,7 @@ def start_request(
     port: int,
     limits: Iterable[str],
     restart: str,
+    callback_hosts: Iterable[str] = (),
     origin: str = "",
 ) -> dict[str, Any]:
     """Check the parameters of `Farm.start` and return them as the control API takes them.
@@ -662,7 +669,7 @@ def start_request(
         raise WrongUse(f"count is {count}: a farm holds 1 to {MAX_HUBS} hubs")
     if not 0 <= port <= 65535 or (port and port + count - 1 > 65535):
         raise WrongUse(f"port is {port}: it must be 0 (chosen by the system) or 1 to 65535, for all {count} hubs")
-    settings = list(limits)
+    settings, callbacks = list(limits), list(callback_hosts)
     if restart not in list(Restart):
         raise WrongUse(f"restart is {restart!r}: it must be one of {', '.join(Restart)}")
     HubSpec(
@@ -674,6 +681,7 @@ def start_request(
         client_timeout=client_timeout,
         host=host,
         limits=Limits.parse(settings),
+        callback_hosts=tuple(callbacks),
     )
     return {
         "count": count,
@@ -686,6 +694,7 @@ def start_request(
         "port": port,
         "limits": settings,
         "restart": str(restart),
+        "callback_hosts": callbacks,
         "origin": origin,
     }
 

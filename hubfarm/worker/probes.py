@@ -47,7 +47,7 @@ class Probes:
 
     async def _look_at(self, client: Client) -> None:
         try:
-            await check_reachable(client.callback)
+            await check_reachable(self._deliveries.new_client(client.callback))
         except Unreachable as error:
             refusals = self._refused.get(client.id, 0) + 1 if error.refused else 0
         else:

@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
 
 import psutil
@@ -29,11 +30,14 @@ from hubfarm.samp import lockfile
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.samp.values import Map
 from hubfarm.version import __version__
+from hubfarm.wire.connections import raise_descriptor_limit, room
 from hubfarm.wire.http_server import HttpLimits, HttpServer
+from hubfarm.worker.callbacks import ANY, CallbackRule
 from hubfarm.worker.delivery import Deliveries
 from hubfarm.worker.hub import Hub
 from hubfarm.worker.journal import Journal
 from hubfarm.worker.memory import HubMemory
+from hubfarm.worker.names import OurNames
 from hubfarm.worker.pages import answerer
 from hubfarm.worker.probes import Probes
 from hubfarm.worker.standard_profile import StandardProfile, Waits
@@ -107,20 +111,29 @@ class HubProcess:
         try:
             base = base_url(sock)
             memory = self._remember()
+            space = room()
+            rule = _callback_rule(spec, sock)
             self._hub = Hub(
                 _metadata(spec, base),
-                limits=spec.limits,
+                limits=replace(spec.limits, clients=min(spec.limits.clients, space.callbacks)),
                 new_key=lambda: secrets.token_hex(16),
                 now=self._started,
                 memory=memory,
             )
             waits = Waits()
-            self._deliveries = Deliveries(self._hub, waits.answer, self._keep_soon)
+            self._deliveries = Deliveries(self._hub, waits.answer, self._keep_soon, rule.client)
             self._profile = StandardProfile(
-                self._hub, self._deliveries, waits, secret=spec.secret, clock=time.monotonic, keep=self._keep
+                self._hub,
+                self._deliveries,
+                waits,
+                secret=spec.secret,
+                clock=time.monotonic,
+                keep=self._keep,
+                callbacks=rule,
             )
-            limits = HttpLimits(head=spec.limits.head, body=spec.limits.body)
-            self._server = HttpServer(answerer(spec.name, self._profile.handle), limits, _log_failure)
+            limits = HttpLimits(head=spec.limits.head, body=spec.limits.body, connections=space.connections)
+            handler = answerer(spec.name, self._profile.handle, OurNames(sock, spec.host).include)
+            self._server = HttpServer(handler, limits, _log_failure)
             self._probes = Probes(self._hub, self._deliveries)
             await self._server.start(sock)
             running = Running(HubName(os.getpid(), spec.id), f"{base}xmlrpc", self._claim.path)
@@ -246,6 +259,12 @@ def base_url(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
+def _callback_rule(spec: HubSpec, sock: socket.socket) -> CallbackRule:
+    # Who lets other hosts in means to talk with them.
+    anywhere = () if ip_address(sock.getsockname()[0].partition("%")[0]).is_loopback else (ANY,)
+    return CallbackRule(spec.callback_hosts or anywhere)
+
+
 def _metadata(spec: HubSpec, base: str) -> Map:
     return {
         "samp.name": "Hub",
@@ -321,6 +340,7 @@ async def _run(
     started: Callable[[Running], None],
     reopen_log: Callable[[], None],
 ) -> str:
+    raise_descriptor_limit()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_log_loop_failure)
     hub = HubProcess(spec, paths, kind=kind, lock_path=lock_path)
