@@ -174,7 +174,7 @@ class Farm:
     def _ended(self, living: Collection[str]) -> list[HubInfo]:
         """Return the last end of each label that has ended for good since a day and lives no more."""
         since = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="seconds")
-        final = (End.STOPPED, End.UNUSED, End.FAILED)
+        final = (End.STOPPED, End.UNUSED, End.DRAINED, End.FAILED)
         last = {
             ending.label or str(ending.id): ending
             for ending in read_history(self.paths)
@@ -416,8 +416,7 @@ class Farm:
         """Return the ids of the hubs that the coordinator runs; one is started if hubs need it."""
         if any(hub.kind == "farm" for hub in self.hubs()):
             self._ensure_coordinator("INFO")
-        status = self.coordinator()
-        return {hub["id"] for hub in status["hubs"]} if status else set()
+        return self._supervised()
 
     @cached_property
     def _control(self) -> Any:
@@ -529,13 +528,26 @@ class Farm:
             self._signal(hub, signal.SIGUSR1)
         deadline = time.monotonic() + wait
         for hub in hubs:
-            assert hub.pid is not None
-            assert hub.id is not None
-            guard = self._lockdir.guard_path(HubName(hub.pid, hub.id))
-            if not _wait_until_free(guard, max(0.0, deadline - time.monotonic())):
-                self.stop([f"{hub.pid}-{hub.id}"])
+            while not self._has_ended(hub):
+                if time.monotonic() >= deadline:
+                    self._stop_hubs([hub], self._supervised(), lambda _: None)
+                    break
+                time.sleep(0.02)
             progress(hub.name)
         return [hub.name for hub in hubs]
+
+    def _has_ended(self, hub: HubInfo) -> bool:
+        """Tell whether a hub is gone for good: one that its coordinator will replace is not."""
+        assert hub.pid is not None
+        assert hub.id is not None
+        if self._lockdir.is_alive(HubName(hub.pid, hub.id)):
+            return False
+        return hub.kind != "farm" or hub.id not in self._supervised()
+
+    def _supervised(self) -> set[int]:
+        """Return the ids of the hubs that the coordinator looks after, if one runs."""
+        status = self.coordinator()
+        return {hub["id"] for hub in status["hubs"]} if status else set()
 
     def _stop_hubs(self, hubs: list[HubInfo], coordinated: set[int], progress: Callable[[str], None]) -> list[str]:
         ours = [hub for hub in hubs if hub.kind == "farm" and hub.id in coordinated]

@@ -94,7 +94,6 @@ class HubProcess:
         self._timer: asyncio.TimerHandle | None = None
         self._claim: Claim
         self._journal: Journal | None = None
-        self._draining = False
         self._trouble = ""
 
     async def start(self, sock: socket.socket) -> Running:
@@ -145,7 +144,7 @@ class HubProcess:
             self._claim.withdraw()
             raise
         self._deliveries.resume()
-        self._state = HubState.RUNNING
+        self._state = HubState.DRAINING if memory.draining else HubState.RUNNING
         self._beat()
         logger.info("serving at {} as {}", running.url, running.name)
         return running
@@ -181,9 +180,9 @@ class HubProcess:
 
     def drain(self) -> None:
         """Take no new clients, and end once nothing waits for any client."""
-        self._draining = True
         self._state = HubState.DRAINING
-        self._hub.close_door()
+        self._hub.drain()
+        self._keep()
         logger.info("draining: {} deliveries wait", self._hub.counters.queued)
 
     async def stop(self, how: End, reason: str) -> None:
@@ -213,8 +212,8 @@ class HubProcess:
         spec = self.spec
         if spec.timeout and now - self._hub.last_active >= spec.timeout:
             self.end(End.UNUSED, f"unused for {spec.timeout:g} s")
-        if self._draining and not self._hub.counters.queued:
-            self.end(End.STOPPED, "drained")
+        if self._hub.drained:
+            self.end(End.DRAINED, "drained")
         if spec.client_timeout:
             self._deliveries.carry_out(self._hub.check_silence(spec.client_timeout, now))
         self._probes.beat()
@@ -224,8 +223,8 @@ class HubProcess:
         try:
             for what in self._claim.mend(record):
                 logger.warning("put back {}", what)
-            if self._journal is not None and self._journal.mend():
-                logger.warning("the journal is written anew")
+            if self._journal is not None:
+                self._journal.mend()
             self._trouble = ""
         except HubfarmError as error:
             if str(error) != self._trouble:  # once, and not every second
