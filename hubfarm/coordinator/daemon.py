@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import json
 import os
-import resource
 import select
 import signal
 import socket
@@ -33,6 +32,7 @@ from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.logs import log_to
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError
+from hubfarm.wire.connections import raise_descriptor_limit
 
 
 class Coordinator:
@@ -203,7 +203,8 @@ def run_in_foreground(paths: Paths, level: str, request: dict[str, Any], *, as_j
 
 def _run(paths: Paths, level: str, log: Path | None, ready: Callable[[Supervisor], Awaitable[None]]) -> None:
     setproctitle("hubfarm coordinator")
-    _allow_many_files()
+    os.umask(0o077)  # a Unix socket is open to others from its binding on, or never
+    raise_descriptor_limit()
 
     def open_log() -> None:
         log_to(log, "coordinator", level)
@@ -213,13 +214,6 @@ def _run(paths: Paths, level: str, log: Path | None, ready: Callable[[Supervisor
 
     open_log()
     asyncio.run(coordinate())
-
-
-def _allow_many_files() -> None:
-    """Raise the limit of open files as far as we may: a thousand hubs need three each, and a hub one a client."""
-    with contextlib.suppress(OSError, ValueError):
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def ensure_coordinator(paths: Paths, answers: Callable[[], bool], level: str) -> None:

@@ -86,11 +86,11 @@ def check_map(value: Value, what: str) -> Map:
     return value
 
 
-def _type_name(value: Value) -> str:
+def _type_name(value: object) -> str:
     return "string" if isinstance(value, str) else "list" if isinstance(value, list) else "map"
 
 
-def expect_string(value: Value, what: str) -> str:
+def expect_string(value: object, what: str) -> str:
     """Return `value` if it is a string; `what` names it in the error.
 
     Raises

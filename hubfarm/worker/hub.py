@@ -12,6 +12,7 @@ Rules it lives by:
 from collections.abc import Callable, Collection, Iterator
 
 from hubfarm.registry.hubspec import Limits
+from hubfarm.samp.cutting import EncodedMap, Param
 from hubfarm.samp.errors import Fault
 from hubfarm.samp.mtype import best_match, candidates, check_mtype, check_pattern, without_x
 from hubfarm.samp.values import (
@@ -83,10 +84,11 @@ class Hub:
         self._memory = memory or HubMemory()
         self._new_key = new_key
         self._closing = False
-        self._own_answers: dict[str, Callable[[Map], Map]] = {
-            "samp.app.ping": lambda _params: {},
+        self._own_answers: dict[str, Callable[[Map, float], Map]] = {
+            "samp.app.ping": lambda _params, _now: {},
             "samp.query.by-meta": self._query_by_metadata,
             "x-samp.query.by-meta": self._query_by_metadata,
+            "hubfarm.query.clients": self._query_clients,
         }
 
     # ------------------------------------------------------------------ clients
@@ -122,7 +124,7 @@ class Hub:
         Fault
             As many clients are registered as the hub takes, or it is shutting down.
         """
-        if self._closing:
+        if self._closing or self._memory.draining:
             raise Fault("the hub is shutting down: look for another")
         if len(self._memory.clients) >= self.limits.clients:
             raise Fault(f"{self.limits.clients} clients are registered: this hub takes no more")
@@ -267,7 +269,7 @@ class Hub:
 
     # ------------------------------------------------------------------ messages
 
-    def notify(self, sender: Client, recipient: str, message: Value, now: float) -> Outcome:
+    def notify(self, sender: Client, recipient: str, message: Param, now: float) -> Outcome:
         """Send a notification to one client (SAMP 1.3, 3.10.1).
 
         Raises
@@ -286,7 +288,7 @@ class Hub:
         self._accept(sender, now)
         return Outcome("", effects)
 
-    def notify_all(self, sender: Client, message: Value, now: float) -> Outcome:
+    def notify_all(self, sender: Client, message: Param, now: float) -> Outcome:
         """Send a notification to every other subscribed client; the result is their ids.
 
         Raises
@@ -304,7 +306,7 @@ class Hub:
         self._accept(sender, now)
         return Outcome(ids, effects)
 
-    def call(self, sender: Client, recipient: str, tag: str, message: Value, now: float) -> Outcome:
+    def call(self, sender: Client, recipient: str, tag: str, message: Param, now: float) -> Outcome:
         """Send an asynchronous call to one client; the result is its msg-id (SAMP 1.3, 3.10.2).
 
         Raises
@@ -319,14 +321,14 @@ class Hub:
         receiver = self._recipient(recipient, mtype)
         if receiver is None:
             msg_id = self._memory.new_message_id(sender.id)
-            effect: Effect = self._deliver_own_answer(sender, tag, checked, mtype)
+            effect: Effect = self._deliver_own_answer(sender, tag, checked, mtype, now)
         else:
             delivery = self._call(sender, receiver, tag, self._payload_for(receiver, checked), synchronous=False)
             msg_id, effect = delivery.tag, delivery
         self._accept(sender, now)
         return Outcome(msg_id, [effect])
 
-    def call_all(self, sender: Client, tag: str, message: Value, now: float) -> Outcome:
+    def call_all(self, sender: Client, tag: str, message: Param, now: float) -> Outcome:
         """Send an asynchronous call to every other subscribed client; the result maps id to msg-id.
 
         Raises
@@ -342,7 +344,7 @@ class Hub:
         effects: list[Effect] = []
         if mtype in self._own_answers:
             ids[HUB_ID] = self._memory.new_message_id(sender.id)
-            effects.append(self._deliver_own_answer(sender, tag, checked, mtype))
+            effects.append(self._deliver_own_answer(sender, tag, checked, mtype, now))
         payload = Payload.of(checked)
         for client in list(self._subscribers(mtype)):
             if client is sender:
@@ -356,7 +358,7 @@ class Hub:
         self._accept(sender, now)
         return Outcome(ids, effects)
 
-    def call_and_wait(self, sender: Client, recipient: str, message: Value, now: float) -> Outcome:
+    def call_and_wait(self, sender: Client, recipient: str, message: Param, now: float) -> Outcome:
         """Send a synchronous call to one client (SAMP 1.3, 3.10.3).
 
         The result is the msg-id; an `Answer` with it follows, now or as the effect of a
@@ -371,7 +373,7 @@ class Hub:
         receiver = self._recipient(recipient, mtype)
         if receiver is None:
             msg_id = self._memory.new_message_id(sender.id)
-            effect: Effect = Answer(msg_id, self._own_answer(checked, mtype))
+            effect: Effect = Answer(msg_id, self._own_answer(checked, mtype, now))
         else:
             delivery = self._call(sender, receiver, "", self._payload_for(receiver, checked), synchronous=True)
             msg_id, effect = delivery.tag, delivery
@@ -382,7 +384,7 @@ class Hub:
         """Forget a call whose sender waits no longer; a later reply to it is a fault."""
         self._memory.end_call(msg_id)
 
-    def reply(self, client: Client, msg_id: str, response: Value, now: float) -> Outcome:
+    def reply(self, client: Client, msg_id: str, response: Param, now: float) -> Outcome:
         """Answer a call that `client` has received (SAMP 1.3, 3.10.2).
 
         Raises
@@ -392,7 +394,11 @@ class Hub:
         BadValue
             `response` is not a response.
         """
-        checked = check_response(response)
+        if isinstance(response, EncodedMap):
+            checked: Map | EncodedMap = response
+            check_response(response.outline)
+        else:
+            checked = check_response(response)
         call = self._memory.pending.get(msg_id)
         if call is None or call.recipient is not client:
             raise Fault(
@@ -409,15 +415,16 @@ class Hub:
         self._touch(client, now)
         return Outcome("", effects)
 
-    def _take_message(self, message: Value) -> tuple[Map, str]:
-        checked = check_message(message)
+    def _take_message(self, message: Param) -> tuple[Map | EncodedMap, str]:
+        checked = check_message(message.outline if isinstance(message, EncodedMap) else message)
         mtype = check_mtype(expect_string(checked["samp.mtype"], "samp.mtype"))
         if without_x(mtype).startswith("samp.hub."):
             raise Fault(f"only the hub sends {mtype}")
-        return checked, mtype
+        return message if isinstance(message, EncodedMap) else checked, mtype
 
     def _accept(self, sender: Client, now: float) -> None:
         self.counters.accepted += 1
+        sender.messages += 1
         self._touch(sender, now)
 
     def _recipient(self, client_id: str, mtype: str) -> Client | None:
@@ -437,7 +444,7 @@ class Hub:
         if not sender.callback:
             raise Fault("you are not callable, so the response could not reach you: call setXmlrpcCallback first")
 
-    def _payload_for(self, client: Client, value: Map) -> Payload:
+    def _payload_for(self, client: Client, value: Map | EncodedMap) -> Payload:
         payload = Payload.of(value)
         if not self._has_room(client, payload):
             raise Fault(
@@ -482,15 +489,27 @@ class Hub:
 
     # ------------------------------------------------------------------ the hub's own answers
 
-    def _own_answer(self, message: Map, mtype: str) -> Map:
-        params = check_map(message["samp.params"], "samp.params")
-        return ok_response(self._own_answers[mtype](params))
+    def _own_answer(self, message: Map | EncodedMap, mtype: str, now: float) -> Map:
+        whole = message.decode() if isinstance(message, EncodedMap) else message
+        params = check_map(whole["samp.params"], "samp.params")
+        return ok_response(self._own_answers[mtype](params, now))
 
-    def _deliver_own_answer(self, sender: Client, tag: str, message: Map, mtype: str) -> Delivery:
-        payload = self._payload_for(sender, self._own_answer(message, mtype))
+    def _deliver_own_answer(
+        self, sender: Client, tag: str, message: Map | EncodedMap, mtype: str, now: float
+    ) -> Delivery:
+        payload = self._payload_for(sender, self._own_answer(message, mtype, now))
         return self._memory.queue(sender, Kind.RESPONSE, HUB_ID, tag, payload)
 
-    def _query_by_metadata(self, params: Map) -> Map:
+    def _query_clients(self, _params: Map, now: float) -> Map:
+        """Tell of each client for how long it has been registered, and how many messages it has sent."""
+        return {
+            "clients": {
+                client.id: {"registered": f"{now - client.since:.3f}", "messages": str(client.messages)}
+                for client in self.clients
+            }
+        }
+
+    def _query_by_metadata(self, params: Map, _now: float) -> Map:
         key = expect_string(params.get("key", []), "the parameter key")
         value = expect_string(params.get("value", []), "the parameter value")
         everybody = [(HUB_ID, self.metadata), *((client.id, client.metadata) for client in self.clients)]
@@ -530,13 +549,18 @@ class Hub:
             return self._answer_instead(delivery.tag, f"client {delivery.to} did not get the call: {reason}")
         return []
 
-    def close_door(self) -> None:
-        """Register no more clients."""
-        self._closing = True
+    def drain(self) -> None:
+        """Register no more clients, now and in a successor."""
+        self._memory.drain()
+
+    @property
+    def drained(self) -> bool:
+        """Whether it is being drained, and nothing waits for any client any more."""
+        return self._memory.draining and not self.counters.queued
 
     def shut_down(self) -> list[Effect]:
         """Say ``samp.hub.event.shutdown`` to all, and answer every synchronous call that waits."""
-        self.close_door()
+        self._closing = True
         effects: list[Effect] = list(self._event("shutdown", {}))
         for msg_id in [msg_id for msg_id, call in self._memory.pending.items() if call.synchronous]:
             effects += self._answer_instead(msg_id, "the hub is shutting down")

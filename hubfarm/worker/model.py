@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from hubfarm.samp.cutting import EncodedMap
 from hubfarm.samp.values import Map, Value
 from hubfarm.samp.xmlrpc import decode_value, encode_value
 
@@ -37,9 +38,9 @@ class Payload:
         self.xml = xml
 
     @classmethod
-    def of(cls, value: Map) -> "Payload":
-        """Encode a message or response."""
-        return cls(encode_value(value))
+    def of(cls, value: Map | EncodedMap) -> "Payload":
+        """Encode a message or response, if it is not encoded still."""
+        return cls(value.xml if isinstance(value, EncodedMap) else encode_value(value))
 
     @property
     def value(self) -> Value:
@@ -65,6 +66,10 @@ class Client:
         As declared.
     asked, owing : set of str
         The msg-ids of calls that it sent, or has to answer.
+    since : float
+        When it registered, seconds.
+    messages : int
+        Messages accepted from it, since this worker runs.
     queued, queued_bytes : int
         Deliveries on their way to it, and their size, bytes.
     pinged : float or None
@@ -81,6 +86,8 @@ class Client:
     subscriptions: Map = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
     owing: set[str] = field(default_factory=set)
+    since: float = 0.0
+    messages: int = 0
     queued: int = 0
     queued_bytes: int = 0
     pinged: float | None = None
@@ -149,7 +156,7 @@ class Answer(NamedTuple):
     """Effect: the call `msg_id`, which somebody waits for synchronously, is answered."""
 
     msg_id: str
-    response: Map
+    response: Map | EncodedMap
 
 
 class Departure(NamedTuple):

@@ -6,17 +6,27 @@ messages; what it knows of its own is the secret, the XML, and who waits for a s
 
 import asyncio
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from loguru import logger
 
+from hubfarm.samp.cutting import LEVELS, MIN_VALUE_SIZE, EncodedMap, Param, cut_call
 from hubfarm.samp.errors import BadValue, Fault, WrongUse
 from hubfarm.samp.values import Value, expect_string, parse_float
-from hubfarm.samp.xmlrpc import UNKNOWN_METHOD, WRONG_PARAMETERS, decode_call, encode_fault, encode_response
+from hubfarm.samp.xmlrpc import (
+    UNKNOWN_METHOD,
+    WRONG_PARAMETERS,
+    decode_call,
+    encode_fault,
+    encode_response,
+    encode_response_around,
+)
 from hubfarm.wire.http_client import check_http_url
 from hubfarm.wire.http_server import Response
+from hubfarm.worker.callbacks import CallbackRule
 from hubfarm.worker.delivery import Deliveries
+from hubfarm.worker.failures import Failures
 from hubfarm.worker.hub import Hub
 from hubfarm.worker.model import Answer, Client, Outcome
 
@@ -24,15 +34,23 @@ MAX_WAIT = 3.2e9
 """Longest timeout of a synchronous call that is told from none, seconds."""
 
 
+MAX_HELD = 1000
+"""Answers to failures that are held back at the same time; over it, the address is told at once."""
+
+
+class _NotAdmitted(Fault):
+    """The secret or private key is wrong."""
+
+
 class Waits:
     """The synchronous calls that wait for their answer, by msg-id."""
 
     def __init__(self) -> None:
-        self._futures: dict[str, asyncio.Future[Value]] = {}
+        self._futures: dict[str, asyncio.Future[Param]] = {}
 
-    def open(self, msg_id: str) -> "asyncio.Future[Value]":
+    def open(self, msg_id: str) -> "asyncio.Future[Param]":
         """Return the future that `answer` will set."""
-        future: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Param] = asyncio.get_running_loop().create_future()
         self._futures[msg_id] = future
         future.add_done_callback(lambda _: self._futures.pop(msg_id, None))
         return future
@@ -95,6 +113,8 @@ class StandardProfile:
         Returns the time, seconds.
     keep : callable
         Writes down what has changed; called before each answer that tells of it.
+    callbacks : CallbackRule, optional
+        Where clients may be called back; without one, anywhere.
     """
 
     def __init__(
@@ -106,6 +126,7 @@ class StandardProfile:
         secret: str,
         clock: Callable[[], float],
         keep: Callable[[], None] = lambda: None,
+        callbacks: CallbackRule | None = None,
     ) -> None:
         self.requests = 0
         self._keep = keep
@@ -114,29 +135,75 @@ class StandardProfile:
         self._waits = waits
         self._secret = secret.encode()
         self._clock = clock
+        self._callbacks = callbacks
+        self._failures = Failures(clock)
+        self._held = 0
 
-    def handle(self, body: bytes) -> "Response | asyncio.Future[Response]":
+    def handle(self, body: bytes, peer: str = "") -> "Response | asyncio.Future[Response]":
         """Answer one call; what is wrong with it becomes an XML-RPC fault.
 
-        A synchronous call's answer is a future, to be cancelled if its caller goes away.
+        An answer that is a future is to be cancelled if its caller goes away.
+
+        Parameters
+        ----------
+        body : bytes
+            The call.
+        peer : str
+            The address that it comes from.
         """
         self.requests += 1
         limits = self._hub.limits
         try:
-            call = decode_call(body, depth=limits.depth, string=limits.string)
+            # What is within the limits anyway may take the fast path.
+            fast = len(body) <= min(limits.string, MIN_VALUE_SIZE * limits.values) and limits.depth >= LEVELS
+            call = (cut_call(body) if fast else None) or decode_call(
+                body, depth=limits.depth, string=limits.string, values=limits.values
+            )
             if call.method == "samp.hub.callAndWait":
                 return self._call_and_wait(call.params)
+            if call.method == "samp.hub.setXmlrpcCallback" and self._must_resolve(call.params):
+                return asyncio.ensure_future(self._resolve_and_run(call.method, call.params))
             result = self._run(call.method, call.params)
             self._keep()
             return Response(encode_response(result))
-        except Fault as fault:
-            logger.debug("fault: {}", fault.text)
-            return Response(encode_fault(fault))
-        except WrongUse as error:
-            logger.debug("fault: {}", error)
-            return Response(encode_fault(Fault(str(error), WRONG_PARAMETERS)))
+        except _NotAdmitted as fault:
+            return self._hold_back(Response(encode_fault(fault)), peer)
+        except (Fault, WrongUse) as error:
+            return _refusal(error)
 
-    def _run(self, name: str, params: list[Value]) -> Value:
+    def _hold_back(self, response: Response, peer: str) -> "Response | asyncio.Future[Response]":
+        delay = self._failures.count(peer)
+        logger.warning("{}: a wrong secret or private key{}", peer or "a client", f", held {delay:g} s" * bool(delay))
+        if not delay:
+            return response
+        if self._held >= MAX_HELD:
+            return Response(b"too many wrong secrets and private keys\n", 429, b"text/plain; charset=utf-8")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Response] = loop.create_future()
+        timer = loop.call_later(delay, answer.set_result, response)
+        self._held += 1
+        answer.add_done_callback(lambda _: self._release(timer))
+        return answer
+
+    def _release(self, timer: asyncio.TimerHandle) -> None:
+        self._held -= 1
+        timer.cancel()
+
+    def _must_resolve(self, params: Sequence[Param]) -> bool:
+        _, (url,) = self._take("samp.hub.setXmlrpcCallback", params, ("url",))
+        return bool(url) and self._callbacks is not None and self._callbacks.needs_resolving(str(url))
+
+    async def _resolve_and_run(self, method: str, params: Sequence[Param]) -> Response:
+        assert self._callbacks is not None
+        try:
+            await self._callbacks.resolve(str(params[1]))
+            result = self._run(method, params)
+            self._keep()
+            return Response(encode_response(result))
+        except (Fault, WrongUse) as error:  # the client may have left meanwhile
+            return _refusal(error)
+
+    def _run(self, name: str, params: Sequence[Param]) -> Value:
         if name == "samp.hub.ping":
             return ""
         if name == "samp.hub.register":
@@ -155,29 +222,33 @@ class StandardProfile:
         self._deliveries.carry_out(outcome.effects)
         return outcome.result
 
-    def _register(self, params: list[Value]) -> Value:
-        if len(params) != 1 or not isinstance(params[0], str):
+    def _register(self, params: Sequence[Param]) -> Value:
+        if len(params) != 1:
             raise Fault("samp.hub.register takes one string: the secret of the lock file", WRONG_PARAMETERS)
-        if not hmac.compare_digest(params[0].encode(errors="replace"), self._secret):
-            logger.warning("register with a wrong secret refused")
-            raise Fault("the secret is wrong: it stands in the hub's lock file as samp.secret")
+        given = params[0].encode(errors="replace") if isinstance(params[0], str) else b""
+        if not hmac.compare_digest(given, self._secret):
+            raise _NotAdmitted("the secret is wrong: it stands in the hub's lock file as samp.secret")
         outcome = self._hub.register(self._clock())
         self._deliveries.carry_out(outcome.effects)
         assert isinstance(outcome.result, dict)
         logger.info("{}: registered", outcome.result["samp.self-id"])
         return outcome.result
 
-    def _take(self, name: str, params: list[Value], parameters: tuple[str, ...]) -> tuple[Client, list[Value]]:
+    def _take(self, name: str, params: Sequence[Param], parameters: tuple[str, ...]) -> tuple[Client, Sequence[Param]]:
         if len(params) != 1 + len(parameters):
             takes = ", ".join(("private-key", *parameters))
             raise Fault(f"{name} takes {1 + len(parameters)} parameters ({takes}), not {len(params)}", WRONG_PARAMETERS)
-        client = self._hub.client_with_key(expect_string(params[0], "the private key"))
+        # By hash first, and Python's is keyed: the time that this takes tells nothing of a key.
+        try:
+            client = self._hub.client_with_key(params[0] if isinstance(params[0], str) else "")
+        except Fault as fault:
+            raise _NotAdmitted(fault.text) from None
         for value, parameter in zip(params[1:], parameters, strict=True):
             if parameter not in _STRUCTURED:
                 expect_string(value, f"the parameter {parameter}")
         return client, params[1:]
 
-    def _call_and_wait(self, params: list[Value]) -> "Response | asyncio.Future[Response]":
+    def _call_and_wait(self, params: Sequence[Param]) -> "Response | asyncio.Future[Response]":
         client, (recipient, message, timeout) = self._take("samp.hub.callAndWait", params, _CALL_AND_WAIT)
         seconds = parse_float(str(timeout))
         if seconds > MAX_WAIT:
@@ -192,14 +263,23 @@ class StandardProfile:
         self._deliveries.carry_out(outcome.effects)
         return waiting
 
-    def _stop_waiting(self, msg_id: str, answer: "asyncio.Future[Value]") -> None:
+    def _stop_waiting(self, msg_id: str, answer: "asyncio.Future[Param]") -> None:
         answer.cancel()
         self._hub.abandon(msg_id)
 
 
-async def _response_within(answer: "asyncio.Future[Value]", seconds: float) -> Response:
+def _refusal(error: Fault | WrongUse) -> Response:
+    fault = error if isinstance(error, Fault) else Fault(str(error), WRONG_PARAMETERS)
+    logger.debug("fault: {}", fault.text)
+    return Response(encode_fault(fault))
+
+
+async def _response_within(answer: "asyncio.Future[Param]", seconds: float) -> Response:
     try:
         async with asyncio.timeout(seconds if seconds > 0 else None):
-            return Response(encode_response(await answer))
+            response = await answer
+            return Response(
+                encode_response_around(response.xml) if isinstance(response, EncodedMap) else encode_response(response)
+            )
     except TimeoutError:
         return Response(encode_fault(Fault(f"the recipient has not replied within {seconds:g} s")))

@@ -1,0 +1,91 @@
+"""The command: pick works and hubs, measure, and show."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from benchmarks import farm, report
+from benchmarks.hubs import FLOORS, HUBS, missing
+from benchmarks.measure import Result, measure
+from benchmarks.plot import plot
+from benchmarks.work import WORK
+
+DEFAULT_ROUNDS = 5
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("-w", "--work", "picked", multiple=True, help="Works whose name begins so; repeatable [default: all].")
+@click.option("--quick", is_flag=True, help="Only the works that have a goal, and no farm.")
+@click.option(
+    "-H", "--hub", "hubs", multiple=True, type=click.Choice([*HUBS, *FLOORS]), help="Repeatable [default: all]."
+)
+@click.option("--rounds", default=DEFAULT_ROUNDS, show_default=True, type=click.IntRange(1), help="Interleaved rounds.")
+@click.option("--seconds", default=2, show_default=True, type=click.IntRange(1), help="Load in each round.")
+@click.option(
+    "--farm/--no-farm", "with_farm", default=False, help="Also farms: start, memory, idle CPU, ls, many at once."
+)
+@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write all rounds there.")
+@click.option("--from", "source", type=click.Path(exists=True, path_type=Path), help="Show this file of --json again.")
+@click.option("--plot", "svg", type=click.Path(dir_okay=False, path_type=Path), help="Draw an SVG there.")
+@click.option("--markdown", is_flag=True, help="Print tables in Markdown.")
+def main(
+    picked: tuple[str, ...],
+    quick: bool,
+    hubs: tuple[str, ...],
+    rounds: int,
+    seconds: int,
+    with_farm: bool,
+    json_path: Path | None,
+    source: Path | None,
+    svg: Path | None,
+    markdown: bool,
+) -> None:
+    """Measure SAMP hubs side by side: each in a home of its own, loaded by wrk with the same bytes.
+
+    Needs wrk and nginx; JSAMP's hub and pyvo's if they are to be compared.
+    """
+    data = json.loads(source.read_text()) if source else _measure(picked, quick, hubs, rounds, seconds, with_farm)
+    if json_path:
+        json_path.write_text(json.dumps(data, indent=1))
+    results = report.from_json(data["results"])
+    _show(results, data["farm"], markdown=markdown)
+    if svg:
+        plot(results, svg)
+
+
+def _measure(
+    picked: tuple[str, ...], quick: bool, hubs: tuple[str, ...], rounds: int, seconds: int, with_farm: bool
+) -> dict[str, Any]:
+    names = list(hubs or [*HUBS, *FLOORS])
+    for name in ["nginx", *names]:
+        if reason := missing(name):
+            raise click.ClickException(reason)
+    data: dict[str, Any] = {"machine": report.machine(), "rounds": rounds, "seconds": seconds, "farm": []}
+    results: list[Result] = []
+    errors = Console(stderr=True)
+    with errors.status("") as status:
+        for name, work in WORK.items():
+            wanted = name.startswith(picked) if picked else work.quick or not quick
+            if wanted:
+                results += measure(name, work, names, rounds, seconds, status.update)
+        if with_farm:
+            data["farm"] = farm.measure(rounds, names, status.update)
+    return data | {"results": report.to_json(results)}
+
+
+def _show(results: list[Result], farms: list[dict[str, Any]], *, markdown: bool) -> None:
+    goals = ("work", "x JSAMP", "goal", "verdict")
+    tables = [(report.COLUMNS, report.rows(results)), (goals, report.goals(results)), (farm.COLUMNS, farm.rows(farms))]
+    console = Console(width=None if Console().is_terminal else 200)
+    for columns, lines in tables:
+        if lines and markdown:
+            print(report.markdown(columns, lines))
+        elif lines:
+            console.print(report.table(columns, lines), "")
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m benchmarks")

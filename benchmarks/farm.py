@@ -1,0 +1,172 @@
+"""What a whole farm costs: start, memory, idling, listing, and many hubs under load at once."""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import psutil
+
+from benchmarks.clients import Clients
+from benchmarks.hubs import (
+    RunningHub,
+    await_hub,
+    environment,
+    farm_of,
+    hubfarm,
+    new_home,
+    program,
+    start_all,
+    start_program,
+)
+from benchmarks.load import RunningLoad
+from benchmarks.messages import SMALL, encode
+from benchmarks.nginx import nginx
+from hubfarm.client.discovery import answering_hubs
+
+COLUMNS = ("what", "hub", "figure", "smallest", "largest", "unit")
+
+FOREIGN_COUNTS = {"jsamp": (1, 10), "pyvo": (1, 10)}
+"""How many of them are started at once: each is a process of some 35 MB and a second of CPU."""
+
+IDLE_SECONDS = 10.0
+
+
+def measure(rounds: int, hubs: list[str], tell: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Measure all of it; each figure in `rounds` rounds."""
+    figures: list[dict[str, Any]] = []
+
+    def add(what: str, hub: str, values: list[float], unit: str) -> None:
+        figures.append({"what": what, "hub": hub, "values": values, "unit": unit})
+
+    tell("farm: imports")
+    add("import hubfarm", "hubfarm", [_import_time() for _ in range(2 * rounds)], "ms")
+    for count in (1, 10, 100, 500):
+        tell(f"farm: {count} hubs")
+        once = count == 500
+        starts, lists, memory, idle = zip(*(_farm(count) for _ in range(1 if once else rounds)), strict=True)
+        add(f"start of {count}, per hub", "hubfarm", list(starts), "ms")
+        add(f"hubfarm ls, {count} hubs", "hubfarm", [each for several in lists for each in several], "ms")
+        add(f"PSS a hub, {count} idle", "hubfarm", list(memory), "MB")
+        add(f"CPU of {count} idle hubs and their coordinator", "hubfarm", list(idle), "% of a core")
+    for hub in hubs:
+        for count in FOREIGN_COUNTS.get(hub, ()):
+            tell(f"farm: {count} {hub}")
+            started, memory = zip(*(_start_foreign(hub, count) for _ in range(rounds)), strict=True)
+            add(f"start of {count}, per hub", hub, list(started), "ms")
+            add(f"PSS a hub, {count} idle", hub, list(memory), "MB")
+    for count in (1, 2, 4):
+        tell(f"farm: {count} hubs under load")
+        add(f"notify small, {count} hubs at once", "hubfarm", list(_together(count, rounds)), "deliveries/s")
+    for hub in hubs:
+        if hub in ("hubfarm", *FOREIGN_COUNTS):
+            tell(f"farm: calcstorm on {hub}")
+            add("JSAMP's calcstorm", hub, [_calcstorm(hub) for _ in range(rounds)], "s")
+    return figures
+
+
+def rows(figures: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Return what the table shows."""
+    return [
+        (each["what"], each["hub"], *map(_figure, (statistics.median(values), min(values), max(values))), each["unit"])
+        for each in figures
+        for values in [each["values"]]
+    ]
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _import_time() -> float:
+    command = [
+        sys.executable,
+        "-c",
+        "import time; t = time.perf_counter(); import hubfarm; print(time.perf_counter() - t)",
+    ]
+    return 1000 * float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+
+def _farm(count: int) -> tuple[float, list[float], float, float]:
+    """Start a farm; return (start ms a hub, ms of each ls, PSS a hub MB, CPU % while idle)."""
+    with new_home() as home:
+        try:
+            started = time.monotonic()
+            hubfarm(home, "start", "--count", str(count), "--group", "bench")
+            running = time.monotonic() - started
+            lists = []
+            for _ in range(3):
+                before = time.monotonic()
+                listing = hubfarm(home, "ls", "--json")
+                lists.append(1000 * (time.monotonic() - before))
+            processes, urls = _processes(listing)
+            assert len(urls) == count == len(answering_hubs(urls, timeout=20.0))
+            cpu, then = _cpu(processes), time.monotonic()
+            time.sleep(IDLE_SECONDS)
+            idle = 100 * (_cpu(processes) - cpu) / (time.monotonic() - then)
+            memory = sum(process.memory_full_info().pss for process in processes) / count / 2**20
+            return 1000 * running / count, lists, memory, idle
+        finally:
+            hubfarm(home, "stop", "--all", "--coordinator")
+
+
+def _processes(listing: str) -> tuple[list[psutil.Process], list[str]]:
+    """Return the hubs of a listing, their forkserver and their coordinator; and the hubs' URLs."""
+    hubs = json.loads(listing)
+    workers = [psutil.Process(hub["pid"]) for hub in hubs]
+    forkserver = workers[0].parent()
+    coordinator = forkserver.parent() if forkserver else None
+    return [*workers, *filter(None, [forkserver, coordinator])], [hub["url"] for hub in hubs]
+
+
+def _cpu(processes: list[psutil.Process]) -> float:
+    return sum(times.user + times.system for times in (process.cpu_times() for process in processes))
+
+
+def _start_foreign(name: str, count: int) -> tuple[float, float]:
+    """Start `count` hubs at once, each in a home of its own; return (ms, PSS in MB), each a hub."""
+    with ExitStack() as stack:
+        homes = [stack.enter_context(new_home()) for _ in range(count)]
+        started = time.monotonic()
+        processes = [stack.enter_context(start_program(program(name), home)) for home in homes]
+        hubs = [await_hub(name, process, home) for process, home in zip(processes, homes, strict=True)]
+        assert len(answering_hubs([hub.url for hub in hubs], timeout=20.0)) == count
+        took = time.monotonic() - started
+        return 1000 * took / count, sum(hub.pss() for hub in hubs) / count / 2**20
+
+
+def _together(count: int, rounds: int) -> Iterator[float]:
+    """Load `count` hubs of one farm at once; yield all their deliveries a second."""
+    with nginx() as sink, farm_of(count) as (_, hubs):
+        bodies = []
+        for hub in hubs:
+            clients = Clients(hub, sink.url)
+            sender, receiver = clients.sender(), clients.receiver()
+            bodies.append(encode("notify", sender.key, receiver.id, SMALL))
+        for _ in range(rounds):
+            before, started = sink.settled_requests(), time.monotonic()
+            loads = [RunningLoad(hub.url, body, 4, 2) for hub, body in zip(hubs, bodies, strict=True)]
+            for each in loads:
+                each.result()
+            yield (sink.requests() - before) / (time.monotonic() - started)
+
+
+def _calcstorm(name: str) -> float:
+    """Run JSAMP's own load on a hub, 10 clients with 200 queries each; return how long it took, seconds."""
+    with ExitStack() as stack:
+        (hub,) = start_all([name], stack)
+        home = stack.enter_context(new_home())
+        (home / ".samp").write_text(_lock_file(hub))
+        command = ["jsamp", "calcstorm", "-nclient", "10", "-nquery", "200", "-mode", "sync"]
+        started = time.monotonic()
+        variables = environment(home, SAMP_HUB=f"std-lockurl:file://{home}/.samp")
+        subprocess.run(command, env=variables, check=True, capture_output=True, timeout=300)
+        return time.monotonic() - started
+
+
+def _lock_file(hub: RunningHub) -> str:
+    return f"samp.secret={hub.secret}\nsamp.hub.xmlrpc.url={hub.url}\nsamp.profile.version=1.3\n"

@@ -1,0 +1,190 @@
+"""A message's bytes cut out of the request, to be pasted into every delivery as they are.
+
+A hub needs little of a message: its MType, and that the rest is sound.  `cut_call` reads the
+calls that carry messages by regular expressions, and leaves the message encoded.  It takes
+only what it is sure of (ASCII, ``<string>`` or bare values, the usual character references,
+`LEVELS` of nesting); of all else it says so, and `hubfarm.samp.xmlrpc.decode_call`, the plain
+path, decides.  Rule: what it takes, the plain path takes too, and reads the same in it
+(``tests/test_fast_path.py``).
+
+It earns its keep: a ``notify`` of 700 bytes takes 8 µs instead of 49 µs to decode and 12 µs to
+encode again, one of 1 MB 4 ms instead of 27 ms and 14 ms.
+"""
+
+import re
+from typing import NamedTuple, TypeAlias
+
+from hubfarm.samp.values import Map, Value  # Value is named in a string
+from hubfarm.samp.xmlrpc import decode_value
+
+LEVELS = 5
+"""How deep lists and maps may nest in a message; the pattern doubles with each level."""
+
+MIN_VALUE_SIZE = len("<value></value>")
+"""The least that a value takes, bytes: so many values there are at most in what `cut_call` takes."""
+
+_CARRIERS = frozenset(f"samp.hub.{name}" for name in ("notify", "notifyAll", "call", "callAll", "callAndWait", "reply"))
+"""The methods whose map goes on to other clients."""
+
+
+class EncodedMap(NamedTuple):
+    """A map that stays encoded.
+
+    Parameters
+    ----------
+    xml : bytes
+        Its ``<value>`` element.
+    outline : Map
+        Its members: strings as they are, of lists and maps only that they are such: they are empty.
+    """
+
+    xml: bytes
+    outline: Map
+
+    def decode(self) -> Map:
+        """Return the map itself.
+
+        Examples
+        --------
+        >>> EncodedMap(b"<value><struct></struct></value>", {}).decode()
+        {}
+        """
+        value = decode_value(self.xml)
+        assert isinstance(value, dict)
+        return value
+
+
+Param: TypeAlias = "Value | EncodedMap"
+"""A parameter of a call, as it is decoded."""
+
+
+class CutCall(NamedTuple):
+    """A call whose message is still encoded; otherwise as `hubfarm.samp.xmlrpc.Call`."""
+
+    method: str
+    params: list[Param]
+
+
+# Possessive quantifiers throughout: nothing is ever tried twice, whatever is sent.
+_S = rb"[ \t\r\n]*+"
+_PLAIN = rb"[^<&>\x00-\x08\x0b\x0c\x0e-\x1f]*+"
+_TEXT = rb"%b(?:&(?:amp|lt|gt|quot|apos|#13);%b)*+" % (_PLAIN, _PLAIN)
+
+
+def _value(levels: int) -> bytes:
+    """Return the pattern of a ``<value>`` in which lists and maps nest up to `levels` deep."""
+    kinds = rb"<string>%b</string>" % _TEXT
+    if levels:
+        inner = _value(levels - 1)
+        member = rb"<member>%b<name>%b</name>%b%b%b</member>%b" % (_S, _PLAIN, _S, inner, _S, _S)
+        kinds += rb"|<struct>%b(?:%b)*+</struct>" % (_S, member)
+        kinds += rb"|<array>%b<data>%b(?:%b%b)*+</data>%b</array>" % (_S, _S, inner, _S, _S)
+    return rb"<value>(?:%b(?:%b)%b|%b)</value>" % (_S, kinds, _S, _TEXT)
+
+
+_HEAD = re.compile(
+    rb"(?:<\?xml version=['\"]1\.0['\"](?: encoding=['\"](?:UTF|utf)-8['\"])? ?\?>)?%b"
+    rb"<methodCall>%b<methodName>(samp\.hub\.[A-Za-z]+)</methodName>%b(?:(<params>)%b)?" % (_S, _S, _S, _S)
+)
+_STRING_PARAM = re.compile(
+    rb"<param>%b<value>(?:%b<string>(%b)</string>%b|(%b))</value>%b</param>%b" % (_S, _S, _PLAIN, _S, _PLAIN, _S, _S)
+)
+_MAP_PARAM = re.compile(rb"<param>%b(?=<value>)" % _S)
+_MAP = re.compile(rb"<value>%b<struct>%b" % (_S, _S))
+_MEMBER = re.compile(
+    rb"<member>%b<name>(%b)</name>%b(?:<value>(?:%b<string>(%b)</string>%b|(%b))</value>|(?=<value>%b<([sa]))%b)%b</member>%b"
+    % (_S, _PLAIN, _S, _S, _PLAIN, _S, _PLAIN, _S, _value(LEVELS - 1), _S, _S)
+)
+_END_OF_MAP = re.compile(rb"</struct>%b</value>" % _S)
+_END_OF_PARAM = re.compile(rb"%b</param>%b" % (_S, _S))
+_TAIL = re.compile(rb"</methodCall>%b" % _S)
+_TAIL_WITH_PARAMS = re.compile(rb"</params>%b</methodCall>%b" % (_S, _S))
+
+_MARK = re.compile(rb"<name>[^<]*+|</?struct>")
+
+
+def cut_call(data: bytes) -> CutCall | None:
+    """Read a call and leave a map among its parameters encoded; None if the plain path is needed.
+
+    Parameters
+    ----------
+    data : bytes
+        The body of a request.
+
+    Examples
+    --------
+    >>> from hubfarm.samp.xmlrpc import encode_call
+    >>> message = {"samp.mtype": "samp.app.ping", "samp.params": {"a": "1"}}
+    >>> cut = cut_call(encode_call("samp.hub.notifyAll", ["key", message]))
+    >>> cut.params[1].outline
+    {'samp.mtype': 'samp.app.ping', 'samp.params': {}}
+    >>> cut.params[1].decode() == message
+    True
+    """
+    head = _HEAD.match(data) if data.isascii() else None
+    if head is None:
+        return None
+    method = head[1].decode()
+    params: list[Param] = []
+    position = head.end()
+    if head[2] is not None:
+        while True:
+            if found := _STRING_PARAM.match(data, position):
+                text = found[1] or found[2] or b""
+                if b"\r" in text:
+                    return None
+                params.append(text.decode())
+                position = found.end()
+            elif method in _CARRIERS and (found := _MAP_PARAM.match(data, position)):
+                cut = _cut_map(data, found.end())
+                # What is in an error is looked at: the outline is too little.
+                if cut is None or "samp.error" in cut.outline:
+                    return None
+                if not (end := _END_OF_PARAM.match(data, found.end() + len(cut.xml))):
+                    return None
+                params.append(cut)
+                position = end.end()
+            else:
+                break
+    tail = _TAIL if head[2] is None else _TAIL_WITH_PARAMS
+    return CutCall(method, params) if tail.fullmatch(data, position) else None
+
+
+def _cut_map(data: bytes, start: int) -> EncodedMap | None:
+    found = _MAP.match(data, start)
+    if found is None:
+        return None
+    outline: Map = {}
+    position = found.end()
+    nested = False
+    while found := _MEMBER.match(data, position):
+        name, string, bare, kind = found.groups()
+        key, value = name.decode(), string or bare or b""
+        if key in outline or b"\r" in name or b"\r" in value:
+            return None
+        outline[key] = value.decode() if kind is None else {} if kind == b"s" else []
+        nested = nested or kind is not None
+        position = found.end()
+    end = _END_OF_MAP.match(data, position)
+    if end is None:
+        return None
+    xml = data[start : end.end()]
+    return None if nested and _has_twins(xml) else EncodedMap(xml, outline)
+
+
+def _has_twins(xml: bytes) -> bool:
+    """Tell whether a map in `xml` has two members of one name."""
+    names = [rest[: rest.index(b"<")] for rest in xml.split(b"<name>")[1:]]
+    if len(set(names)) == len(names):
+        return False
+    open_maps: list[set[bytes]] = []
+    for mark in _MARK.findall(xml):
+        if mark == b"<struct>":
+            open_maps.append(set())
+        elif mark == b"</struct>":
+            open_maps.pop()
+        elif mark in open_maps[-1]:
+            return True
+        else:
+            open_maps[-1].add(mark)
+    return False
