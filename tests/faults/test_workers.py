@@ -133,7 +133,7 @@ def test_worker_that_dies_early_again_and_again_is_given_up(scene: Scene, farm: 
     assert "serving at" in failed.problem  # its log's last lines
     assert list(home.rglob(f"samp-hub-*-{victim.id}")) == []  # neither lock file nor guard
     assert not scene.stable_name(victim).is_symlink()
-    assert not scene.farm.paths.journal(victim.id or 0).exists()
+    assert not scene.farm.paths.journal(victim.id or 0).exists()  # set aside at most
     scene.hubs.remove(victim)
     (again,) = farm.start(label=victim.label)  # the label is free, and the failure is no more shown
     farm.stop([again.label])
