@@ -18,6 +18,7 @@ import httptools
 
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.wire.bare_lf import CrlfHeads
+from hubfarm.wire.known_heads import KnownHeads, head_of
 
 BACKLOG = 1024
 """Connections that may wait to be accepted; astropy's hub has 5, and hangs at 20 busy clients."""
@@ -116,6 +117,15 @@ class _Refused(Exception):
         self.text = text
 
 
+class _Says(NamedTuple):
+    """What a known head says: a request without its body, and the version of HTTP."""
+
+    method: bytes
+    target: bytes
+    headers: dict[bytes, bytes]
+    version: str
+
+
 @dataclass(slots=True, eq=False)
 class _Waiting:
     """A request whose answer is not there yet, or may not leave before an earlier one."""
@@ -139,6 +149,8 @@ class _Connection(asyncio.Protocol):
         self._refused = False
         self._lingering: asyncio.TimerHandle | None = None
         self._write_paused = False
+        self._in_request = False
+        self._new_head = b""  # that of the request being parsed, if it may be remembered
         self._reset()
 
     def _reset(self) -> None:
@@ -169,8 +181,11 @@ class _Connection(asyncio.Protocol):
             return
         if not self._crlf.transparent:
             data = self._crlf.feed(data)
-        self._unfinished += len(data)
         try:
+            if not self._in_request and self._crlf.transparent:
+                data = self._take_known(data)
+                self._new_head = head_of(data)
+            self._unfinished += len(data)
             self._feed(data)
             self._check_head()
         except _Refused as refused:
@@ -182,6 +197,24 @@ class _Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._refuse(_Refused(HTTPStatus.BAD_REQUEST, f"not an HTTP request: {error}"))
         self._flush()
+
+    def _take_known(self, data: bytes) -> bytes:
+        """Answer the requests that `data` begins with and whose heads are known, return the rest of it."""
+        while (known := self._server.known.find(data)) is not None and len(data) >= known.size + known.length:
+            end = known.size + known.length
+            method, target, headers, version = known.says
+            request = Request(method, target, headers, data[known.size : end])
+            self._answer(self._server.handle(request), keep_alive=True, version=version)
+            data = data[end:]
+        return data
+
+    def _remember(self, head: bytes, body: int) -> None:
+        """Remember the head of the request that is complete, if it is as most are."""
+        parser, headers = self._parser, self._headers
+        usual = b"content-length" in headers and b"transfer-encoding" not in headers and b"expect" not in headers
+        if usual and parser.should_keep_alive():
+            says = _Says(parser.get_method(), self._target, headers, parser.get_http_version())
+            self._server.known.remember(head, body, says)
 
     def _feed(self, data: bytes) -> None:
         while data:
@@ -209,6 +242,7 @@ class _Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._reset()
+        self._in_request = True
 
     def on_url(self, url: bytes) -> None:
         self._count_head(len(url))
@@ -246,13 +280,17 @@ class _Connection(asyncio.Protocol):
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         request = Request(self._parser.get_method(), self._target, self._headers, body)
+        if self._new_head:
+            self._remember(self._new_head, len(body))
+            self._new_head = b""
         self._reset()
-        self._answer(self._server.handle(request))
+        self._in_request = False
+        answer = self._server.handle(request)
+        self._answer(answer, keep_alive=self._parser.should_keep_alive(), version=self._parser.get_http_version())
 
     # -------------------------------------------------------------- answers
 
-    def _answer(self, answer: "Response | asyncio.Future[Response]") -> None:
-        keep_alive, version = self._parser.should_keep_alive(), self._parser.get_http_version()
+    def _answer(self, answer: "Response | asyncio.Future[Response]", *, keep_alive: bool, version: str) -> None:
         if not self._waiting and isinstance(answer, Response):
             self._send(answer, keep_alive, version)
             return
@@ -351,6 +389,7 @@ class HttpServer:
     def __init__(self, handler: Handler, limits: HttpLimits, on_error: Callable[[BaseException], None]) -> None:
         self.limits = limits
         self.connections: set[_Connection] = set()
+        self.known: KnownHeads[_Says] = KnownHeads()
         self.loop = asyncio.get_running_loop()
         self._handler = handler
         self._on_error = on_error
