@@ -196,7 +196,7 @@ class _Connection(asyncio.Protocol):
             self._refuse(error.__context__)
         except httptools.HttpParserError as error:
             self._refuse(_Refused(HTTPStatus.BAD_REQUEST, f"not an HTTP request: {error}"))
-        self._flush()
+        self._server.flush_soon(self)
 
     def _take_known(self, data: bytes) -> bytes:
         """Answer the requests that `data` begins with and whose heads are known, return the rest of it."""
@@ -309,13 +309,14 @@ class _Connection(asyncio.Protocol):
             first = self._waiting.popleft()
             self._send(answer, first.keep_alive, first.version)
         self._read_or_pause()
-        self._flush()
+        self._server.flush_soon(self)
 
     def _send(self, response: Response, keep_alive: bool, version: str) -> None:
         self._out.append(_encode(response, keep_alive=keep_alive, version=version))
         self._ended = self._ended or not keep_alive
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write the answers that are ready."""
         if self._transport.is_closing():
             return
         if self._out:
@@ -368,7 +369,7 @@ class _Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close once what has been written is on its way."""
-        self._flush()
+        self.flush()
         self._transport.close()
 
 
@@ -384,20 +385,46 @@ class HttpServer:
         Over them a request is answered 413 or 431 and its connection closed.
     on_error : callable
         Told of an exception that `handler` raised; the client is answered 500.
+    before_answers : callable
+        Called before answers leave, once for all that have become ready in one turn of the loop.
     """
 
-    def __init__(self, handler: Handler, limits: HttpLimits, on_error: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        limits: HttpLimits,
+        on_error: Callable[[BaseException], None],
+        before_answers: Callable[[], None] = lambda: None,
+    ) -> None:
         self.limits = limits
         self.connections: set[_Connection] = set()
         self.known: KnownHeads[_Says] = KnownHeads()
         self.loop = asyncio.get_running_loop()
         self._handler = handler
         self._on_error = on_error
+        self._before_answers = before_answers
+        self._to_flush: list[_Connection] = []
         self._server: asyncio.Server | None = None
 
     async def start(self, sock: socket.socket) -> None:
         """Accept connections on `sock`, which is bound already."""
         self._server = await self.loop.create_server(lambda: _Connection(self), sock=sock, backlog=BACKLOG)
+
+    def flush_soon(self, connection: _Connection) -> None:
+        """Write a connection's answers at the end of this turn of the loop."""
+        if not self._to_flush:
+            self.loop.call_soon(self.flush)
+        self._to_flush.append(connection)
+
+    def flush(self) -> None:
+        """Write all answers that are ready."""
+        connections, self._to_flush = self._to_flush, []
+        try:
+            self._before_answers()
+        except Exception as error:
+            self._on_error(error)
+        for connection in connections:
+            connection.flush()
 
     def handle(self, request: Request) -> "Response | asyncio.Future[Response]":
         """Hand one request to the handler; an exception becomes a 500."""
@@ -421,6 +448,7 @@ class HttpServer:
         """Stop listening and close every connection, once its answers are on their way."""
         if self._server is not None:
             self._server.close()
+        self.flush()
         for connection in tuple(self.connections):
             connection.close()
 

@@ -118,10 +118,10 @@ class HubProcess:
             waits = Waits()
             self._deliveries = Deliveries(self._hub, waits.answer, self._keep_soon)
             self._profile = StandardProfile(
-                self._hub, self._deliveries, waits, secret=spec.secret, clock=time.monotonic, keep=self._keep
+                self._hub, self._deliveries, waits, secret=spec.secret, clock=time.monotonic
             )
             limits = HttpLimits(head=spec.limits.head, body=spec.limits.body)
-            self._server = HttpServer(answerer(spec.name, self._profile.handle), limits, _log_failure)
+            self._server = HttpServer(answerer(spec.name, self._profile.handle), limits, _log_failure, self._keep)
             self._probes = Probes(self._hub, self._deliveries)
             await self._server.start(sock)
             running = Running(HubName(os.getpid(), spec.id), f"{base}xmlrpc", self._claim.path)

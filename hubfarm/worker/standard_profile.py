@@ -101,8 +101,6 @@ class StandardProfile:
         Admits a client to ``register``.
     clock : callable
         Returns the time, seconds.
-    keep : callable
-        Writes down what has changed; called before each answer that tells of it.
     """
 
     def __init__(
@@ -113,10 +111,8 @@ class StandardProfile:
         *,
         secret: str,
         clock: Callable[[], float],
-        keep: Callable[[], None] = lambda: None,
     ) -> None:
         self.requests = 0
-        self._keep = keep
         self._hub = hub
         self._deliveries = deliveries
         self._waits = waits
@@ -136,9 +132,7 @@ class StandardProfile:
             call = (cut_call(body) if fast else None) or decode_call(body, depth=limits.depth, string=limits.string)
             if call.method == "samp.hub.callAndWait":
                 return self._call_and_wait(call.params)
-            result = self._run(call.method, call.params)
-            self._keep()
-            return Response(encode_response(result))
+            return Response(encode_response(self._run(call.method, call.params)))
         except Fault as fault:
             logger.debug("fault: {}", fault.text)
             return Response(encode_fault(fault))
