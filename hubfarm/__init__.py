@@ -15,18 +15,77 @@ from typing import TYPE_CHECKING
 from hubfarm.version import __version__
 
 if TYPE_CHECKING:
+    from hubfarm.client.aio import AsyncClient
+    from hubfarm.client.bindings import Message
+    from hubfarm.client.calls import SAMPHubUnreachable, SAMPProxyError
+    from hubfarm.client.client import SAMPClient, SAMPMsgReplierWrapper
+    from hubfarm.client.data import Receipt
+    from hubfarm.client.integrated import SAMPIntegratedClient
+    from hubfarm.client.proxy import SAMPHubProxy
     from hubfarm.farm import Farm, HubInfo
     from hubfarm.samp.errors import Fault, HubfarmError, WrongUse
+    from hubfarm.samp.toolkit import (
+        SAMP_HUB_MULTIPLE_INSTANCE,
+        SAMP_HUB_SINGLE_INSTANCE,
+        SAMP_STATUS_ERROR,
+        SAMP_STATUS_OK,
+        SAMP_STATUS_WARNING,
+        SAMPClientError,
+        SAMPHubError,
+        SAMPWarning,
+    )
+    from hubfarm.worker.embedded import SAMPHubServer
 
-_HOMES = {
-    "Farm": "hubfarm.farm",
-    "HubInfo": "hubfarm.farm",
-    "Fault": "hubfarm.samp.errors",
-    "HubfarmError": "hubfarm.samp.errors",
-    "WrongUse": "hubfarm.samp.errors",
+_NAMES = {
+    "hubfarm.farm": ("Farm", "HubInfo"),
+    "hubfarm.samp.errors": ("Fault", "HubfarmError", "WrongUse"),
+    "hubfarm.samp.toolkit": (
+        "SAMP_HUB_MULTIPLE_INSTANCE",
+        "SAMP_HUB_SINGLE_INSTANCE",
+        "SAMP_STATUS_ERROR",
+        "SAMP_STATUS_OK",
+        "SAMP_STATUS_WARNING",
+        "SAMPClientError",
+        "SAMPHubError",
+        "SAMPWarning",
+    ),
+    "hubfarm.client.aio": ("AsyncClient",),
+    "hubfarm.client.bindings": ("Message",),
+    "hubfarm.client.calls": ("SAMPHubUnreachable", "SAMPProxyError"),
+    "hubfarm.client.client": ("SAMPClient", "SAMPMsgReplierWrapper"),
+    "hubfarm.client.data": ("Receipt",),
+    "hubfarm.client.integrated": ("SAMPIntegratedClient",),
+    "hubfarm.client.proxy": ("SAMPHubProxy",),
+    "hubfarm.worker.embedded": ("SAMPHubServer",),
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = ["Farm", "Fault", "HubInfo", "HubfarmError", "WrongUse", "__version__"]
+__all__ = [
+    "SAMP_HUB_MULTIPLE_INSTANCE",
+    "SAMP_HUB_SINGLE_INSTANCE",
+    "SAMP_STATUS_ERROR",
+    "SAMP_STATUS_OK",
+    "SAMP_STATUS_WARNING",
+    "AsyncClient",
+    "Farm",
+    "Fault",
+    "HubInfo",
+    "HubfarmError",
+    "Message",
+    "Receipt",
+    "SAMPClient",
+    "SAMPClientError",
+    "SAMPHubError",
+    "SAMPHubProxy",
+    "SAMPHubServer",
+    "SAMPHubUnreachable",
+    "SAMPIntegratedClient",
+    "SAMPMsgReplierWrapper",
+    "SAMPProxyError",
+    "SAMPWarning",
+    "WrongUse",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> object:

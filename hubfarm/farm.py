@@ -50,7 +50,8 @@ class HubInfo:
         ``failed`` if it was given up; for a foreign hub ``running`` or ``silent``; ``elsewhere``
         for a hub of another host; of the history, ``stopped`` or ``unused``.
     kind : str
-        ``farm`` (the coordinator's), ``standalone`` (sampy.py) or ``foreign``.
+        ``farm`` (the coordinator's), ``standalone`` (sampy.py), ``embedded`` (in a program, by
+        ``SAMPHubServer``) or ``foreign``.
     host : str
         The host it runs on.
     pid : int or None
@@ -470,8 +471,12 @@ class Farm:
         """
         if not (selectors or group or owner or everything or coordinator):
             raise WrongUse("say which hubs to stop: selectors, a group, an owner, or all")
-        hubs = [hub for hub in self.hubs() if hub.kind != "foreign" and hub.alive]
-        chosen = {hub.lock_file: hub for hub in (self._select(hubs, selector) for selector in selectors)}
+        ours = [hub for hub in self.hubs() if hub.kind != "foreign" and hub.alive]
+        hubs = [hub for hub in ours if hub.kind != "embedded"]  # those end with their programs
+        chosen = {hub.lock_file: hub for hub in (self._select(ours, selector) for selector in selectors)}
+        for hub in chosen.values():
+            if hub.kind == "embedded":
+                raise WrongUse(f"the hub {hub.name} is embedded in the process {hub.pid}: it ends with that program")
         chosen |= {
             hub.lock_file: hub
             for hub in hubs

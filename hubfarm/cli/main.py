@@ -16,6 +16,7 @@ _COMMANDS = {
     "up": "hubfarm.cli.run:up",
     "env": "hubfarm.cli.use:env",
     "exec": "hubfarm.cli.use:execute",
+    "choose": "hubfarm.cli.choose:choose",
     "top": "hubfarm.cli.top:top",
     "status": "hubfarm.cli.look:status",
     "history": "hubfarm.cli.look:history",

@@ -11,7 +11,7 @@ from hubfarm.cli.show import print_json
 from hubfarm.farm import Farm
 from hubfarm.samp.errors import WrongUse
 
-_SHELLS = {
+SHELLS = {
     "sh": "export {name}={value}",
     "bash": "export {name}={value}",
     "zsh": "export {name}={value}",
@@ -23,7 +23,7 @@ _SHELLS = {
 
 @click.command()
 @selector_argument
-@click.option("--shell", type=click.Choice(list(_SHELLS)), default="sh", show_default=True)
+@click.option("--shell", type=click.Choice(list(SHELLS)), default="sh", show_default=True)
 @json_option
 def env(selector: str, shell: str, as_json: bool) -> None:
     """Print the line that leads a shell's programs to a hub.
@@ -40,7 +40,7 @@ def env(selector: str, shell: str, as_json: bool) -> None:
         print_json(variables)
         return
     for name, value in variables.items():
-        click.echo(_SHELLS[shell].format(name=name, value=shlex.quote(value)))
+        click.echo(SHELLS[shell].format(name=name, value=shlex.quote(value)))
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

@@ -1,14 +1,47 @@
-"""Ask hubs whether they answer, all at once."""
+"""Find hubs: which answer, which lock file names which, and the one that is meant.
+
+Every hub is asked at once, so that dead and slow ones together cost one timeout.
+"""
 
 import asyncio
-from collections.abc import Collection
+import contextlib
+import os
+import socket
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
 
-from hubfarm.samp.errors import Fault, HubfarmError
+from hubfarm.client.background import borrowed
+from hubfarm.registry.lockdir import Entry, LockDir, Standing, read_private
+from hubfarm.registry.paths import Paths
+from hubfarm.samp import lockfile
+from hubfarm.samp.errors import BadLockFile, Fault, HubfarmError, WrongUse
+from hubfarm.samp.toolkit import SAMPHubError
 from hubfarm.samp.xmlrpc import decode_response, encode_call
 from hubfarm.wire.http_client import HttpClient
 
 PING_TIMEOUT = 2.0
 """How long a hub may take to answer a ping, seconds."""
+
+_MAX_LOCK_FILE = 64 * 2**10
+
+
+class HubLike(Protocol):
+    """A hub in this program, as `SAMPHubServer`."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it serves."""
+
+    @property
+    def params(self) -> Mapping[str, str]:
+        """Its lock file's content."""
+
+
+# ---------------------------------------------------------------------- who answers
 
 
 def answering_hubs(urls: Collection[str], timeout: float = PING_TIMEOUT) -> set[str]:
@@ -30,7 +63,8 @@ def answering_hubs(urls: Collection[str], timeout: float = PING_TIMEOUT) -> set[
     """
     if not urls:
         return set()
-    return asyncio.run(_ask_all(urls, timeout))
+    with borrowed() as background:
+        return background.run(_ask_all(urls, timeout))
 
 
 async def _ask_all(urls: Collection[str], timeout: float) -> set[str]:
@@ -52,3 +86,207 @@ async def _answers(url: str, timeout: float) -> bool:
     except HubfarmError:
         return False
     return True
+
+
+async def running_hubs(timeout: float = PING_TIMEOUT) -> dict[str, dict[str, str]]:
+    """Return the hubs that answer: of ``~/.samp``, of ``~/.samp-1``, and the one that ``SAMP_HUB`` names.
+
+    Parameters
+    ----------
+    timeout : float
+        How long they may take to answer, all of them together, seconds.
+
+    Returns
+    -------
+    dict of str to dict
+        Lock files (by path; for ``SAMP_HUB`` by the URL in it), and each one's content.
+
+    Raises
+    ------
+    HubfarmError
+        The lock directory cannot be read.
+    """
+    found = {str(entry.path): dict(entry.tokens) for entry in _entries()}
+    named = os.environ.get("SAMP_HUB")
+    if named:
+        with contextlib.suppress(HubfarmError):
+            url = lockfile.parse_samp_hub(named)
+            found.setdefault(_key(url), await read_hub(url, timeout))
+    answering = await _ask_all({tokens[lockfile.URL] for tokens in found.values()}, timeout)
+    return {path: tokens for path, tokens in found.items() if tokens[lockfile.URL] in answering}
+
+
+def _key(url: str) -> str:
+    # A file that is listed already, or leads to one that is, is no second hub.
+    with contextlib.suppress(WrongUse, OSError):
+        path = lockfile.file_path(url).resolve()
+        if path.parent == Paths.from_environment().lockdir.resolve():
+            return str(Paths.from_environment().lockdir / path.name)
+        if path == Paths.from_environment().single:
+            return str(path)
+    return url
+
+
+def _entries() -> list[Entry]:
+    """Return the lock files of hubs that can be asked from here."""
+    entries = LockDir(Paths.from_environment()).scan()
+    return [entry for entry in entries if not entry.problem and entry.standing is not Standing.DEAD and _near(entry)]
+
+
+def _near(entry: Entry) -> bool:
+    # Another host's loopback address is our own loopback's, where somebody else may answer.
+    host = urlsplit(entry.url).hostname or ""
+    with contextlib.suppress(ValueError):
+        return entry.standing is not Standing.ELSEWHERE or not ip_address(host).is_loopback
+    return entry.standing is not Standing.ELSEWHERE or host not in ("localhost", socket.gethostname())
+
+
+# ---------------------------------------------------------------------- which is meant
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which hub a client is to connect to; found anew each time it is asked for.
+
+    Nothing given, it is what ``SAMP_HUB`` or ``~/.samp`` names (SAMP 1.3, 4.3).
+
+    Parameters
+    ----------
+    hub : SAMPHubServer, path or str, optional
+        A hub in this program; or a lock file by its path or URL, or a value of ``SAMP_HUB``.
+    hub_params : dict, optional
+        A lock file's content, of whatever host.
+    label, owner, group : str
+        One of the hubs that run: by its label or the label's unique beginning, owner, group.
+
+    Raises
+    ------
+    ValueError
+        More than one of these ways is used.
+    """
+
+    hub: "HubLike | str | os.PathLike[str] | None" = None
+    hub_params: Mapping[str, str] | None = None
+    label: str = ""
+    owner: str = ""
+    group: str = ""
+
+    def __post_init__(self) -> None:
+        ways = (self.hub is not None, self.hub_params is not None, bool(self.label or self.owner or self.group))
+        if sum(ways) > 1:
+            raise WrongUse("name the hub in one way: by hub, by hub_params, or by label, owner and group")
+
+    async def tokens(self, timeout: float = PING_TIMEOUT) -> dict[str, str]:
+        """Return the lock file's content of the hub that is meant.
+
+        Parameters
+        ----------
+        timeout : float
+            How long finding it may take, seconds.
+
+        Raises
+        ------
+        SAMPHubError
+            There is no such hub.
+        WrongUse
+            Several are meant; the message lists them.
+        """
+        if self.hub_params is not None:
+            return dict(self.hub_params)
+        if self.label or self.owner or self.group:
+            return dict((await self._selected(timeout)).tokens)
+        if isinstance(self.hub, str | os.PathLike):
+            return await read_hub(os.fspath(self.hub), timeout)
+        if self.hub is not None:
+            if not self.hub.is_running:
+                raise SAMPHubError("the hub is not running: start it first")
+            return dict(self.hub.params)
+        named = os.environ.get("SAMP_HUB")
+        return await read_hub(lockfile.parse_samp_hub(named) if named else str(Path.home() / ".samp"), timeout)
+
+    async def _selected(self, timeout: float) -> Entry:
+        hubs = await selectable_hubs(timeout)
+        fitting = [
+            hub
+            for hub in hubs
+            if hub.label.startswith(self.label)
+            and (not self.owner or hub.owner == self.owner)
+            and (not self.group or hub.group == self.group)
+        ]
+        fitting = [hub for hub in fitting if hub.label == self.label] or fitting
+        if len(fitting) == 1:
+            return fitting[0]
+        asked = ", ".join(
+            f"{what} {value!r}"
+            for what, value in (("label", self.label), ("owner", self.owner), ("group", self.group))
+            if value
+        )
+        if fitting:
+            raise WrongUse(f"{len(fitting)} hubs have the {asked}: {', '.join(map(name_of, fitting))}; name one")
+        running = f"there are {', '.join(map(name_of, hubs))}" if hubs else "none runs"
+        raise SAMPHubError(f"no running hub has the {asked}: {running}")
+
+
+async def selectable_hubs(timeout: float = PING_TIMEOUT) -> list[Entry]:
+    """Return the hubs that answer, each once, in the order of their ids.
+
+    Parameters
+    ----------
+    timeout : float
+        How long they may take to answer, all of them together, seconds.
+    """
+    by_url = {entry.url: entry for entry in _entries()}  # a copy of a lock file, as ~/.samp, comes before the original
+    answering = await _ask_all(by_url, timeout)
+    hubs = [entry for url, entry in by_url.items() if url in answering]
+    return sorted(hubs, key=lambda hub: (hub.name is None, hub.name.id if hub.name else 0, hub.path))
+
+
+def name_of(hub: Entry) -> str:
+    """Return what a person calls a hub: its label, or else its ``<PID>-<ID>`` or lock file."""
+    return hub.label or (str(hub.name) if hub.name else str(hub.path))
+
+
+async def read_hub(named: str, timeout: float = PING_TIMEOUT) -> dict[str, str]:
+    """Return a lock file's content.
+
+    Parameters
+    ----------
+    named : str
+        Its path, its URL (``file:``, ``http:``, ``https:``), or a value of ``SAMP_HUB``.
+    timeout : float
+        How long fetching it may take, seconds.
+
+    Raises
+    ------
+    SAMPHubError
+        There is none, or it describes no hub.
+    """
+    url = named.removeprefix("std-lockurl:")
+    try:
+        if urlsplit(url).scheme in ("http", "https"):
+            text = await _fetch(url, timeout)
+        else:
+            path = lockfile.file_path(url) if url.startswith("file:") else Path(url)
+            text = read_private(path, follow=True)
+        return dict(lockfile.check_required(lockfile.parse(text)))
+    except FileNotFoundError:
+        raise SAMPHubError(
+            f"no hub runs there: {url} is missing; start one, or choose one of the farm by label, owner or group"
+        ) from None
+    except OSError as error:
+        raise SAMPHubError(f"cannot read the lock file {url}: {error.strerror or error}") from None
+    except BadLockFile as error:
+        raise SAMPHubError(f"{url} is no lock file: {error}") from None
+
+
+async def _fetch(url: str, timeout: float) -> str:
+    import aiohttp  # a tenth of a second, and only lock files of other hosts need it
+
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout), raise_for_status=True) as session,
+            session.get(url) as response,
+        ):
+            return (await response.content.read(_MAX_LOCK_FILE)).decode("utf-8", "replace")
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise SAMPHubError(f"cannot fetch the lock file {url}: {error or 'no answer in time'}") from None

@@ -112,6 +112,10 @@ class _Exchange(asyncio.Protocol):
         self.reusable = False
         self._transport.close()
 
+    @property
+    def local_host(self) -> str:
+        return str(self._transport.get_extra_info("sockname")[0])
+
     # -------------------------------------------------------------- asyncio's events
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -273,6 +277,11 @@ class HttpClient:
     def connected(self) -> bool:
         """Whether a connection stands."""
         return self._exchange is not None and self._exchange.reusable
+
+    @property
+    def local_host(self) -> str:
+        """The address of this end of the connection; empty if none stands."""
+        return self._exchange.local_host if self._exchange is not None and self._exchange.reusable else ""
 
     def close(self) -> None:
         """Close the connection; a request that is under way ends as `NoAnswer`."""

@@ -74,7 +74,7 @@ class HubProcess:
     paths : Paths
         Where its files go.
     kind : str
-        Who runs it: ``farm`` (a worker) or ``standalone`` (sampy.py).
+        Who runs it: ``farm`` (a worker), ``standalone`` (sampy.py) or ``embedded`` (a user's program).
     lock_path : Path, optional
         Its lock file, if it is not to be ``~/.samp-1/samp-hub-<PID>-<ID>``.
     """

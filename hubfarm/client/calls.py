@@ -1,0 +1,222 @@
+"""The calls of the Standard Profile on a hub, over a few kept connections (SAMP 1.3, 4.3.1).
+
+Nothing here knows which client calls: a private key is a parameter like others.  Every call has
+an end: an answer, a fault, or `SAMPHubUnreachable` in `HubCalls.timeout` seconds.
+"""
+
+import asyncio
+import math
+import numbers
+import xmlrpc.client
+from collections.abc import Mapping
+
+from hubfarm.samp.errors import Fault
+from hubfarm.samp.lockfile import SECRET, URL
+from hubfarm.samp.toolkit import SAMPHubError
+from hubfarm.samp.values import Map, Value, write_boolean
+from hubfarm.samp.xmlrpc import decode_response, encode_call
+from hubfarm.wire.http_client import HttpClient, HttpError, NoAnswer, Unreachable
+
+TIMEOUT = 10.0
+"""How long a hub may take to answer one call, seconds."""
+
+POOL_SIZE = 20
+"""Connections to a hub at most: as many synchronous calls can wait at once."""
+
+LONGEST_WAIT = 24 * 3600.0
+"""How long a synchronous call without a timeout waits, seconds: no wait is without an end."""
+
+MARGIN = 5.0
+"""How much later than the hub we give up a synchronous call, seconds: the hub's word comes first."""
+
+
+class SAMPHubUnreachable(SAMPHubError, ConnectionError):
+    """The hub does not answer: it has gone, or is too slow."""
+
+
+class SAMPProxyError(Fault, xmlrpc.client.Fault):
+    """The hub answered with a fault.
+
+    Parameters
+    ----------
+    faultCode : int
+        The hub's number for it; SAMP gives it no meaning.
+    faultString : str
+        What was wrong.
+    """
+
+    def __init__(self, faultCode: int, faultString: str) -> None:
+        xmlrpc.client.Fault.__init__(self, faultCode, faultString)
+        self.code, self.text = faultCode, faultString
+
+    def __str__(self) -> str:
+        return self.faultString
+
+    def __reduce__(self) -> "tuple[type[SAMPProxyError], tuple[int, str]]":  # type: ignore[override]
+        return SAMPProxyError, (self.faultCode, self.faultString)
+
+
+def to_value(value: object) -> Value:
+    """Return `value` as SAMP has it: numbers and truth become strings, tuples lists (SAMP 1.3, 3.4).
+
+    What SAMP cannot carry stays, and is refused when it is encoded.
+
+    Examples
+    --------
+    >>> to_value({"row": 7, "on": True, "at": (1.5, "x")})
+    {'row': '7', 'on': '1', 'at': ['1.5', 'x']}
+    """
+    match value:
+        case bool():
+            return write_boolean(value)
+        case numbers.Integral():
+            return str(int(value))
+        case numbers.Real():
+            return repr(float(value))
+        case Mapping():
+            return {key: to_value(item) for key, item in value.items()}
+        case list() | tuple():
+            return [to_value(item) for item in value]
+        case str():
+            return str(value)
+        case _:
+            return value  # type: ignore[return-value]
+
+
+class HubCalls:
+    """A hub to call, one at a time.
+
+    Parameters
+    ----------
+    pool_size : int
+        Connections at most.
+    timeout : float
+        How long each call may take, seconds.
+    """
+
+    def __init__(self, *, pool_size: int = POOL_SIZE, timeout: float = TIMEOUT) -> None:
+        self.tokens: dict[str, str] = {}
+        self.timeout = timeout
+        self._pool_size = pool_size
+        self._url = ""
+        self._idle: list[HttpClient] = []
+        self._clients: set[HttpClient] = set()
+
+    async def open(self, tokens: Mapping[str, str]) -> None:
+        """Connect to the hub that a lock file's content describes, leaving any other.
+
+        Raises
+        ------
+        SAMPHubError
+            No hub answers there, or a token is missing.
+        """
+        missing = [name for name in (URL, SECRET) if not tokens.get(name)]
+        if missing:
+            raise SAMPHubError(f"this describes no hub: {', '.join(missing)} is missing from the lock file's content")
+        self.close()
+        self._url = tokens[URL].replace("\\", "")
+        self._slots = asyncio.Semaphore(self._pool_size)
+        try:
+            await self.call("ping")
+        except BaseException:
+            self.close()
+            raise
+        self.tokens = dict(tokens)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a hub was found and not left since."""
+        return bool(self.tokens)
+
+    @property
+    def local_host(self) -> str:
+        """The address of this host that the hub sees: where it can call back."""
+        return next((client.local_host for client in self._clients if client.connected), "127.0.0.1")
+
+    def close(self) -> None:
+        """Leave the hub; calls under way end as `SAMPHubUnreachable`."""
+        self.tokens = {}
+        self._url = ""
+        self._idle.clear()
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
+
+    async def call(self, method: str, *params: object, timeout: float | None = None) -> Value:
+        """Call ``samp.hub.<method>``, and return its result.
+
+        Parameters
+        ----------
+        method : str
+            As ``getMetadata``.
+        params : object
+            Its parameters; see `to_value`.
+        timeout : float, optional
+            How long it may take, seconds; by default as for all calls.
+
+        Raises
+        ------
+        SAMPProxyError
+            The hub answers with a fault.
+        SAMPHubUnreachable
+            The hub does not answer.
+        SAMPHubError
+            There is no hub, or what answers is none.
+        BadValue
+            A parameter is not a SAMP value.
+        """
+        if not self._url:
+            raise SAMPHubError("not connected to a hub: connect first")
+        body = encode_call(f"samp.hub.{method}", [to_value(param) for param in params])
+        seconds = self.timeout if timeout is None else timeout
+        url, slots = self._url, self._slots
+        try:
+            async with asyncio.timeout(seconds):
+                await slots.acquire()
+        except TimeoutError:
+            raise SAMPHubUnreachable(
+                f"all {self._pool_size} connections to the hub at {url} wait for an answer: raise pool_size"
+            ) from None
+        client = self._take(url, seconds)
+        try:
+            return decode_response(await client.post(body, timeout=seconds))
+        except (Unreachable, NoAnswer) as error:
+            raise SAMPHubUnreachable(f"the hub at {url} does not answer {method}: {error}") from None
+        except HttpError as error:
+            raise SAMPHubError(f"no SAMP hub answers at {url}: it {error}") from None
+        except Fault as fault:
+            raise SAMPProxyError(fault.code, fault.text) from None
+        finally:
+            if client in self._clients:
+                self._idle.append(client)
+            slots.release()
+
+    def _take(self, url: str, seconds: float) -> HttpClient:
+        if self._idle:
+            return self._idle.pop()
+        client = HttpClient(url, connect_timeout=min(seconds, TIMEOUT))
+        self._clients.add(client)
+        return client
+
+    async def call_and_wait(self, key: str, recipient: str, message: object, timeout: object) -> Map:
+        """Call ``samp.hub.callAndWait``, and return the recipient's response.
+
+        Parameters
+        ----------
+        key, recipient : str
+            The caller's private key, the recipient's public id.
+        message : map
+            The message.
+        timeout : float or str
+            How long to wait for the response, seconds; 0 or less for `LONGEST_WAIT`.
+
+        Raises
+        ------
+        SAMPProxyError
+            The hub refuses the call, or the time has run out.
+        """
+        seconds = float(str(timeout))
+        waiting = min(seconds, LONGEST_WAIT) if seconds > 0 else LONGEST_WAIT
+        return await self.call(  # type: ignore[return-value]  # a hub's response is a map
+            "callAndWait", key, recipient, message, math.ceil(seconds), timeout=waiting + MARGIN
+        )

@@ -1,0 +1,59 @@
+"""Ask a person on a terminal which hub is meant."""
+
+import sys
+
+from hubfarm.client.discovery import Choice, name_of
+from hubfarm.registry.lockdir import Entry
+from hubfarm.samp.errors import WrongUse
+from hubfarm.samp.toolkit import SAMPHubError
+
+
+def ask(hubs: list[Entry], wanted: Choice | None = None) -> Choice:
+    """Let the user pick one of `hubs` with the arrow keys, and return what leads to it.
+
+    The list is drawn on standard error: standard output is for what is done with the answer.
+
+    Parameters
+    ----------
+    hubs : list of Entry
+        Those that run.
+    wanted : Choice, optional
+        Only those of its label's beginning, owner and group are offered.
+
+    Raises
+    ------
+    SAMPHubError
+        There is none to pick.
+    WrongUse
+        There is no terminal; the message says how to select without one.
+    KeyboardInterrupt
+        The user will not pick.
+    """
+    wanted = wanted or Choice()
+    offered = [
+        hub
+        for hub in hubs
+        if hub.label.startswith(wanted.label) and wanted.owner in ("", hub.owner) and wanted.group in ("", hub.group)
+    ]
+    if not offered:
+        raise SAMPHubError("no hub runs that could be chosen: start one with hubfarm start")
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        names = ", ".join(name_of(hub) for hub in offered)
+        raise WrongUse(
+            f"there is no terminal to choose a hub on; there are {names}: in a shell take "
+            f"hubfarm env {name_of(offered[0])}, in Python connect(label={name_of(offered[0])!r})"
+        )
+    return Choice(hub=str(_pick(offered).path))
+
+
+def _pick(hubs: list[Entry]) -> Entry:
+    import questionary  # a fifth of a second, and only people need it
+    from prompt_toolkit.output import create_output
+
+    width = max(len(name_of(hub)) for hub in hubs)
+    choices = [
+        questionary.Choice(f"{name_of(hub):{width}}  {hub.owner} {hub.group} {hub.url}", value=hub) for hub in hubs
+    ]
+    picked = questionary.select("Which hub?", choices=choices, output=create_output(stdout=sys.stderr)).unsafe_ask()
+    assert isinstance(picked, Entry)
+    return picked

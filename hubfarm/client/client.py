@@ -1,0 +1,412 @@
+"""`SAMPClient`: a synchronous program's callable side; its callbacks run on the background's workers."""
+
+import atexit
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hubfarm.client.background import Background, acquire, release
+from hubfarm.client.bindings import (
+    Bindings,
+    Message,
+    matching,
+    response_to,
+    response_to_failure,
+    takes_msg_id,
+)
+from hubfarm.client.callbacks import Callback, Kind
+from hubfarm.client.calls import to_value
+from hubfarm.client.discovery import Choice
+from hubfarm.client.membership import Membership
+from hubfarm.client.proxy import SAMPHubProxy
+from hubfarm.samp.errors import HubfarmError
+from hubfarm.samp.toolkit import SAMPClientError, with_original_names
+from hubfarm.samp.values import Map, check_map, error_response, ok_response
+
+_log = logging.getLogger("hubfarm.client")
+"""The standard library's: this runs in other people's programs, which configure that."""
+
+Function = Callable[..., Any]
+
+
+@with_original_names
+class SAMPClient:
+    """A client of the hub that a proxy is connected to.
+
+    The API is that of ``astropy.samp.SAMPClient`` and ``pyvo.samp.SAMPClient``; ``docs/clients.md`` says
+    what differs.  Functions bound to messages start in the order of the messages, each on a
+    worker thread of its own, so that one may call the hub itself.
+
+    Parameters
+    ----------
+    hub : SAMPHubProxy
+        The hub.
+    name, description : str, optional
+        The metadata ``samp.name`` and ``samp.description.text``.
+    metadata : dict, optional
+        More metadata.
+    addr : str, optional
+        Where to listen for the hub; by default the address by which the hub is reached: 127.0.0.1 for one
+        on this host.
+    port : int
+        Likewise; 0 lets the system choose.
+    callable : bool
+        Whether the hub can call this client at all.
+    """
+
+    def __init__(
+        self,
+        hub: SAMPHubProxy,
+        name: str | None = None,
+        description: str | None = None,
+        metadata: Mapping[str, object] | None = None,
+        addr: str | None = None,
+        port: int = 0,
+        callable: bool = True,
+    ) -> None:
+        self.hub = hub
+        self.bindings = Bindings()
+        self._metadata = _metadata(name, description, metadata)
+        self._where = {"addr": addr, "port": port, "callable": callable}
+        self._callable = callable
+        self._membership: Membership | None = None
+        self._background: Background | None = None
+        if callable:
+            self.bind_receive_call("samp.app.ping", self._pong)
+
+    def _pong(self, key: str, sender: str, msg_id: str, mtype: str, params: Map, extra: Map) -> None:
+        self._reply(msg_id, ok_response({}))
+
+    # ------------------------------------------------------------------ life
+
+    @property
+    def is_running(self) -> bool:
+        """Whether this was started, and not stopped since."""
+        return self._background is not None
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether the hub knows this client."""
+        return self._membership is not None and self._membership.is_registered
+
+    @property
+    def membership(self) -> Membership:
+        """What runs in the background's event loop.
+
+        Raises
+        ------
+        SAMPClientError
+            This client does not run.
+        """
+        if self._membership is None:
+            raise SAMPClientError("the client is not connected: connect (or start and register) first")
+        return self._membership
+
+    def start(self) -> None:
+        """Start to listen for the hub, to which the proxy is connected; returns at once.
+
+        Raises
+        ------
+        HubfarmError
+            The address to listen on is not to be had.
+        """
+        if self._background is not None:
+            return
+        self._background = acquire()
+        self._membership = Membership(self.hub.calls, self._receive, **self._where)  # type: ignore[arg-type]
+        try:
+            self._background.run(self._membership.listen())
+        except BaseException:
+            self.stop()
+            raise
+        atexit.register(self._say_goodbye)
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Stop to listen.
+
+        Parameters
+        ----------
+        timeout : float
+            Not needed here: stopping does not wait for other programs.
+        """
+        atexit.unregister(self._say_goodbye)
+        background, self._background = self._background, None
+        membership, self._membership = self._membership, None
+        if background is not None and membership is not None:
+            try:
+                background.run(_stop(membership))
+            finally:
+                release(background)
+
+    def _say_goodbye(self) -> None:
+        with contextlib.suppress(HubfarmError):
+            self.unregister()
+
+    def _run(self, work: Any) -> Any:
+        if self._background is None:
+            work.close()
+            raise SAMPClientError("the client is not connected: connect (or start and register) first")
+        return self._background.run(work)
+
+    def register(self) -> None:
+        """Register with the hub, and declare metadata and subscriptions.
+
+        Raises
+        ------
+        SAMPClientError
+            The proxy is not connected, or this client registered already.
+        """
+        if not self.hub.is_connected:
+            raise SAMPClientError("cannot register: the hub proxy is not connected to a hub")
+        if self._background is None:
+            self._start_uncallable()
+        self.membership.metadata = dict(self._metadata)
+        self.membership.subscriptions = self.bindings.subscriptions()
+        self._run(self.membership.register())
+
+    def _start_uncallable(self) -> None:
+        # In this API a client that was not started can register, and is not called.
+        self._where["callable"] = False
+        self.start()
+
+    def unregister(self) -> None:
+        """Leave the hub.
+
+        Raises
+        ------
+        SAMPClientError
+            The proxy is not connected to a hub.
+        """
+        if not self.hub.is_connected:
+            raise SAMPClientError("cannot unregister: the hub proxy is not connected to a hub")
+        self._run(self.membership.unregister())
+
+    def keep(self, choice: Choice) -> None:
+        """Register anew by itself whenever the hub comes back; see `Membership.keep`."""
+        self._run(self.membership.keep(choice))
+
+    def get_private_key(self) -> str | None:
+        """Return the private key, None without registration."""
+        return (self._membership.key or None) if self._membership else None
+
+    def get_public_id(self) -> str | None:
+        """Return the public id, None without registration."""
+        return (self._membership.id or None) if self._membership else None
+
+    # ------------------------------------------------------------------ what is declared
+
+    def declare_metadata(self, metadata: Mapping[str, object] | None = None) -> None:
+        """Declare metadata, beside what was declared before.
+
+        Raises
+        ------
+        SAMPClientError
+            This client is not registered.
+        """
+        self._metadata |= check_map(to_value(metadata or {}), "metadata")
+        self.membership.metadata = dict(self._metadata)
+        self._run(self.membership.declare_metadata())
+
+    def declare_subscriptions(self, subscriptions: Mapping[str, object] | None = None) -> None:
+        """Declare what is bound, and `subscriptions` beside it.
+
+        Raises
+        ------
+        SAMPClientError
+            This client is not callable, or not registered.
+        """
+        self._check_callable()
+        self.bindings.declared = check_map(to_value(subscriptions or {}), "subscriptions")
+        self.membership.subscriptions = self.bindings.subscriptions()
+        self._run(self.membership.declare_subscriptions())
+
+    def _declare_bound(self) -> None:
+        # Before registration there is nothing to do: it declares everything.
+        if self._membership is not None:
+            self._membership.subscriptions = self.bindings.subscriptions()
+            if self._membership.is_registered:
+                self._run(self._membership.declare_subscriptions())
+
+    def _check_callable(self) -> None:
+        if not self._callable:
+            raise SAMPClientError("the client is not callable: make it with callable=True")
+
+    # ------------------------------------------------------------------ binding
+
+    def bind(
+        self,
+        mtype: str,
+        function: Function,
+        metadata: Mapping[str, object] | None = None,
+        *,
+        declare: bool = True,
+        **kinds: bool,
+    ) -> None:
+        """Bind a function to an MType; see `Bindings.bind` for `kinds`."""
+        self._check_callable()
+        self.bindings.bind(mtype, function, metadata, **kinds)
+        if declare:
+            self._declare_bound()
+
+    def bind_receive_message(
+        self, mtype: str, function: Function, declare: bool = True, metadata: Mapping[str, object] | None = None
+    ) -> None:
+        """Bind ``function(private_key, sender_id, msg_id, mtype, params, extra)`` to calls and notifications.
+
+        Parameters
+        ----------
+        mtype : str
+            An MType, or a pattern as ``table.*``.
+        function : callable
+            Gets None as `msg_id` of a notification; answers calls by `reply`.
+        declare : bool
+            Subscribe too.
+        metadata : dict, optional
+            Annotations of the subscription.
+        """
+        self.bind(mtype, function, metadata, declare=declare, replies=False)
+
+    def bind_receive_notification(
+        self, mtype: str, function: Function, declare: bool = True, metadata: Mapping[str, object] | None = None
+    ) -> None:
+        """Bind ``function(private_key, sender_id, mtype, params, extra)`` to notifications."""
+        self.bind(mtype, function, metadata, declare=declare, calls=False, replies=False)
+
+    def bind_receive_call(
+        self, mtype: str, function: Function, declare: bool = True, metadata: Mapping[str, object] | None = None
+    ) -> None:
+        """Bind ``function(private_key, sender_id, msg_id, mtype, params, extra)`` to calls."""
+        self.bind(mtype, function, metadata, declare=declare, notifications=False, replies=False)
+
+    def bind_receive_response(self, msg_tag: str, function: Function) -> None:
+        """Bind ``function(private_key, responder_id, msg_tag, response)`` to responses under `msg_tag`."""
+        self._check_callable()
+        self.bindings.responses[msg_tag] = function
+
+    def unbind_receive_notification(self, mtype: str, declare: bool = True) -> None:
+        """Take back what was bound to notifications of `mtype`; KeyError if nothing is."""
+        self._unbind(self.bindings.notifications, mtype, declare)
+
+    def unbind_receive_call(self, mtype: str, declare: bool = True) -> None:
+        """Take back what was bound to calls of `mtype`; KeyError if nothing is."""
+        self._unbind(self.bindings.calls, mtype, declare)
+
+    def _unbind(self, table: dict[str, Any], mtype: str, declare: bool) -> None:
+        self._check_callable()
+        del table[mtype]
+        if declare:
+            self._declare_bound()
+
+    def unbind_receive_response(self, msg_tag: str) -> None:
+        """Take back what was bound to responses under `msg_tag`; KeyError if nothing is."""
+        self._check_callable()
+        del self.bindings.responses[msg_tag]
+
+    # ------------------------------------------------------------------ what the hub hands over
+
+    def _receive(self, callback: Callback) -> None:
+        assert self._background is not None
+        self._background.pool.submit(self._take, callback)
+
+    def _take(self, callback: Callback) -> None:
+        key, sender, tag, content = callback[1:]
+        try:
+            if callback.kind is Kind.NOTIFICATION:
+                self.receive_notification(key, sender, content)
+            elif callback.kind is Kind.CALL:
+                self.receive_call(key, sender, str(tag), content)
+            else:
+                self.receive_response(key, sender, str(tag), content)
+        except Exception:
+            _log.exception("a function bound to %s of %s has failed", callback.kind.value, sender)
+
+    def receive_notification(self, private_key: str, sender_id: str, message: Map) -> str:
+        """Hand a notification to the functions bound to it; a subclass may do otherwise."""
+        if private_key == self.get_private_key():
+            received = Message.read(sender_id, None, message)
+            for function, _, replies in matching(self.bindings.notifications, received.mtype):
+                if replies:
+                    function(received)
+                else:
+                    with_id = (None,) if takes_msg_id(function) else ()
+                    function(private_key, sender_id, *with_id, received.mtype, received.params, received.extra)
+        return ""
+
+    def receive_call(self, private_key: str, sender_id: str, msg_id: str, message: Map) -> str:
+        """Hand a call to the functions bound to it; a subclass may do otherwise.
+
+        A function that raises, and a call that nothing is bound to, are answered with an error:
+        nobody waits in vain.
+        """
+        if private_key != self.get_private_key():
+            return ""
+        received = Message.read(sender_id, msg_id, message)
+        bound = list(matching(self.bindings.calls, received.mtype))
+        if not bound:
+            self._reply(msg_id, error_response(f"nothing is bound to calls of {received.mtype} here"))
+        for function, _, replies in bound:
+            try:
+                if replies:
+                    self._reply(msg_id, response_to(function(received)))
+                else:
+                    function(private_key, sender_id, msg_id, received.mtype, received.params, received.extra)
+            except Exception as error:
+                self._reply(msg_id, response_to_failure(error))
+                raise
+        return ""
+
+    def receive_response(self, private_key: str, responder_id: str, msg_tag: str, response: Map) -> str:
+        """Hand a response to the function bound to its tag; a subclass may do otherwise."""
+        if private_key == self.get_private_key() and msg_tag in self.bindings.responses:
+            self.bindings.responses[msg_tag](private_key, responder_id, msg_tag, response)
+        return ""
+
+    def _reply(self, msg_id: str, response: Map) -> None:
+        # The hub may have gone, or the function have replied itself before it failed.
+        with contextlib.suppress(HubfarmError):
+            self._run(self.membership.call("reply", msg_id, response))
+
+
+async def _stop(membership: Membership) -> None:
+    membership.stop_keeping()
+    membership.stop_listening()
+
+
+def _metadata(name: str | None, description: str | None, metadata: Mapping[str, object] | None) -> Map:
+    given = check_map(to_value(metadata or {}), "metadata")
+    named = {"samp.name": name, "samp.description.text": description}
+    return given | {key: value for key, value in named.items() if value is not None}
+
+
+class SAMPMsgReplierWrapper:
+    """A decorator that replies to a call with what the function returns, or how it fails.
+
+    For functions bound by `SAMPClient.bind_receive_call` and its like: a dict that is returned becomes
+    the result, an exception a ``samp.error`` with the reason.
+
+    Parameters
+    ----------
+    cli : SAMPIntegratedClient or SAMPClient
+        The client that the function is bound to.
+    """
+
+    def __init__(self, cli: Any) -> None:
+        self.cli = cli
+
+    def __call__(self, f: Function) -> Function:
+        """Return `f` with a reply."""
+
+        def wrapped(*args: Any) -> None:
+            if not takes_msg_id(f) or args[2] is None:
+                f(*args)
+                return
+            try:
+                response = response_to(f(*args))
+            except Exception as error:
+                response = response_to_failure(error)
+                _log.exception("a function bound to calls of %s has failed", args[3])
+            with contextlib.suppress(HubfarmError):  # it has replied itself, or the hub has gone
+                self.cli.hub.reply(self.cli.get_private_key(), args[2], response)
+
+        return wrapped

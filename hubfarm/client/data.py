@@ -1,0 +1,413 @@
+"""Tables, images and spectra, sent and received: files and URLs on the outside, astropy's objects inside.
+
+astropy is imported only where one of its objects is written or read (``pip install 'hubfarm[data]'``).
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from hubfarm.client.bindings import Message
+from hubfarm.client.files import FileServer
+from hubfarm.client.membership import Membership
+from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.samp.lockfile import file_path
+from hubfarm.samp.values import Map, error_response
+
+DATA_TIMEOUT = 60.0
+"""How long a recipient may take to load what it was sent, seconds."""
+
+_MTYPES = {
+    ("table", "votable"): "table.load.votable",
+    ("table", "fits"): "table.load.fits",
+    ("image", "fits"): "image.load.fits",
+    ("spectrum", "votable"): "spectrum.load.ssa-generic",
+    ("spectrum", "fits"): "spectrum.load.ssa-generic",
+}
+"""What is sent in which format, by which MType."""
+
+_MEDIA_TYPES = {"votable": "application/x-votable+xml", "fits": "application/fits"}
+_FITS_NAMES = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz")
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What one recipient made of what it was sent.
+
+    Parameters
+    ----------
+    id, name : str
+        Its public id, and its name if it has one.
+    response : dict
+        Its response; if it did not answer, a ``samp.error`` that says why.
+    """
+
+    id: str
+    name: str
+    response: Map
+
+    @property
+    def ok(self) -> bool:
+        """Whether it took it."""
+        return self.response.get("samp.status") != "samp.error"
+
+    @property
+    def error(self) -> str:
+        """Why it did not, or what it warns of; empty if all is well."""
+        error = self.response.get("samp.error")
+        return str(error.get("samp.errortxt", "")) if isinstance(error, dict) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Something to send: where it lies, and what is said of it.
+
+    Parameters
+    ----------
+    kind : str
+        ``table``, ``image`` or ``spectrum``.
+    format : str
+        ``votable`` or ``fits``.
+    where : Path or str
+        The file, or a URL that it has already.
+    params : Map
+        The message's parameters but the URL.
+    """
+
+    kind: str
+    format: str
+    where: Path | str
+    params: Map
+
+
+class Outbox:
+    """The files that a client has sent; they stay until it disconnects."""
+
+    def __init__(self) -> None:
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._files = FileServer()
+        self._count = 0
+
+    def new_path(self, suffix: str) -> Path:
+        """Return the path of a file to be written."""
+        if self._directory is None:
+            self._directory = tempfile.TemporaryDirectory(prefix="hubfarm-sent-")
+        self._count += 1
+        return Path(self._directory.name) / f"{self._count}{suffix}"
+
+    async def url_of(self, where: Path | str, *, serve: bool, host: str) -> str:
+        """Return the URL of a file: a ``file:`` URL, or one under which it is served."""
+        if isinstance(where, str):
+            return where
+        return await self._files.url_of(where, host) if serve else where.absolute().as_uri()
+
+    async def close(self) -> None:
+        """Remove what was written, and stop serving."""
+        await self._files.close()
+        directory, self._directory = self._directory, None
+        if directory is not None:
+            directory.cleanup()
+
+
+# ---------------------------------------------------------------------- before it is sent
+
+
+def prepare(kind: str, data: Any, outbox: Outbox, *, name: str, id: str) -> Prepared:
+    """Make a file of `data` if it is none, and say what it is.
+
+    Parameters
+    ----------
+    kind : str
+        ``table``, ``image`` or ``spectrum``.
+    data : object
+        A path, a URL, or an object of astropy's or numpy's.
+    outbox : Outbox
+        Where files are written.
+    name, id : str
+        What the recipients shall call it; empty for the file's name and the URL.
+
+    Raises
+    ------
+    WrongUse
+        There is no such file, or this cannot be sent as a `kind`.
+    """
+    where, format = _locate(kind, data, outbox)
+    params: Map = {"name": name or (Path(where).name if isinstance(data, str | Path) else kind)}
+    if id:
+        params[f"{kind}-id"] = id
+    if kind == "spectrum":
+        params["meta"] = {"Access.Format": _MEDIA_TYPES[format]}
+    return Prepared(kind, format, where, params)
+
+
+def _locate(kind: str, data: Any, outbox: Outbox) -> tuple[Path | str, str]:
+    if isinstance(data, str) and urlsplit(data).scheme in ("http", "https", "ftp"):
+        path = urlsplit(data).path.lower()
+        return data, "fits" if kind == "image" or path.endswith(_FITS_NAMES) else "votable"
+    if isinstance(data, str | Path):
+        return _locate_file(kind, file_path(data) if str(data).startswith("file:") else Path(data), outbox)  # type: ignore[arg-type]
+    if kind == "image":
+        return _write_image(data, outbox), "fits"
+    return _write_table(_as_table(data), outbox), "votable"
+
+
+def _locate_file(kind: str, path: Path, outbox: Outbox) -> tuple[Path, str]:
+    try:
+        with path.open("rb") as file:
+            start = file.read(2048)
+    except OSError as error:
+        raise WrongUse(f"cannot send the file {path}: {error.strerror}") from None
+    format = "fits" if start.startswith(b"SIMPLE  =") or path.name.lower().endswith(_FITS_NAMES) else ""
+    format = format or ("votable" if b"<VOTABLE" in start else "")
+    if (kind, format) in _MTYPES:
+        return path, format
+    if kind == "image":
+        raise WrongUse(f"cannot send {path} as an image: it is not FITS")
+    from astropy.table import Table
+
+    return _write_table(Table.read(path), outbox), "votable"
+
+
+def _as_table(data: Any) -> Any:
+    if hasattr(data, "spectral_axis") and hasattr(data, "flux"):
+        from astropy.table import QTable
+
+        return QTable({"spectral_axis": data.spectral_axis, "flux": data.flux})
+    if hasattr(data, "colnames") and hasattr(data, "write"):
+        return data
+    raise WrongUse(f"cannot send {type(data).__name__}: give an astropy Table, a path or a URL")
+
+
+def _write_table(table: Any, outbox: Outbox) -> Path:
+    path = outbox.new_path(".vot")
+    table.write(path, format="votable")
+    return path
+
+
+def _write_image(data: Any, outbox: Outbox) -> Path:
+    from astropy.io import fits
+
+    if hasattr(data, "to_hdu"):  # CCDData
+        data = data.to_hdu()
+    elif not hasattr(data, "writeto"):
+        try:
+            data = fits.PrimaryHDU(data)
+        except (TypeError, ValueError) as error:
+            raise WrongUse(f"cannot send {type(data).__name__} as an image: {error}") from None
+    path = outbox.new_path(".fits")
+    data.writeto(path)
+    return path
+
+
+# ---------------------------------------------------------------------- sending
+
+
+async def send(
+    membership: Membership, outbox: Outbox, prepared: Prepared, *, to: str | None, serve: bool, timeout: float
+) -> list[Receipt]:
+    """Send what is prepared to one client or all that can take it, and return what each answered.
+
+    Raises
+    ------
+    WrongUse
+        There is no client `to`.
+    HubfarmError
+        The hub fails.
+    """
+    mtype = _MTYPES[prepared.kind, prepared.format]
+    url = await outbox.url_of(prepared.where, serve=serve, host=membership.hub.local_host)
+    params = {"url": url, f"{prepared.kind}-id": url} | prepared.params
+    recipients = [await find_client(membership, to)] if to else await _subscribed(membership, mtype)
+    message = {"samp.mtype": mtype, "samp.params": params}
+    return list(await asyncio.gather(*(_send_to(membership, one, message, timeout) for one in recipients)))
+
+
+async def _subscribed(membership: Membership, mtype: str) -> Collection[str]:
+    subscribed = await membership.call("getSubscribedClients", mtype)
+    return list(subscribed) if isinstance(subscribed, dict) else []
+
+
+async def _send_to(membership: Membership, recipient: str, message: Mapping[str, object], timeout: float) -> Receipt:
+    name = ""
+    try:
+        name = await _name(membership, recipient)
+        return Receipt(recipient, name, await membership.call_and_wait(recipient, message, timeout))
+    except HubfarmError as error:
+        return Receipt(recipient, name, error_response(str(error)))
+
+
+async def _name(membership: Membership, client: str) -> str:
+    metadata = await membership.call("getMetadata", client)
+    return str(metadata.get("samp.name", "")) if isinstance(metadata, dict) else ""
+
+
+async def find_client(membership: Membership, wanted: str) -> str:
+    """Return the id of the client that has it or is called so, whatever the case.
+
+    Raises
+    ------
+    WrongUse
+        There is none, or there are several; the message lists them.
+    """
+    clients = await membership.call("getRegisteredClients")
+    names = {str(client): await _name(membership, str(client)) for client in clients}
+    if wanted in names:
+        return wanted
+    fitting = [client for client, name in names.items() if name.casefold() == wanted.casefold()]
+    if len(fitting) == 1:
+        return fitting[0]
+    listed = ", ".join(f"{client} ({name})" if name else client for client, name in names.items())
+    raise WrongUse(f"{len(fitting) or 'no'} clients are called {wanted!r}: there are {listed}")
+
+
+class DataSending:
+    """What users send, for synchronous and asyncio clients alike: with the latter, await it."""
+
+    _outbox: Outbox
+    enotify: Any
+    enotify_all: Any
+
+    def _send_data(self, prepare: Callable[[], Prepared], send: Callable[[Membership, Prepared], Any]) -> Any:
+        raise NotImplementedError
+
+    def _send(self, kind: str, data: Any, name: str, id: str, to: str | None, serve: bool, timeout: float) -> Any:
+        return self._send_data(
+            lambda: prepare(kind, data, self._outbox, name=name, id=id),
+            lambda membership, prepared: send(membership, self._outbox, prepared, to=to, serve=serve, timeout=timeout),
+        )
+
+    def send_table(
+        self,
+        table: Any,
+        name: str = "",
+        to: str | None = None,
+        *,
+        table_id: str = "",
+        serve: bool = False,
+        timeout: float = DATA_TIMEOUT,
+    ) -> Any:
+        """Send a table, and return what each recipient made of it.
+
+        Parameters
+        ----------
+        table : Table, path or str
+            An astropy table, a file (what is neither VOTable nor FITS is read by astropy and sent
+            as VOTable), or a URL.
+        name : str
+            What the recipients shall call it.
+        to : str, optional
+            A client's id or name; by default all that take tables.
+        table_id : str
+            How later messages name it; by default its URL.
+        serve : bool
+            Serve it over HTTP, for recipients on other hosts.
+        timeout : float
+            How long each recipient may take, seconds.
+
+        Returns
+        -------
+        list of Receipt
+            One a recipient; empty if nobody takes tables.
+
+        Raises
+        ------
+        WrongUse
+            There is no such file or client, or this is no table.
+        """
+        return self._send("table", table, name, table_id, to, serve, timeout)
+
+    def send_image(
+        self,
+        image: Any,
+        name: str = "",
+        to: str | None = None,
+        *,
+        image_id: str = "",
+        serve: bool = False,
+        timeout: float = DATA_TIMEOUT,
+    ) -> Any:
+        """Send an image: an array, an HDU, CCDData, a FITS file or a URL; see `send_table`."""
+        return self._send("image", image, name, image_id, to, serve, timeout)
+
+    def send_spectrum(
+        self,
+        spectrum: Any,
+        name: str = "",
+        to: str | None = None,
+        *,
+        spectrum_id: str = "",
+        serve: bool = False,
+        timeout: float = DATA_TIMEOUT,
+    ) -> Any:
+        """Send a spectrum: a table, a specutils spectrum, a file or a URL; see `send_table`."""
+        return self._send("spectrum", spectrum, name, spectrum_id, to, serve, timeout)
+
+    def _tell(self, to: str | None, mtype: str, params: Map) -> Any:
+        return self.enotify(to, mtype, **params) if to else self.enotify_all(mtype, **params)
+
+    def highlight_row(self, table: str, row: int, to: str | None = None) -> Any:
+        """Highlight a row of a table that was sent.
+
+        Parameters
+        ----------
+        table : str
+            The table's id, or its URL.
+        row : int
+            Which, the first is 0.
+        to : str, optional
+            A client's id; by default all that can.
+        """
+        return self._tell(to, "table.highlight.row", _table_params(table) | {"row": str(int(row))})
+
+    def select_rows(self, table: str, rows: Collection[int], to: str | None = None) -> Any:
+        """Select rows of a table that was sent; see `highlight_row`."""
+        return self._tell(
+            to, "table.select.rowList", _table_params(table) | {"row-list": [str(int(row)) for row in rows]}
+        )
+
+    def point_at_sky(self, ra: Any, dec: float | None = None, to: str | None = None) -> Any:
+        """Point at a place on the sky.
+
+        Parameters
+        ----------
+        ra, dec : float
+            ICRS, degrees; or one astropy SkyCoord as `ra`.
+        to : str, optional
+            A client's id; by default all that can.
+        """
+        if dec is None:
+            ra, dec = ra.icrs.ra.deg, ra.icrs.dec.deg
+        return self._tell(to, "coord.pointAt.sky", {"ra": repr(float(ra)), "dec": repr(float(dec or 0))})
+
+
+def _table_params(table: str) -> Map:
+    params: Map = {"table-id": table}
+    return params | {"url": table} if urlsplit(table).scheme else params
+
+
+# ---------------------------------------------------------------------- receiving
+
+
+def read_table(message: Message) -> Any:
+    """Return the astropy Table that a ``table.load.*`` message is about.
+
+    Its ``meta["samp"]`` holds the message's parameters.
+
+    Raises
+    ------
+    WrongUse
+        The message names no URL.
+    """
+    from astropy.table import Table
+
+    url = message.params.get("url")
+    if not isinstance(url, str):
+        raise WrongUse(f"{message.mtype} needs the parameter url")
+    source = file_path(url) if url.startswith("file:") else url
+    table = Table.read(source, format=message.mtype.rpartition(".")[2])
+    table.meta["samp"] = dict(message.params)
+    return table

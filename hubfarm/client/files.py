@@ -1,0 +1,61 @@
+"""Files over HTTP, for recipients on other hosts: each under a path that nobody can guess."""
+
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from hubfarm.wire.fork import close_in_child
+from hubfarm.wire.http_server import bind
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+
+class FileServer:
+    """Serves the files it is given, until it is closed; in the running event loop."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, Path] = {}
+        self._runner: web.AppRunner | None = None
+        self._base = ""
+
+    async def url_of(self, path: Path, host: str) -> str:
+        """Return the URL under which `path` is served from now on; the first call decides on the host.
+
+        Raises
+        ------
+        HubfarmError
+            `host` is not an address of this machine.
+        """
+        if self._runner is None:
+            await self._start(host)
+        token = secrets.token_urlsafe(12)
+        self._files[token] = path
+        return f"{self._base}{token}/{quote(path.name)}"
+
+    async def _start(self, host: str) -> None:
+        from aiohttp import web  # a tenth of a second, and few serve files
+
+        sock = close_in_child(bind(host, 0))
+        app = web.Application()
+        app.router.add_get("/{token}/{name}", self._answer)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.SockSite(self._runner, sock).start()
+        self._base = f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}/"
+
+    async def _answer(self, request: "web.Request") -> "web.StreamResponse":
+        from aiohttp import web
+
+        path = self._files.get(request.match_info["token"])
+        if path is None or not path.is_file():
+            raise web.HTTPNotFound(text="there is no such file here (any more)\n")
+        return web.FileResponse(path)
+
+    async def close(self) -> None:
+        """Stop serving."""
+        runner, self._runner = self._runner, None
+        self._files.clear()
+        if runner is not None:
+            await runner.cleanup()

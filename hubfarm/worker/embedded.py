@@ -1,0 +1,284 @@
+"""`SAMPHubServer`: a hub of ours in a thread of the caller's program.
+
+It is the same hub as a farm's, with lock file and guard, and ends with its program at the latest.
+It installs no signal handlers, and says nothing: ``loguru.logger.enable("hubfarm.worker")`` lets it.
+"""
+
+import asyncio
+import atexit
+import os
+import secrets
+import socket
+import threading
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from loguru import logger
+
+from hubfarm.registry.history import End
+from hubfarm.registry.hubspec import HubSpec
+from hubfarm.registry.lockdir import LockDir, Standing, read_private
+from hubfarm.registry.paths import Paths
+from hubfarm.samp import lockfile
+from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.samp.toolkit import (
+    SAMP_HUB_MULTIPLE_INSTANCE,
+    SAMP_HUB_SINGLE_INSTANCE,
+    SAMPHubError,
+    SAMPWarning,
+    with_original_names,
+)
+from hubfarm.samp.xmlrpc import encode_call
+from hubfarm.wire.fork import close_in_child
+from hubfarm.wire.http_client import HttpClient
+from hubfarm.wire.http_server import bind
+from hubfarm.worker.process import HubProcess, Running
+
+PING_TIMEOUT = 2.0
+"""How long a hub that holds the lock file may take to show that it lives, seconds."""
+
+STOP_TIMEOUT = 15.0
+"""How long ending may take, seconds: the hub lets its queues drain first."""
+
+logger.disable("hubfarm.worker")  # the caller's program decides what is logged
+
+
+@with_original_names
+class SAMPHubServer:
+    """A hub in this program.
+
+    The API is that of ``astropy.samp.SAMPHubServer`` and ``pyvo.samp.SAMPHubServer``; ``docs/clients.md``
+    says what differs.
+
+    Parameters
+    ----------
+    secret : str, optional
+        Admits a client; by default a random one.
+    addr : str, optional
+        Where to listen; by default 127.0.0.1.
+    port : int
+        Likewise; 0 lets the system choose.
+    lockfile : str, optional
+        The lock file, whatever the mode.
+    timeout, client_timeout : float
+        End the hub, throw out a client, after so long without activity, seconds; 0 for never.
+    mode : str
+        `SAMP_HUB_SINGLE_INSTANCE`: the standard's one hub, of ``SAMP_HUB`` or ``~/.samp``;
+        `SAMP_HUB_MULTIPLE_INSTANCE`: one among the hubs of ``~/.samp-1``.
+    label : str
+        Its name, unique on the host; empty for none.
+    web_profile, web_profile_dialog, web_port : object
+        Taken for compatibility: there is no Web Profile.
+    pool_size : int
+        Taken for compatibility: there is one connection a client.
+    owner, owner_group : str
+        Free names; empty for none.
+    paths : Paths, optional
+        Where the farm's files lie; by default as the environment says.
+
+    Examples
+    --------
+    >>> hub = SAMPHubServer(mode=SAMP_HUB_MULTIPLE_INSTANCE, label="mine")
+    >>> hub.start()
+    >>> hub.params["hub.label"], hub.is_running
+    ('mine', True)
+    >>> hub.stop()
+    """
+
+    def __init__(
+        self,
+        secret: str | None = None,
+        addr: str | None = None,
+        port: int = 0,
+        lockfile: str | None = None,
+        timeout: float = 0,
+        client_timeout: float = 0,
+        mode: str = SAMP_HUB_SINGLE_INSTANCE,
+        label: str = "",
+        web_profile: bool = True,
+        web_profile_dialog: object = None,
+        web_port: int = 21012,
+        pool_size: int = 20,
+        *,
+        owner: str = "",
+        owner_group: str = "",
+        paths: Paths | None = None,
+    ) -> None:
+        if mode not in (SAMP_HUB_SINGLE_INSTANCE, SAMP_HUB_MULTIPLE_INSTANCE):
+            raise WrongUse(
+                f"the mode is {mode!r}: it must be {SAMP_HUB_SINGLE_INSTANCE!r} or {SAMP_HUB_MULTIPLE_INSTANCE!r}"
+            )
+        if web_profile_dialog is not None:
+            warnings.warn("this hub has no Web Profile: web pages will not find it", SAMPWarning, stacklevel=2)
+        self._spec = HubSpec(
+            id=0,
+            label=label,
+            owner=owner,
+            group=owner_group,
+            timeout=timeout,
+            client_timeout=client_timeout,
+            host=addr or "127.0.0.1",
+            secret=secret or "",
+        )
+        self._port = port
+        self._lock_file = lockfile
+        self._mode = mode
+        self._paths = paths
+        self._runner: _Runner | None = None
+        self._params: dict[str, str] = {}
+
+    @property
+    def id(self) -> str:
+        """The hub's ``<PID>-<ID>``; empty before the first start."""
+        return self._params.get("hub.id", "")
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The lock file's content, as of the last start.
+
+        Raises
+        ------
+        SAMPHubError
+            There was none.
+        """
+        if not self._params:
+            raise SAMPHubError("the hub has no parameters yet: start it first")
+        return dict(self._params)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it serves; not in a child that this program has forked."""
+        return self._runner is not None and self._runner.is_alive()
+
+    def start(self, wait: bool = False) -> None:
+        """Start the hub, and return once it serves.
+
+        Parameters
+        ----------
+        wait : bool
+            Return only when it has ended.
+
+        Raises
+        ------
+        SAMPHubError
+            It runs already, or another hub holds the lock file.
+        HubfarmError
+            The label, the port or the disk is not to be had.
+        """
+        if self.is_running:
+            raise SAMPHubError("the hub is running already")
+        paths = (self._paths or Paths.from_environment()).prepare()
+        path = self._own_lock_file(paths)
+        if path is not None:
+            _refuse_if_alive(LockDir(paths), path)
+        spec = replace(self._spec, secret=self._spec.secret or secrets.token_hex(16))
+        sock = close_in_child(bind(spec.host, self._port))
+        runner = _Runner(lambda: HubProcess(spec, paths, kind="embedded", lock_path=path), sock)
+        running = runner.begin()
+        self._params = lockfile.parse(read_private(running.lock_path))
+        self._runner = runner
+        atexit.register(self.stop)
+        if wait:
+            runner.join()
+
+    def _own_lock_file(self, paths: Paths) -> Path | None:
+        if self._lock_file is not None:
+            return Path(self._lock_file).absolute()
+        if self._mode == SAMP_HUB_MULTIPLE_INSTANCE:
+            return None
+        named = os.environ.get("SAMP_HUB")
+        return lockfile.file_path(lockfile.parse_samp_hub(named)) if named else paths.single
+
+    def stop(self) -> None:
+        """Tell the clients, end the hub, and remove the lock file; without a hub there is nothing to do."""
+        atexit.unregister(self.stop)
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.end()
+
+    def __enter__(self) -> "SAMPHubServer":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+class _Runner(threading.Thread):
+    """The thread that one hub lives in, from start to end."""
+
+    def __init__(self, make: Callable[[], HubProcess], sock: socket.socket) -> None:
+        super().__init__(name="hubfarm-hub", daemon=True)
+        self._make = make
+        self._sock = sock
+        self._began = threading.Event()
+        self._pid = os.getpid()
+        self._outcome: Running | BaseException
+        self._hub: HubProcess
+        self._loop: asyncio.AbstractEventLoop
+
+    def begin(self) -> Running:
+        """Start, and return once the hub serves."""
+        self.start()
+        self._began.wait()
+        if isinstance(self._outcome, BaseException):
+            self.join()
+            raise self._outcome
+        return self._outcome
+
+    def run(self) -> None:
+        uvloop.run(self._live())
+
+    async def _live(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        try:
+            self._hub = self._make()
+            self._outcome = await self._hub.start(self._sock)
+        except BaseException as error:
+            self._sock.close()
+            self._outcome = error
+            return
+        finally:
+            self._began.set()
+        how, reason = await self._hub.wait_for_end()
+        await self._hub.stop(how, reason)
+
+    def end(self) -> None:
+        if self._pid != os.getpid() or not self.is_alive():
+            return
+        self._loop.call_soon_threadsafe(self._hub.end, End.STOPPED, "by its program")
+        self.join(STOP_TIMEOUT)
+
+
+def _refuse_if_alive(lockdir: LockDir, path: Path) -> None:
+    try:
+        entry = lockdir.read(path)
+    except FileNotFoundError:
+        return
+    if entry.standing is Standing.ALIVE or (entry.url and _answers(entry.url)):
+        raise SAMPHubError(
+            f"a hub runs already with the lock file {path}, at {entry.url}: use it, or start yours in multiple mode"
+        )
+
+
+def _answers(url: str) -> bool:
+    # In a thread of its own: the caller's may have an event loop that runs.
+    answer: list[Any] = []
+    thread = threading.Thread(target=lambda: answer.append(asyncio.run(_ping(url))))
+    thread.start()
+    thread.join()
+    return bool(answer and answer[0])
+
+
+async def _ping(url: str) -> bool:
+    try:
+        client = HttpClient(url, connect_timeout=PING_TIMEOUT)
+        await client.post(encode_call("samp.hub.ping", []), timeout=PING_TIMEOUT)
+    except HubfarmError:
+        return False
+    client.close()
+    return True
