@@ -174,7 +174,7 @@ class Farm:
     def _ended(self, living: Collection[str]) -> list[HubInfo]:
         """Return the last end of each label that has ended for good since a day and lives no more."""
         since = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="seconds")
-        final = (End.STOPPED, End.UNUSED, End.FAILED)
+        final = (End.STOPPED, End.UNUSED, End.DRAINED, End.FAILED)
         last = {
             ending.label or str(ending.id): ending
             for ending in read_history(self.paths)
@@ -239,6 +239,7 @@ class Farm:
         port: int = 0,
         limits: Iterable[str] = (),
         restart: str = Restart.ON_FAILURE,
+        callback_hosts: Iterable[str] = (),
         log_level: str = "INFO",
         progress: Callable[[str], None] = lambda label: None,
     ) -> list[HubInfo]:
@@ -264,6 +265,9 @@ class Farm:
             ``NAME=NUMBER`` settings, as `hubfarm.registry.hubspec.Limits` has them.
         restart : str
             When a hub whose worker has ended is started again: ``always``, ``on-failure``, ``never``.
+        callback_hosts : iterable of str
+            Other hosts on which clients may be called back: names, addresses, networks, or ``*``.
+            By default a hub on loopback calls back its own host only.
         log_level : str
             What a coordinator that has to be started, and its hubs, log.
         progress : callable
@@ -287,6 +291,7 @@ class Farm:
             port=port,
             limits=limits,
             restart=restart,
+            callback_hosts=callback_hosts,
         )
         return self._start([request], log_level, progress)
 
@@ -411,8 +416,7 @@ class Farm:
         """Return the ids of the hubs that the coordinator runs; one is started if hubs need it."""
         if any(hub.kind == "farm" for hub in self.hubs()):
             self._ensure_coordinator("INFO")
-        status = self.coordinator()
-        return {hub["id"] for hub in status["hubs"]} if status else set()
+        return self._supervised()
 
     @cached_property
     def _control(self) -> Any:
@@ -524,13 +528,26 @@ class Farm:
             self._signal(hub, signal.SIGUSR1)
         deadline = time.monotonic() + wait
         for hub in hubs:
-            assert hub.pid is not None
-            assert hub.id is not None
-            guard = self._lockdir.guard_path(HubName(hub.pid, hub.id))
-            if not _wait_until_free(guard, max(0.0, deadline - time.monotonic())):
-                self.stop([f"{hub.pid}-{hub.id}"])
+            while not self._has_ended(hub):
+                if time.monotonic() >= deadline:
+                    self._stop_hubs([hub], self._supervised(), lambda _: None)
+                    break
+                time.sleep(0.02)
             progress(hub.name)
         return [hub.name for hub in hubs]
+
+    def _has_ended(self, hub: HubInfo) -> bool:
+        """Tell whether a hub is gone for good: one that its coordinator will replace is not."""
+        assert hub.pid is not None
+        assert hub.id is not None
+        if self._lockdir.is_alive(HubName(hub.pid, hub.id)):
+            return False
+        return hub.kind != "farm" or hub.id not in self._supervised()
+
+    def _supervised(self) -> set[int]:
+        """Return the ids of the hubs that the coordinator looks after, if one runs."""
+        status = self.coordinator()
+        return {hub["id"] for hub in status["hubs"]} if status else set()
 
     def _stop_hubs(self, hubs: list[HubInfo], coordinated: set[int], progress: Callable[[str], None]) -> list[str]:
         ours = [hub for hub in hubs if hub.kind == "farm" and hub.id in coordinated]
@@ -621,6 +638,7 @@ def _request_for(hub: "Declared") -> dict[str, Any]:
         port=hub.port,
         limits=spec.limits.write(),
         restart=spec.restart,
+        callback_hosts=spec.callback_hosts,
         origin=spec.origin,
     )
 
@@ -637,6 +655,7 @@ def start_request(
     port: int,
     limits: Iterable[str],
     restart: str,
+    callback_hosts: Iterable[str] = (),
     origin: str = "",
 ) -> dict[str, Any]:
     """Check the parameters of `Farm.start` and return them as the control API takes them.
@@ -650,7 +669,7 @@ def start_request(
         raise WrongUse(f"count is {count}: a farm holds 1 to {MAX_HUBS} hubs")
     if not 0 <= port <= 65535 or (port and port + count - 1 > 65535):
         raise WrongUse(f"port is {port}: it must be 0 (chosen by the system) or 1 to 65535, for all {count} hubs")
-    settings = list(limits)
+    settings, callbacks = list(limits), list(callback_hosts)
     if restart not in list(Restart):
         raise WrongUse(f"restart is {restart!r}: it must be one of {', '.join(Restart)}")
     HubSpec(
@@ -662,6 +681,7 @@ def start_request(
         client_timeout=client_timeout,
         host=host,
         limits=Limits.parse(settings),
+        callback_hosts=tuple(callbacks),
     )
     return {
         "count": count,
@@ -674,6 +694,7 @@ def start_request(
         "port": port,
         "limits": settings,
         "restart": str(restart),
+        "callback_hosts": callbacks,
         "origin": origin,
     }
 

@@ -37,6 +37,7 @@ class _Options(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     host: str = "127.0.0.1"
     limits: dict[str, int] = {}
     restart: Restart = Restart.ON_FAILURE
+    callback_hosts: tuple[str, ...] = ()
 
 
 class _HubTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -50,6 +51,7 @@ class _HubTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     host: str | None = None
     limits: dict[str, int] | None = None
     restart: Restart | None = None
+    callback_hosts: tuple[str, ...] | None = None
 
 
 class _FarmFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -181,10 +183,18 @@ def difference(
 
 def _differences(present: Declared, wanted: Declared) -> Iterable[str]:
     neutral = replace(present.spec, id=0, secret="", restarts=0, origin=wanted.spec.origin)
-    for name in ("owner", "group", "timeout", "client_timeout", "host", "limits", "restart"):
+    for name in ("owner", "group", "timeout", "client_timeout", "host", "limits", "restart", "callback_hosts"):
         old, new = getattr(neutral, name), getattr(wanted.spec, name)
         if old != new:
-            old, new = (" ".join(x.write()) or "defaults" if isinstance(x, Limits) else x for x in (old, new))
-            yield f"{name} is {old}, declared {new}"
+            yield f"{name} is {_in_words(old)}, declared {_in_words(new)}"
     if wanted.port and wanted.port != present.port:
         yield f"port is {present.port}, declared {wanted.port}"
+
+
+def _in_words(value: object) -> object:
+    match value:
+        case Limits():
+            return " ".join(value.write()) or "defaults"
+        case tuple():
+            return " ".join(value) or "none"
+    return value

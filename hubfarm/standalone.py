@@ -30,6 +30,7 @@ def run_standalone(
     lock_file: Path | None = None,
     address: str = "127.0.0.1",
     port: int = 0,
+    callback_hosts: tuple[str, ...] = (),
     secret: str = "",
     paths: Paths | None = None,
     started: Callable[[Running], None] = lambda running: None,
@@ -48,6 +49,8 @@ def run_standalone(
         In single mode; by default what ``SAMP_HUB`` names, or ``~/.samp``.
     address, port
         Where to listen; port 0 lets the system choose.
+    callback_hosts : tuple of str
+        As `hubfarm.registry.hubspec.HubSpec` has them.
     secret : str
         Admits a client; by default a random one.
     paths : Paths, optional
@@ -78,6 +81,7 @@ def run_standalone(
         timeout=timeout,
         client_timeout=client_timeout,
         host=address,
+        callback_hosts=callback_hosts,
         secret=secret or secrets.token_hex(16),
     )
     path = None if multi else (lock_file or _standard_lock_file(paths)).absolute()

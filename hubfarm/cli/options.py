@@ -50,6 +50,13 @@ def hub_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--port", default=0, metavar="P", help="Port of the first hub, the next ones' follow; 0: chosen."
             ),
             click.option(
+                "--callback-hosts",
+                multiple=True,
+                metavar="HOST",
+                help="Call clients back on this host too: name, address, network, or '*'. "
+                "By default a hub on loopback calls back its own host only.",
+            ),
+            click.option(
                 "--limit", "limits", multiple=True, metavar="NAME=N", help=f"Set a limit. Defaults: {defaults}."
             ),
         ]

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import click
+from setproctitle import setproctitle
 
 from hubfarm.cli.errors import entry_point
 from hubfarm.version import __version__
@@ -28,11 +29,17 @@ LEVELS = ("OFF", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 @click.option("-d", "--addr", default="127.0.0.1", show_default=True, metavar="ADDR", help="Address to listen on.")
 @click.option("-p", "--port", default=0, metavar="PORT", help="Port to listen on; 0: chosen by the system.")
 @click.option(
+    "--callback-hosts",
+    multiple=True,
+    metavar="HOST",
+    help="Call clients back on this host too: name, address, network, or '*'.",
+)
+@click.option(
     "-k",
     "--secret",
     default="",
     metavar="SECRET",
-    help="The hub's secret, instead of a random one. Others can read it in the process list.",
+    help="The hub's secret, instead of a random one. Others can read it in the process list for a moment.",
 )
 @click.option("-L", "--log-level", type=click.Choice(LEVELS, case_sensitive=False), default="INFO", show_default=True)
 @click.option(
@@ -49,6 +56,7 @@ def sampy(
     lockfile: Path | None,
     addr: str,
     port: int,
+    callback_hosts: tuple[str, ...],
     secret: str,
     log_level: str,
     log_output: Path | None,
@@ -67,6 +75,8 @@ def sampy(
     from hubfarm.registry.logs import log_to
     from hubfarm.standalone import run_standalone
 
+    if secret:
+        setproctitle(f"sampy.py {label}".rstrip())  # the process list is everybody's to read
     level = log_level.upper()
     log_to(Path(os.devnull) if level == "OFF" else log_output, label or "hub", "INFO" if level == "OFF" else level)
     run_standalone(
@@ -79,6 +89,7 @@ def sampy(
         lock_file=lockfile,
         address=addr,
         port=port,
+        callback_hosts=callback_hosts,
         secret=secret,
     )
 

@@ -73,6 +73,7 @@ def _template(each: dict[str, Any]) -> HubSpec:
         host=each["host"],
         limits=Limits.parse(each["limits"]),
         restart=Restart(each["restart"]),
+        callback_hosts=tuple(each["callback_hosts"]),
         origin=each["origin"],
     )
 

@@ -14,8 +14,10 @@ from enum import StrEnum
 from typing import Any
 
 from hubfarm.registry.hubspec import HubSpec
+from hubfarm.registry.lockdir import write_private
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName
+from hubfarm.samp.errors import HubfarmError
 
 MAX_SIZE = 2**20
 """Over it the older half is dropped, bytes."""
@@ -28,6 +30,8 @@ class End(StrEnum):
     """Somebody stopped it."""
     UNUSED = "unused"
     """Its inactivity timeout ended it."""
+    DRAINED = "drained"
+    """Somebody had it drained, and nothing waited for anybody any more."""
     CRASHED = "crashed"
     """Its worker died."""
     HUNG = "hung"
@@ -104,7 +108,7 @@ def read_history(paths: Paths) -> list[Ending]:
 
 def _read(paths: Paths) -> Iterator[Ending]:
     try:
-        lines = paths.history.read_bytes().splitlines()
+        lines = _read_bytes(paths).splitlines()
     except OSError:
         return
     for line in lines:
@@ -120,9 +124,13 @@ def end_of(paths: Paths, name: HubName) -> Ending | None:
 
 def trim_history(paths: Paths) -> None:
     """Drop the older half once the file is larger than `MAX_SIZE`; for the coordinator alone."""
-    with contextlib.suppress(OSError):
-        if paths.history.stat().st_size > MAX_SIZE:
-            lines = paths.history.read_bytes().splitlines(keepends=True)
-            temporary = paths.history.with_name("history.new")
-            temporary.write_bytes(b"".join(lines[len(lines) // 2 :]))
-            os.replace(temporary, paths.history)
+    with contextlib.suppress(OSError, HubfarmError):
+        if paths.history.lstat().st_size > MAX_SIZE:
+            lines = _read_bytes(paths).splitlines(keepends=True)
+            write_private(paths.history, b"".join(lines[len(lines) // 2 :]).decode(errors="replace"))
+
+
+def _read_bytes(paths: Paths) -> bytes:
+    descriptor = os.open(paths.history, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        return file.read()

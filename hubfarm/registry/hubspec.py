@@ -4,6 +4,7 @@
 from the lock file by whoever lists hubs.
 """
 
+import ipaddress
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -31,6 +32,8 @@ class Limits:
         How deep lists and maps may nest, levels.
     string : int
         One string, characters.
+    values : int
+        Strings, lists and maps in one request.
     clients : int
         Registered clients.
     queue : int
@@ -50,6 +53,7 @@ class Limits:
     head: int = 64 * 2**10
     depth: int = 64
     string: int = 32 * 2**20
+    values: int = 1_000_000
     clients: int = 5000
     queue: int = 10_000
     queue_bytes: int = 256 * 2**20
@@ -131,8 +135,30 @@ def check_label(label: str) -> str:
     return label
 
 
+def check_callback_hosts(hosts: Collection[str]) -> tuple[str, ...]:
+    """Return `hosts` if each can be a host, an address, a network or ``*``.
+
+    Raises
+    ------
+    WrongUse
+        One cannot.
+    """
+    for host in hosts:
+        if not host or not host.isascii() or not host.isprintable() or any(each in " ,=/" for each in _unmasked(host)):
+            raise WrongUse(f"not a callback host: {host!r}; write a name, an address, a network (10.0.0.0/8), or *")
+    return tuple(hosts)
+
+
+def _unmasked(host: str) -> str:
+    try:
+        ipaddress.ip_network(host, strict=False)
+    except ValueError:
+        return host
+    return host.partition("/")[0]
+
+
 class Restart(StrEnum):
-    """When a hub whose worker has ended is started again; never after it ended unused."""
+    """When a hub whose worker has ended is started again; never after it ended unused or drained."""
 
     ALWAYS = "always"
     """Whenever nobody asked hubfarm to stop it."""
@@ -167,6 +193,9 @@ class HubSpec:
         When it is started again.
     restarts : int
         How often it has been.
+    callback_hosts : tuple of str
+        The other hosts on which a hub on loopback calls clients back: names, addresses,
+        networks, ``*`` for all.
     origin : str
         A digest of the path of the farm file that declares it; empty for none.
     """
@@ -182,6 +211,7 @@ class HubSpec:
     limits: Limits = Limits()
     restart: Restart = Restart.ON_FAILURE
     restarts: int = 0
+    callback_hosts: tuple[str, ...] = ()
     origin: str = ""
 
     def __post_init__(self) -> None:
@@ -194,6 +224,7 @@ class HubSpec:
         check_seconds(self.timeout, "timeout")
         check_seconds(self.client_timeout, "client-timeout")
         check_name(self.host, "a host")
+        check_callback_hosts(self.callback_hosts)
 
     @property
     def name(self) -> str:
@@ -219,6 +250,7 @@ class HubSpec:
             "hubfarm.limits": " ".join(self.limits.write()).replace("=", ":"),
             "hubfarm.restart": self.restart.value,
             "hubfarm.restarts": str(self.restarts),
+            "hubfarm.callback-hosts": " ".join(self.callback_hosts),
             "hubfarm.origin": self.origin,
         }
 
@@ -244,6 +276,7 @@ class HubSpec:
                 limits=Limits.parse(tokens["hubfarm.limits"].replace(":", "=").split()),
                 restart=Restart(tokens["hubfarm.restart"]),
                 restarts=int(tokens["hubfarm.restarts"]),
+                callback_hosts=tuple(tokens["hubfarm.callback-hosts"].split()),
                 origin=tokens["hubfarm.origin"],
             )
         except (KeyError, ValueError) as error:

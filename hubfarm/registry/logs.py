@@ -1,20 +1,28 @@
 """Log files: one a hub, one for the coordinator, rotated, by loguru.
 
 Rule: a process configures its own sink once it runs, and never inherits one over a fork.
-Values of variables are kept out of tracebacks: they may be secrets.
+Values of variables are kept out of tracebacks: they may be secrets.  What looks like a key is
+kept out of messages: a client that mixes up its parameters gets a fault that names its key, and its
+own faults may name it too.
 """
 
 import os
+import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
 from hubfarm.samp.errors import HubfarmError
 
+if TYPE_CHECKING:
+    from loguru import Record
+
 ROTATION = "10 MB"
 RETENTION = 3
 LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
+_KEY = re.compile("[0-9a-f]{32,}")
 _FORMAT = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level:<7} {extra[who]}: {message}"
 
 
@@ -36,7 +44,7 @@ def log_to(path: Path | None, who: str, level: str) -> None:
         The file cannot be written.
     """
     logger.remove()
-    logger.configure(extra={"who": who})
+    logger.configure(extra={"who": who}, patcher=_hide_keys)
     if path is None:
         logger.add(sys.stderr, level=level, format=_FORMAT, backtrace=False, diagnose=False)
         return
@@ -53,6 +61,10 @@ def log_to(path: Path | None, who: str, level: str) -> None:
         )
     except OSError as error:
         raise HubfarmError(f"cannot write the log {path}: {error.strerror}") from None
+
+
+def _hide_keys(record: "Record") -> None:
+    record["message"] = _KEY.sub("(a key)", record["message"])
 
 
 def _open_private(path: str, flags: int) -> int:

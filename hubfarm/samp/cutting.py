@@ -20,6 +20,9 @@ from hubfarm.samp.xmlrpc import decode_value
 LEVELS = 5
 """How deep lists and maps may nest in a message; the pattern doubles with each level."""
 
+MIN_VALUE_SIZE = len("<value></value>")
+"""The least that a value takes, bytes: so many values there are at most in what `cut_call` takes."""
+
 _CARRIERS = frozenset(f"samp.hub.{name}" for name in ("notify", "notifyAll", "call", "callAll", "callAndWait", "reply"))
 """The methods whose map goes on to other clients."""
 

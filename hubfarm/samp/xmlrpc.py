@@ -3,7 +3,7 @@
 The codec knows exactly SAMP's part of XML-RPC (SAMP 1.3, 4.1) and is liberal in what it
 takes: ``<int>``, ``<i4>``, ``<boolean>`` and ``<double>`` become their SAMP strings, a bare
 ``<value>text</value>`` is a string.  expat reads the XML; DTDs and entity declarations are
-refused, depth and string size bounded.  Whatever comes in, the outcome is a value or a `Fault`.
+refused; depth, string size and the number of values bounded.  Whatever comes in, the outcome is a value or a `Fault`.
 """
 
 import re
@@ -23,6 +23,15 @@ DEFAULT_DEPTH = 64
 """How deep lists and maps may nest; real messages stay under ten."""
 DEFAULT_STRING = 32 * 2**20
 """Longest string, characters."""
+DEFAULT_VALUES = 1_000_000
+"""Values in one document: it takes some seconds to read so many, and the hub stands still meanwhile."""
+
+PORTION = 2**20
+"""So much of a document is given to expat at once, bytes."""
+LONGEST_TAG = 2 * PORTION
+"""Longest tag or comment in a document of several portions, bytes."""
+MOST_ATTRIBUTES = 16
+"""Attributes of one element: they mean nothing, but declare a name space for some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +215,8 @@ _CHILDREN: dict[str, frozenset[str]] = {
 
 _HOLDS_TEXT = frozenset({"methodName", "name", "value", *_SCALARS})
 _OPENS_LEVEL = frozenset({"struct", "array"})
+_IN_ORDER = {"methodCall": ("methodName", "params"), "member": ("name", "value")}
+"""Elements that hold these, each once at most."""
 _ONE_CHILD = frozenset({"methodResponse", "param", "fault", "value", "array"})
 """Elements that hold exactly one child (a ``value`` may hold text instead)."""
 _NONE = frozenset[str]()
@@ -219,12 +230,14 @@ class _Document:
     and `content` is what it held.
     """
 
-    def __init__(self, depth: int, string: int) -> None:
+    def __init__(self, depth: int, string: int, values: int) -> None:
         self.root = ""
         self.content: list[Value] = []
         self.is_fault = False
         self._max_depth = depth
         self._max_string = string
+        self._max_values = values
+        self._values = 0
         self._depth = 0
         self._names = [""]
         self._held: list[list[Value]] = [[]]
@@ -240,7 +253,12 @@ class _Document:
         parser.StartDoctypeDeclHandler = self._refuse_doctype
         parser.EntityDeclHandler = self._refuse_doctype
         try:
-            parser.Parse(data, True)
+            # In portions: expat collects a tag with a million attributes before it tells of it.
+            for end in range(PORTION, len(data), PORTION):
+                parser.Parse(data[end - PORTION : end], False)
+                if end - parser.CurrentByteIndex > LONGEST_TAG:
+                    raise BadValue(f"a tag or comment is longer than {LONGEST_TAG} bytes")
+            parser.Parse(data[(len(data) - 1) // PORTION * PORTION :], True)
         except expat.ExpatError as error:
             raise Fault(f"not well-formed XML: {error}", PARSE_ERROR) from None
         except (ValueError, LookupError) as error:  # BadValue, and encodings that Python or expat can't take
@@ -249,22 +267,28 @@ class _Document:
     def _refuse_doctype(self, *_: object) -> None:
         raise BadValue("document types and entity declarations are refused")
 
-    def _start(self, name: str, _attributes: object) -> None:
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
         parent = self._names[-1]
+        if len(attributes) > MOST_ATTRIBUTES:
+            raise BadValue(f"<{name[:40]}> has {len(attributes)} attributes, and XML-RPC knows none")
         if name not in _CHILDREN.get(parent, _NONE):
             where = f"in <{parent}>" if parent else "as the document's root"
             raise BadValue(f"<{name[:40]}> cannot stand {where}")
         held = self._held[-1]
         if held and parent in _ONE_CHILD:
             raise BadValue(f"<{parent}> holds more than one element")
-        if parent == "member" and name != ("value" if held else "name"):
-            raise BadValue("a <member> holds one <name> and then one <value>")
+        if parent in _IN_ORDER and name not in _IN_ORDER[parent][len(held) : len(held) + 1]:
+            raise BadValue(f"a <{parent}> holds one {' and then one '.join(f'<{each}>' for each in _IN_ORDER[parent])}")
         if self._text:
             self._drop_white_space(parent)
         if name in _OPENS_LEVEL:
             self._depth += 1
             if self._depth > self._max_depth:
                 raise BadValue(f"values nest deeper than {self._max_depth} levels")
+        if name == "value":
+            self._values += 1
+            if self._values > self._max_values:
+                raise BadValue(f"there are more than {self._max_values} values in it")
         self._names.append(name)
         self._held.append([])
 
@@ -335,7 +359,9 @@ def _only(name: str, held: list[Value]) -> Value:
     return held[0]
 
 
-def decode_call(data: bytes, *, depth: int = DEFAULT_DEPTH, string: int = DEFAULT_STRING) -> Call:
+def decode_call(
+    data: bytes, *, depth: int = DEFAULT_DEPTH, string: int = DEFAULT_STRING, values: int = DEFAULT_VALUES
+) -> Call:
     """Decode the body of a request.
 
     Parameters
@@ -346,6 +372,8 @@ def decode_call(data: bytes, *, depth: int = DEFAULT_DEPTH, string: int = DEFAUL
         How deep lists and maps may nest, levels.
     string : int
         Longest string, characters.
+    values : int
+        Strings, lists and maps together.
 
     Raises
     ------
@@ -357,7 +385,7 @@ def decode_call(data: bytes, *, depth: int = DEFAULT_DEPTH, string: int = DEFAUL
     >>> decode_call(b"<methodCall><methodName>samp.hub.ping</methodName></methodCall>")
     Call(method='samp.hub.ping', params=[])
     """
-    document = _Document(depth, string)
+    document = _Document(depth, string, values)
     document.parse(data)
     if document.root == "methodCall":
         match document.content:
@@ -368,7 +396,9 @@ def decode_call(data: bytes, *, depth: int = DEFAULT_DEPTH, string: int = DEFAUL
     raise Fault("not an XML-RPC call: it needs a <methodCall> of a <methodName> and then <params>", PARSE_ERROR)
 
 
-def decode_response(data: bytes, *, depth: int = DEFAULT_DEPTH, string: int = DEFAULT_STRING) -> Value:
+def decode_response(
+    data: bytes, *, depth: int = DEFAULT_DEPTH, string: int = DEFAULT_STRING, values: int = DEFAULT_VALUES
+) -> Value:
     """Decode the body of a response to the value it carries.
 
     Parameters are those of `decode_call`.
@@ -387,7 +417,7 @@ def decode_response(data: bytes, *, depth: int = DEFAULT_DEPTH, string: int = DE
     Traceback (most recent call last):
     hubfarm.samp.errors.Fault: no such client
     """
-    document = _Document(depth, string)
+    document = _Document(depth, string, values)
     document.parse(data)
     if document.root == "methodResponse":
         match document.content:
@@ -422,4 +452,6 @@ def decode_value(data: bytes) -> Value:
     >>> decode_value(encode_value({"samp.mtype": "samp.app.ping"}))
     {'samp.mtype': 'samp.app.ping'}
     """
-    return decode_response(b"<methodResponse><params><param>%s</param></params></methodResponse>" % data)
+    document = b"<methodResponse><params><param>%s</param></params></methodResponse>" % data
+    # What was taken once is taken, whatever limits it was under.
+    return decode_response(document, depth=len(data), string=len(data), values=len(data))

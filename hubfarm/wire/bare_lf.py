@@ -37,6 +37,11 @@ class CrlfHeads:
         self._held = b""
         self._body_left = 0
 
+    @property
+    def holding(self) -> bool:
+        """Whether it holds back the beginning of a head."""
+        return bool(self._held)
+
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes from the socket, return those that are ready for the parser."""
         if self.transparent:

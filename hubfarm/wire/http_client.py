@@ -6,6 +6,8 @@ connection or their header lines with a bare LF (DS9) are all understood.
 """
 
 import asyncio
+import contextlib
+import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -20,6 +22,9 @@ from hubfarm.wire.known_heads import KnownHeads, head_of
 
 MAX_HEAD = 64 * 2**10
 MAX_BODY = 64 * 2**20
+
+
+Permits = Callable[[str, str], bool]
 
 
 class HttpError(HubfarmError):
@@ -234,6 +239,8 @@ class HttpClient:
         An ``http:`` or ``https:`` URL.
     connect_timeout : float
         How long a connection may take to be made, seconds.
+    permits : callable
+        Tells of the URL's host and an address that it leads to whether to connect there.
 
     Raises
     ------
@@ -241,7 +248,7 @@ class HttpClient:
         `url` is of another kind.
     """
 
-    def __init__(self, url: str, *, connect_timeout: float = 5.0) -> None:
+    def __init__(self, url: str, *, connect_timeout: float = 5.0, permits: Permits | None = None) -> None:
         parts = check_http_url(url)
         secure = parts.scheme == "https"
         self.url = url
@@ -249,6 +256,7 @@ class HttpClient:
         self._port = parts.port or (443 if secure else 80)
         self._ssl = ssl.create_default_context() if secure else None
         self._connect_timeout = connect_timeout
+        self._permits = permits
         self._exchange: _Exchange | None = None
         self._known: KnownHeads[None] = KnownHeads()
         target = parts.path or "/"
@@ -347,9 +355,7 @@ class HttpClient:
             return self._exchange
         try:
             async with asyncio.timeout(self._connect_timeout):
-                _, self._exchange = await asyncio.get_running_loop().create_connection(
-                    lambda: _Exchange(self._known), self._host, self._port, ssl=self._ssl
-                )
+                self._exchange = await self._connect()
         except TimeoutError:
             raise Unreachable(f"no connection to {self._host}:{self._port} in {self._connect_timeout:g} s") from None
         except (OSError, UnicodeError) as error:  # UnicodeError: a host that cannot be a name
@@ -358,6 +364,31 @@ class HttpClient:
                 refused=isinstance(error, ConnectionRefusedError),
             ) from None
         return self._exchange
+
+    async def _connect(self) -> _Exchange:
+        loop = asyncio.get_running_loop()
+        if self._permits is None:
+            return (await loop.create_connection(self._new_exchange, self._host, self._port, ssl=self._ssl))[1]
+        # To an address, not to the name: a second look-up could lead elsewhere than was checked.
+        found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        addresses = [address for each in found if self._permits(self._host, address := str(each[4][0]))]
+        if not addresses:
+            raise Unreachable(f"{self._host} is at {found[0][4][0]}, where this hub calls nobody back")
+        for address in addresses[:-1]:
+            with contextlib.suppress(OSError):
+                return await self._connect_to(address)
+        return await self._connect_to(addresses[-1])
+
+    async def _connect_to(self, address: str) -> _Exchange:
+        name = self._host if self._ssl is not None else None
+        loop = asyncio.get_running_loop()
+        _, exchange = await loop.create_connection(
+            self._new_exchange, address, self._port, ssl=self._ssl, server_hostname=name
+        )
+        return exchange
+
+    def _new_exchange(self) -> _Exchange:
+        return _Exchange(self._known)
 
     @property
     def connected(self) -> bool:
@@ -376,15 +407,14 @@ class HttpClient:
             self._exchange = None
 
 
-async def check_reachable(url: str) -> None:
-    """Make a connection to `url`, and close it again.
+async def check_reachable(client: HttpClient) -> None:
+    """Make a connection, and close it again.
 
     Raises
     ------
     Unreachable
         None could be made.
     """
-    client = HttpClient(url)
     try:
         await client.connect()
     finally:

@@ -10,7 +10,7 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import NamedTuple, cast
 
@@ -18,6 +18,7 @@ import httptools
 
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.wire.bare_lf import CrlfHeads
+from hubfarm.wire.connections import MAX_CONNECTIONS, Connections, Patience, Phase
 from hubfarm.wire.known_heads import KnownHeads, head_of
 
 BACKLOG = 1024
@@ -35,7 +36,7 @@ Closing at once would reset the connection and destroy the answer before the pee
 
 @dataclass(frozen=True, slots=True)
 class HttpLimits:
-    """What one request may be.
+    """What one request may be, and how many connections are kept how long.
 
     Parameters
     ----------
@@ -43,10 +44,16 @@ class HttpLimits:
         Request line and header fields together, bytes.
     body : int
         Body, bytes.
+    connections : int
+        Open at the same time.
+    patience : Patience
+        How long one may stand still.
     """
 
     head: int = 64 * 2**10
     body: int = 64 * 2**20
+    connections: int = MAX_CONNECTIONS
+    patience: Patience = field(default_factory=Patience)
 
 
 class Request(NamedTuple):
@@ -62,12 +69,15 @@ class Request(NamedTuple):
         Names in lower case.
     body : bytes
         With any chunking taken off.
+    peer : str
+        The address that it comes from.
     """
 
     method: bytes
     target: bytes
     headers: dict[bytes, bytes]
     body: bytes
+    peer: str = ""
 
 
 class Response(NamedTuple):
@@ -151,6 +161,9 @@ class _Connection(asyncio.Protocol):
         self._write_paused = False
         self._in_request = False
         self._new_head = b""  # that of the request being parsed, if it may be remembered
+        self._in_body = False
+        self._peer = ""
+        self._now = self.since = server.loop.time()
         self._reset()
 
     def _reset(self) -> None:
@@ -165,7 +178,11 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
-        self._server.connections.add(self)
+        self._peer = str((transport.get_extra_info("peername") or ("",))[0])
+        if not self._server.connections.admit(self):
+            self._refuse(_Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections: try again"))
+            self.flush()
+            self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)
@@ -179,6 +196,9 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._ended:
             return
+        self._now = self._server.loop.time()
+        if not self._in_request and not self._crlf.holding:
+            self.since = self._now
         if not self._crlf.transparent:
             data = self._crlf.feed(data)
         try:
@@ -203,7 +223,7 @@ class _Connection(asyncio.Protocol):
         while (known := self._server.known.find(data)) is not None and len(data) >= known.size + known.length:
             end = known.size + known.length
             method, target, headers, version = known.says
-            request = Request(method, target, headers, data[known.size : end])
+            request = Request(method, target, headers, data[known.size : end], self._peer)
             self._answer(self._server.handle(request), keep_alive=True, version=version)
             data = data[end:]
         return data
@@ -250,10 +270,14 @@ class _Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count_head(len(name) + len(value))
-        self._headers[name.lower()] = value
+        name = name.lower()
+        if name == b"host" and name in self._headers:
+            raise _Refused(HTTPStatus.BAD_REQUEST, "the request names two hosts")
+        self._headers[name] = value
 
     def on_headers_complete(self) -> None:
         self._unfinished = 0
+        self._in_body = True
         if self._parser.should_upgrade():
             return  # this request comes again, by `_feed`
         headers = self._headers
@@ -279,12 +303,13 @@ class _Connection(asyncio.Protocol):
         if self._parser.should_upgrade():
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        request = Request(self._parser.get_method(), self._target, self._headers, body)
+        request = Request(self._parser.get_method(), self._target, self._headers, body, self._peer)
         if self._new_head:
             self._remember(self._new_head, len(body))
             self._new_head = b""
         self._reset()
-        self._in_request = False
+        self._in_request = self._in_body = False
+        self.since = self._now
         answer = self._server.handle(request)
         self._answer(answer, keep_alive=self._parser.should_keep_alive(), version=self._parser.get_http_version())
 
@@ -307,6 +332,7 @@ class _Connection(asyncio.Protocol):
                     break
                 answer = self._server.result_of(answer)
             first = self._waiting.popleft()
+            self.since = self._server.loop.time()
             self._send(answer, first.keep_alive, first.version)
         self._read_or_pause()
         self._server.flush_soon(self)
@@ -367,6 +393,43 @@ class _Connection(asyncio.Protocol):
             f"the request's body is longer than {self._server.limits.body} bytes",
         )
 
+    # -------------------------------------------------------------- what `Connections` asks
+
+    @property
+    def phase(self) -> Phase:
+        """What the connection is at."""
+        if self._waiting or self._ended or self._transport.get_write_buffer_size():
+            return Phase.ANSWERING
+        if self._in_body:
+            return Phase.BODY
+        return Phase.HEAD if self._in_request or self._crlf.holding else Phase.IDLE
+
+    @property
+    def received(self) -> int:
+        """How much of the present request's body has come, bytes."""
+        return self._body_size
+
+    @property
+    def unsent(self) -> int:
+        """How much of its answers the peer has not taken yet, bytes."""
+        return self._transport.get_write_buffer_size()
+
+    def time_out(self, text: str) -> None:
+        """Answer that the request took too long, and close."""
+        self._refuse(_Refused(HTTPStatus.REQUEST_TIMEOUT, text))
+        self.flush()
+
+    def give_way(self) -> None:
+        """Close for the sake of another."""
+        if self.unsent:
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once, and drop what is unsent."""
+        self._transport.abort()
+
     def close(self) -> None:
         """Close once what has been written is on its way."""
         self.flush()
@@ -397,9 +460,9 @@ class HttpServer:
         before_answers: Callable[[], None] = lambda: None,
     ) -> None:
         self.limits = limits
-        self.connections: set[_Connection] = set()
         self.known: KnownHeads[_Says] = KnownHeads()
         self.loop = asyncio.get_running_loop()
+        self.connections: Connections[_Connection] = Connections(self.loop, limits.connections, limits.patience)
         self._handler = handler
         self._on_error = on_error
         self._before_answers = before_answers
@@ -409,6 +472,7 @@ class HttpServer:
     async def start(self, sock: socket.socket) -> None:
         """Accept connections on `sock`, which is bound already."""
         self._server = await self.loop.create_server(lambda: _Connection(self), sock=sock, backlog=BACKLOG)
+        self.connections.watch()
 
     def flush_soon(self, connection: _Connection) -> None:
         """Write a connection's answers at the end of this turn of the loop."""
@@ -449,7 +513,7 @@ class HttpServer:
         if self._server is not None:
             self._server.close()
         self.flush()
-        for connection in tuple(self.connections):
+        for connection in self.connections.close():
             connection.close()
 
 

@@ -180,7 +180,7 @@ class _Mailbox:
             return "it is not callable any more"
         if self._http is None or self._http.url != url:
             self.close()
-            self._http = HttpClient(url)
+            self._http = self._deliveries.new_client(url)
         try:
             answer = await self._http.post(encode_delivery(delivery), timeout=timeout or ANSWER_TIMEOUT)
         except Unreachable:
@@ -251,11 +251,18 @@ class Deliveries:
         Takes the answers of synchronous calls.
     keep_soon : callable
         Told that the hub's state has changed by what became of a delivery.
+    new_client : callable
+        Returns a connection to a callback URL.
     """
 
     def __init__(
-        self, hub: Hub, answer: Callable[[Answer], None], keep_soon: Callable[[], None] = lambda: None
+        self,
+        hub: Hub,
+        answer: Callable[[Answer], None],
+        keep_soon: Callable[[], None] = lambda: None,
+        new_client: Callable[[str], HttpClient] = HttpClient,
     ) -> None:
+        self.new_client = new_client
         self._keep_soon = keep_soon
         self._hub = hub
         self._answer = answer

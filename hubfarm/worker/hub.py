@@ -123,7 +123,7 @@ class Hub:
         Fault
             As many clients are registered as the hub takes, or it is shutting down.
         """
-        if self._closing:
+        if self._closing or self._memory.draining:
             raise Fault("the hub is shutting down: look for another")
         if len(self._memory.clients) >= self.limits.clients:
             raise Fault(f"{self.limits.clients} clients are registered: this hub takes no more")
@@ -540,13 +540,18 @@ class Hub:
             return self._answer_instead(delivery.tag, f"client {delivery.to} did not get the call: {reason}")
         return []
 
-    def close_door(self) -> None:
-        """Register no more clients."""
-        self._closing = True
+    def drain(self) -> None:
+        """Register no more clients, now and in a successor."""
+        self._memory.drain()
+
+    @property
+    def drained(self) -> bool:
+        """Whether it is being drained, and nothing waits for any client any more."""
+        return self._memory.draining and not self.counters.queued
 
     def shut_down(self) -> list[Effect]:
         """Say ``samp.hub.event.shutdown`` to all, and answer every synchronous call that waits."""
-        self.close_door()
+        self._closing = True
         effects: list[Effect] = list(self._event("shutdown", {}))
         for msg_id in [msg_id for msg_id, call in self._memory.pending.items() if call.synchronous]:
             effects += self._answer_instead(msg_id, "the hub is shutting down")

@@ -1,4 +1,7 @@
-"""What the hub's port answers: XML-RPC by POST, and to a person with a browser a short page."""
+"""What the hub's port answers: XML-RPC by POST, and to a person with a browser a short page.
+
+Web pages in that browser are refused: see `hubfarm.worker.names`.
+"""
 
 import asyncio
 import html
@@ -22,15 +25,32 @@ ICON = files("hubfarm.worker").joinpath("icon.png").read_bytes()
 
 
 def answerer(
-    name: str, rpc: Callable[[bytes], "Response | asyncio.Future[Response]"]
+    name: str,
+    rpc: Callable[[bytes, str], "Response | asyncio.Future[Response]"],
+    is_ours: Callable[[bytes], bool],
 ) -> Callable[[Request], "Response | asyncio.Future[Response]"]:
-    """Return the HTTP handler of the hub `name`, whose XML-RPC calls `rpc` answers."""
+    """Return the HTTP handler of a hub.
+
+    Parameters
+    ----------
+    name : str
+        The hub's.
+    rpc : callable
+        Answers an XML-RPC body from an address.
+    is_ours : callable
+        Tells whether a ``Host`` header names the hub.
+    """
     page = Response(_PAGE.format(name=html.escape(name)).encode(), content_type=b"text/html; charset=utf-8")
     icon = Response(ICON, content_type=b"image/png")
 
     def answer(request: Request) -> "Response | asyncio.Future[Response]":
+        headers = request.headers
+        if b"origin" in headers:
+            return _plain(403, "web pages may not talk to this hub (the request has an Origin header)")
+        if b"host" in headers and not is_ours(headers[b"host"]):
+            return _plain(403, "this hub has no such name: use the URL of its lock file")
         if request.method == b"POST":
-            return rpc(request.body)
+            return rpc(request.body, request.peer)
         if request.method != b"GET":
             return _plain(405, "a SAMP hub takes POST, and GET for a page about itself")
         path = request.target.partition(b"?")[0]

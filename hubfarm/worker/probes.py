@@ -1,7 +1,7 @@
 """Notice clients whose process is gone, though nobody sends them anything.
 
-Once a heartbeat a share of the clients is looked at, so that each has its turn every
-`ROUND` beats: a bare connection to its callback URL, closed at once.  Only a refusal counts,
+Once a heartbeat those are looked at whose reply somebody waits for, and a share of all, so that
+each has its turn every `ROUND` beats: a bare connection to its callback URL, closed at once.  Only a refusal counts,
 and only two in a row: a client that is slow or busy is not gone.
 """
 
@@ -34,24 +34,26 @@ class Probes:
         self._deliveries = deliveries
         self._refused: dict[str, int] = {}
         self._beats = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[Client, asyncio.Task[None]] = {}
 
     def beat(self) -> None:
-        """Look at this beat's share of the clients; returns at once."""
+        """Look at the clients whose turn it is; returns at once."""
         self._beats += 1
-        for client in list(self._hub.clients)[self._beats % ROUND :: ROUND]:
-            if client.callback and not self._deliveries.is_connected(client):
-                task = asyncio.get_running_loop().create_task(self._look_at(client))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+        for place, client in enumerate(self._hub.clients):
+            if not client.owing and (place - self._beats) % ROUND:
+                continue
+            if client.callback and client not in self._tasks and not self._deliveries.is_connected(client):
+                self._tasks[client] = asyncio.get_running_loop().create_task(self._look_at(client))
 
     async def _look_at(self, client: Client) -> None:
         try:
-            await check_reachable(client.callback)
+            await check_reachable(self._deliveries.new_client(client.callback))
         except Unreachable as error:
             refusals = self._refused.get(client.id, 0) + 1 if error.refused else 0
         else:
             refusals = 0
+        finally:
+            del self._tasks[client]
         self._refused.pop(client.id, None)
         if client.gone:
             return
@@ -62,5 +64,5 @@ class Probes:
 
     def close(self) -> None:
         """Stop looking."""
-        for task in self._tasks:
+        for task in self._tasks.values():
             task.cancel()

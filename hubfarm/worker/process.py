@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
 
 import psutil
@@ -29,11 +30,14 @@ from hubfarm.samp import lockfile
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.samp.values import Map
 from hubfarm.version import __version__
+from hubfarm.wire.connections import raise_descriptor_limit, room
 from hubfarm.wire.http_server import HttpLimits, HttpServer
+from hubfarm.worker.callbacks import ANY, CallbackRule
 from hubfarm.worker.delivery import Deliveries
 from hubfarm.worker.hub import Hub
 from hubfarm.worker.journal import Journal
 from hubfarm.worker.memory import HubMemory
+from hubfarm.worker.names import OurNames
 from hubfarm.worker.pages import answerer
 from hubfarm.worker.probes import Probes
 from hubfarm.worker.standard_profile import StandardProfile, Waits
@@ -90,7 +94,6 @@ class HubProcess:
         self._timer: asyncio.TimerHandle | None = None
         self._claim: Claim
         self._journal: Journal | None = None
-        self._draining = False
         self._trouble = ""
 
     async def start(self, sock: socket.socket) -> Running:
@@ -108,20 +111,23 @@ class HubProcess:
         try:
             base = base_url(sock)
             memory = self._remember()
+            space = room()
+            rule = _callback_rule(spec, sock)
             self._hub = Hub(
                 _metadata(spec, base),
-                limits=spec.limits,
+                limits=replace(spec.limits, clients=min(spec.limits.clients, space.callbacks)),
                 new_key=lambda: secrets.token_hex(16),
                 now=self._started,
                 memory=memory,
             )
             waits = Waits()
-            self._deliveries = Deliveries(self._hub, waits.answer, self._keep_soon)
+            self._deliveries = Deliveries(self._hub, waits.answer, self._keep_soon, rule.client)
             self._profile = StandardProfile(
-                self._hub, self._deliveries, waits, secret=spec.secret, clock=time.monotonic
+                self._hub, self._deliveries, waits, secret=spec.secret, clock=time.monotonic, callbacks=rule
             )
-            limits = HttpLimits(head=spec.limits.head, body=spec.limits.body)
-            self._server = HttpServer(answerer(spec.name, self._profile.handle), limits, _log_failure, self._keep)
+            limits = HttpLimits(head=spec.limits.head, body=spec.limits.body, connections=space.connections)
+            handler = answerer(spec.name, self._profile.handle, OurNames(sock, spec.host).include)
+            self._server = HttpServer(handler, limits, _log_failure, self._keep)
             self._probes = Probes(self._hub, self._deliveries)
             await self._server.start(sock)
             running = Running(HubName(os.getpid(), spec.id), f"{base}xmlrpc", self._claim.path)
@@ -132,7 +138,7 @@ class HubProcess:
             self._claim.withdraw()
             raise
         self._deliveries.resume()
-        self._state = HubState.RUNNING
+        self._state = HubState.DRAINING if memory.draining else HubState.RUNNING
         self._beat()
         logger.info("serving at {} as {}", running.url, running.name)
         return running
@@ -168,9 +174,9 @@ class HubProcess:
 
     def drain(self) -> None:
         """Take no new clients, and end once nothing waits for any client."""
-        self._draining = True
         self._state = HubState.DRAINING
-        self._hub.close_door()
+        self._hub.drain()
+        self._keep()
         logger.info("draining: {} deliveries wait", self._hub.counters.queued)
 
     async def stop(self, how: End, reason: str) -> None:
@@ -200,8 +206,8 @@ class HubProcess:
         spec = self.spec
         if spec.timeout and now - self._hub.last_active >= spec.timeout:
             self.end(End.UNUSED, f"unused for {spec.timeout:g} s")
-        if self._draining and not self._hub.counters.queued:
-            self.end(End.STOPPED, "drained")
+        if self._hub.drained:
+            self.end(End.DRAINED, "drained")
         if spec.client_timeout:
             self._deliveries.carry_out(self._hub.check_silence(spec.client_timeout, now))
         self._probes.beat()
@@ -211,8 +217,8 @@ class HubProcess:
         try:
             for what in self._claim.mend(record):
                 logger.warning("put back {}", what)
-            if self._journal is not None and self._journal.mend():
-                logger.warning("the journal is written anew")
+            if self._journal is not None:
+                self._journal.mend()
             self._trouble = ""
         except HubfarmError as error:
             if str(error) != self._trouble:  # once, and not every second
@@ -245,6 +251,12 @@ def base_url(sock: socket.socket) -> str:
     if host in ("0.0.0.0", "::"):
         host = socket.gethostname()  # a wildcard is no address: other hosts know us by name
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def _callback_rule(spec: HubSpec, sock: socket.socket) -> CallbackRule:
+    # Who lets other hosts in means to talk with them.
+    anywhere = () if ip_address(sock.getsockname()[0].partition("%")[0]).is_loopback else (ANY,)
+    return CallbackRule(spec.callback_hosts or anywhere)
 
 
 def _metadata(spec: HubSpec, base: str) -> Map:
@@ -322,6 +334,7 @@ async def _run(
     started: Callable[[Running], None],
     reopen_log: Callable[[], None],
 ) -> str:
+    raise_descriptor_limit()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_log_loop_failure)
     hub = HubProcess(spec, paths, kind=kind, lock_path=lock_path)

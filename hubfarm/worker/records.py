@@ -89,6 +89,17 @@ class CountersRecord(msgspec.Struct, array_like=True, tag="n", frozen=True):
     last_delivery: int
 
 
+class DrainingRecord(msgspec.Struct, array_like=True, tag="d", frozen=True):
+    """The hub takes no new clients, and ends once nothing waits for any."""
+
+
 Record: TypeAlias = (
-    ClientRecord | GoneRecord | MessageRecord | SettledRecord | WaitingRecord | AnsweredRecord | CountersRecord
+    ClientRecord
+    | GoneRecord
+    | MessageRecord
+    | SettledRecord
+    | WaitingRecord
+    | AnsweredRecord
+    | CountersRecord
+    | DrainingRecord
 )

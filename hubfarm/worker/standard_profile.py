@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from loguru import logger
 
-from hubfarm.samp.cutting import LEVELS, EncodedMap, Param, cut_call
+from hubfarm.samp.cutting import LEVELS, MIN_VALUE_SIZE, EncodedMap, Param, cut_call
 from hubfarm.samp.errors import BadValue, Fault, WrongUse
 from hubfarm.samp.values import Value, expect_string, parse_float
 from hubfarm.samp.xmlrpc import (
@@ -24,12 +24,22 @@ from hubfarm.samp.xmlrpc import (
 )
 from hubfarm.wire.http_client import check_http_url
 from hubfarm.wire.http_server import Response
+from hubfarm.worker.callbacks import CallbackRule
 from hubfarm.worker.delivery import Deliveries
+from hubfarm.worker.failures import Failures
 from hubfarm.worker.hub import Hub
 from hubfarm.worker.model import Answer, Client, Outcome
 
 MAX_WAIT = 3.2e9
 """Longest timeout of a synchronous call that is told from none, seconds."""
+
+
+MAX_HELD = 1000
+"""Answers to failures that are held back at the same time; over it, the address is told at once."""
+
+
+class _NotAdmitted(Fault):
+    """The secret or private key is wrong."""
 
 
 class Waits:
@@ -101,6 +111,8 @@ class StandardProfile:
         Admits a client to ``register``.
     clock : callable
         Returns the time, seconds.
+    callbacks : CallbackRule, optional
+        Where clients may be called back; without one, anywhere.
     """
 
     def __init__(
@@ -111,6 +123,7 @@ class StandardProfile:
         *,
         secret: str,
         clock: Callable[[], float],
+        callbacks: CallbackRule | None = None,
     ) -> None:
         self.requests = 0
         self._hub = hub
@@ -118,27 +131,69 @@ class StandardProfile:
         self._waits = waits
         self._secret = secret.encode()
         self._clock = clock
+        self._callbacks = callbacks
+        self._failures = Failures(clock)
+        self._held = 0
 
-    def handle(self, body: bytes) -> "Response | asyncio.Future[Response]":
+    def handle(self, body: bytes, peer: str = "") -> "Response | asyncio.Future[Response]":
         """Answer one call; what is wrong with it becomes an XML-RPC fault.
 
-        A synchronous call's answer is a future, to be cancelled if its caller goes away.
+        An answer that is a future is to be cancelled if its caller goes away.
+
+        Parameters
+        ----------
+        body : bytes
+            The call.
+        peer : str
+            The address that it comes from.
         """
         self.requests += 1
         limits = self._hub.limits
         try:
             # What is within the limits anyway may take the fast path.
-            fast = len(body) <= limits.string and limits.depth >= LEVELS
-            call = (cut_call(body) if fast else None) or decode_call(body, depth=limits.depth, string=limits.string)
+            fast = len(body) <= min(limits.string, MIN_VALUE_SIZE * limits.values) and limits.depth >= LEVELS
+            call = (cut_call(body) if fast else None) or decode_call(
+                body, depth=limits.depth, string=limits.string, values=limits.values
+            )
             if call.method == "samp.hub.callAndWait":
                 return self._call_and_wait(call.params)
+            if call.method == "samp.hub.setXmlrpcCallback" and self._must_resolve(call.params):
+                return asyncio.ensure_future(self._resolve_and_run(call.method, call.params))
             return Response(encode_response(self._run(call.method, call.params)))
-        except Fault as fault:
-            logger.debug("fault: {}", fault.text)
-            return Response(encode_fault(fault))
-        except WrongUse as error:
-            logger.debug("fault: {}", error)
-            return Response(encode_fault(Fault(str(error), WRONG_PARAMETERS)))
+        except _NotAdmitted as fault:
+            return self._hold_back(Response(encode_fault(fault)), peer)
+        except (Fault, WrongUse) as error:
+            return _refusal(error)
+
+    def _hold_back(self, response: Response, peer: str) -> "Response | asyncio.Future[Response]":
+        delay = self._failures.count(peer)
+        logger.warning("{}: a wrong secret or private key{}", peer or "a client", f", held {delay:g} s" * bool(delay))
+        if not delay:
+            return response
+        if self._held >= MAX_HELD:
+            return Response(b"too many wrong secrets and private keys\n", 429, b"text/plain; charset=utf-8")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Response] = loop.create_future()
+        timer = loop.call_later(delay, answer.set_result, response)
+        self._held += 1
+        answer.add_done_callback(lambda _: self._release(timer))
+        return answer
+
+    def _release(self, timer: asyncio.TimerHandle) -> None:
+        self._held -= 1
+        timer.cancel()
+
+    def _must_resolve(self, params: Sequence[Param]) -> bool:
+        _, (url,) = self._take("samp.hub.setXmlrpcCallback", params, ("url",))
+        return bool(url) and self._callbacks is not None and self._callbacks.needs_resolving(str(url))
+
+    async def _resolve_and_run(self, method: str, params: Sequence[Param]) -> Response:
+        assert self._callbacks is not None
+        try:
+            await self._callbacks.resolve(str(params[1]))
+            return Response(encode_response(self._run(method, params)))
+        except (Fault, WrongUse) as error:  # the client may have left meanwhile
+            return _refusal(error)
 
     def _run(self, name: str, params: Sequence[Param]) -> Value:
         if name == "samp.hub.ping":
@@ -160,11 +215,11 @@ class StandardProfile:
         return outcome.result
 
     def _register(self, params: Sequence[Param]) -> Value:
-        if len(params) != 1 or not isinstance(params[0], str):
+        if len(params) != 1:
             raise Fault("samp.hub.register takes one string: the secret of the lock file", WRONG_PARAMETERS)
-        if not hmac.compare_digest(params[0].encode(errors="replace"), self._secret):
-            logger.warning("register with a wrong secret refused")
-            raise Fault("the secret is wrong: it stands in the hub's lock file as samp.secret")
+        given = params[0].encode(errors="replace") if isinstance(params[0], str) else b""
+        if not hmac.compare_digest(given, self._secret):
+            raise _NotAdmitted("the secret is wrong: it stands in the hub's lock file as samp.secret")
         outcome = self._hub.register(self._clock())
         self._deliveries.carry_out(outcome.effects)
         assert isinstance(outcome.result, dict)
@@ -175,7 +230,11 @@ class StandardProfile:
         if len(params) != 1 + len(parameters):
             takes = ", ".join(("private-key", *parameters))
             raise Fault(f"{name} takes {1 + len(parameters)} parameters ({takes}), not {len(params)}", WRONG_PARAMETERS)
-        client = self._hub.client_with_key(expect_string(params[0], "the private key"))
+        # By hash first, and Python's is keyed: the time that this takes tells nothing of a key.
+        try:
+            client = self._hub.client_with_key(params[0] if isinstance(params[0], str) else "")
+        except Fault as fault:
+            raise _NotAdmitted(fault.text) from None
         for value, parameter in zip(params[1:], parameters, strict=True):
             if parameter not in _STRUCTURED:
                 expect_string(value, f"the parameter {parameter}")
@@ -199,6 +258,12 @@ class StandardProfile:
     def _stop_waiting(self, msg_id: str, answer: "asyncio.Future[Param]") -> None:
         answer.cancel()
         self._hub.abandon(msg_id)
+
+
+def _refusal(error: Fault | WrongUse) -> Response:
+    fault = error if isinstance(error, Fault) else Fault(str(error), WRONG_PARAMETERS)
+    logger.debug("fault: {}", fault.text)
+    return Response(encode_fault(fault))
 
 
 async def _response_within(answer: "asyncio.Future[Param]", seconds: float) -> Response:

@@ -1,0 +1,81 @@
+"""How often an address has given a wrong secret or key of late, and how long it waits for the answer.
+
+Only answers to failures wait: one account that guesses must not hold up the others, who come
+from the same address on one host.  What keeps guessers out is the length of keys and secrets.
+"""
+
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import NamedTuple
+
+FREE = 10
+"""Failures that are answered at once: a program whose hub was restarted errs a few times."""
+
+FIRST_DELAY = 0.1
+"""Delay of the first failure after those, seconds; each further one doubles it."""
+
+LONGEST_DELAY = 10.0
+"""No answer waits longer, seconds."""
+
+FORGIVEN_AFTER = 5.0
+"""An address's count falls by one each time so long has passed, seconds."""
+
+MAX_ADDRESSES = 1024
+"""Addresses that are remembered; the one that has not failed for longest is forgotten first."""
+
+
+class _Count(NamedTuple):
+    failures: float
+    at: float
+
+
+class Failures:
+    """Counts failures by the address they come from.
+
+    Parameters
+    ----------
+    clock : callable
+        Returns the time, seconds.
+
+    Examples
+    --------
+    >>> failures = Failures(clock=lambda: 0.0)
+    >>> [failures.count("127.0.0.1") for _ in range(13)][-4:]
+    [0.0, 0.1, 0.2, 0.4]
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._counts: OrderedDict[str, _Count] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def count(self, address: str) -> float:
+        """Count one failure of an address; return how long its answer has to wait, seconds."""
+        source = _source(address)
+        now = self._clock()
+        before = self._counts.get(source, _Count(0.0, now))
+        failures = max(0.0, before.failures - (now - before.at) / FORGIVEN_AFTER) + 1
+        self._counts[source] = _Count(failures, now)
+        self._counts.move_to_end(source)
+        if len(self._counts) > MAX_ADDRESSES:
+            self._counts.popitem(last=False)
+        doublings = failures - FREE - 1
+        if doublings < 0:
+            return 0.0
+        return min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(doublings, 32))
+
+
+def _source(address: str) -> str:
+    # Whoever has one IPv6 address has the 2**64 of its network.
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return address
