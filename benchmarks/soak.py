@@ -55,6 +55,7 @@ class Sample:
 
     seconds: float
     pss: int
+    uss: int
     descriptors: int
     threads: int
     journal: int
@@ -75,7 +76,8 @@ class _Figure(NamedTuple):
 
 
 FIGURES = (
-    _Figure("pss", "memory (PSS), MB", 2**20, statistics.median, 1.5),
+    _Figure("pss", "memory, shared pages by share (PSS), MB", 2**20, statistics.median, 1.5),
+    _Figure("uss", "memory of its own (USS), MB", 2**20, statistics.median, 1.5),
     _Figure("descriptors", "file descriptors", 1, statistics.median, 15),
     _Figure("threads", "threads", 1, max, 0),
     _Figure("journal", "journal at its longest, MB", 2**20, max, 1.0),
@@ -100,9 +102,11 @@ class _Hub:
     def sample(self) -> Sample:
         """Look at what it holds now."""
         info = self._farm.find("soak")
+        memory = self._process.memory_full_info()
         return Sample(
             time.monotonic() - self._began,
-            self._process.memory_full_info().pss,
+            memory.pss,
+            memory.uss,
             self._process.num_fds(),
             self._process.num_threads(),
             self._journal.stat().st_size,

@@ -1,6 +1,6 @@
 """A hub that is killed goes on where it fell: nothing that was accepted is lost, and nobody has to register again.
 
-``python -m pytest tests/test_survival.py -k random -s --kills 50`` is the full count (docs/faults.md).
+``python -m pytest tests/test_survival.py -k accepted_is_lost -s --kills 50`` is the full count (docs/faults.md).
 """
 
 import contextlib
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPException, RemoteDisconnected
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from xmlrpc.client import Fault, ServerProxy, dumps
 
 import psutil
@@ -129,7 +130,7 @@ class _Waiting(threading.Thread):
 
     def __init__(self, hub: HubInfo, *params: Any) -> None:
         super().__init__()
-        self._connection = HTTPConnection("127.0.0.1", int(hub.url.rpartition(":")[2].partition("/")[0]))
+        self._connection = HTTPConnection(urlsplit(hub.url).netloc)
         self._body = dumps(params, "samp.hub.callAndWait")
         self.error: Exception | None = None
         self.start()
