@@ -21,7 +21,7 @@ Pair = tuple[SAMPIntegratedClient, SAMPIntegratedClient]
 
 def test_clients_lists_names_subscriptions_and_metadata(pair: Pair, cli: RunCli) -> None:
     two = pair[1].get_public_id()
-    assert re.search(rf"^{two} +two *$", cli("clients", "mine").stdout, re.MULTILINE)
+    assert re.search(rf"^{two} +two +[0-9:]+ +0 *$", cli("clients", "mine").stdout, re.MULTILINE)
     assert "samp.app.ping" in cli("clients", "mine", "-v").stdout
     found = {one["id"]: one for one in json.loads(cli("clients", "mine", "--json").stdout)}
     assert found[two]["metadata"] == {"samp.name": "two"}

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from hubfarm.cli.options import json_option, selector_argument
-from hubfarm.cli.show import print_json, print_table
+from hubfarm.cli.show import print_json, print_table, span
 from hubfarm.client.bindings import Message
 from hubfarm.client.data import DATA_TIMEOUT
 from hubfarm.client.integrated import SAMPIntegratedClient
@@ -45,8 +45,10 @@ def clients(selector: str, verbose: bool, as_json: bool) -> None:
       hubfarm clients mima-2 -v
     """
     with _client_of(selector) as client:
+        known = _what_the_hub_knows(client)
         found = [
             {"id": id, "metadata": client.get_metadata(id), "subscriptions": client.get_subscriptions(id)}
+            | known.get(id, {"registered": None, "messages": None})
             for id in client.get_registered_clients()
         ]
     if as_json:
@@ -54,11 +56,27 @@ def clients(selector: str, verbose: bool, as_json: bool) -> None:
         return
     rows = []
     for one in found:
-        row = [one["id"], str(one["metadata"].get("samp.name", ""))]
+        messages = "-" if one["messages"] is None else str(one["messages"])
+        row = [one["id"], str(one["metadata"].get("samp.name", "")), span(one["registered"]), messages]
         if verbose:
             row += [" ".join(sorted(one["subscriptions"])), json.dumps(one["metadata"], ensure_ascii=False)]
         rows.append(row)
-    print_table(("CLIENT", "NAME", "SUBSCRIPTIONS", "METADATA") if verbose else ("CLIENT", "NAME"), rows)
+    columns = ("CLIENT", "NAME", "REGISTERED", "MESSAGES")
+    print_table((*columns, "SUBSCRIPTIONS", "METADATA") if verbose else columns, rows)
+
+
+def _what_the_hub_knows(client: SAMPIntegratedClient) -> dict[str, dict[str, float | int]]:
+    """Ask a hub of ours for how long each client is registered (seconds), and how many messages it has sent."""
+    for hub in client.get_subscribed_clients("hubfarm.query.clients"):
+        response = client.ecall_and_wait(hub, "hubfarm.query.clients", DATA_TIMEOUT)
+        _check(response, hub)
+        break
+    else:
+        return {}  # a foreign hub tells nothing of it
+    return {
+        id: {"registered": float(known["registered"]), "messages": int(known["messages"])}
+        for id, known in response["samp.result"]["clients"].items()
+    }
 
 
 @click.command()

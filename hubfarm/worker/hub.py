@@ -84,10 +84,11 @@ class Hub:
         self._memory = memory or HubMemory()
         self._new_key = new_key
         self._closing = False
-        self._own_answers: dict[str, Callable[[Map], Map]] = {
-            "samp.app.ping": lambda _params: {},
+        self._own_answers: dict[str, Callable[[Map, float], Map]] = {
+            "samp.app.ping": lambda _params, _now: {},
             "samp.query.by-meta": self._query_by_metadata,
             "x-samp.query.by-meta": self._query_by_metadata,
+            "hubfarm.query.clients": self._query_clients,
         }
 
     # ------------------------------------------------------------------ clients
@@ -320,7 +321,7 @@ class Hub:
         receiver = self._recipient(recipient, mtype)
         if receiver is None:
             msg_id = self._memory.new_message_id(sender.id)
-            effect: Effect = self._deliver_own_answer(sender, tag, checked, mtype)
+            effect: Effect = self._deliver_own_answer(sender, tag, checked, mtype, now)
         else:
             delivery = self._call(sender, receiver, tag, self._payload_for(receiver, checked), synchronous=False)
             msg_id, effect = delivery.tag, delivery
@@ -343,7 +344,7 @@ class Hub:
         effects: list[Effect] = []
         if mtype in self._own_answers:
             ids[HUB_ID] = self._memory.new_message_id(sender.id)
-            effects.append(self._deliver_own_answer(sender, tag, checked, mtype))
+            effects.append(self._deliver_own_answer(sender, tag, checked, mtype, now))
         payload = Payload.of(checked)
         for client in list(self._subscribers(mtype)):
             if client is sender:
@@ -372,7 +373,7 @@ class Hub:
         receiver = self._recipient(recipient, mtype)
         if receiver is None:
             msg_id = self._memory.new_message_id(sender.id)
-            effect: Effect = Answer(msg_id, self._own_answer(checked, mtype))
+            effect: Effect = Answer(msg_id, self._own_answer(checked, mtype, now))
         else:
             delivery = self._call(sender, receiver, "", self._payload_for(receiver, checked), synchronous=True)
             msg_id, effect = delivery.tag, delivery
@@ -423,6 +424,7 @@ class Hub:
 
     def _accept(self, sender: Client, now: float) -> None:
         self.counters.accepted += 1
+        sender.messages += 1
         self._touch(sender, now)
 
     def _recipient(self, client_id: str, mtype: str) -> Client | None:
@@ -487,16 +489,27 @@ class Hub:
 
     # ------------------------------------------------------------------ the hub's own answers
 
-    def _own_answer(self, message: Map | EncodedMap, mtype: str) -> Map:
+    def _own_answer(self, message: Map | EncodedMap, mtype: str, now: float) -> Map:
         whole = message.decode() if isinstance(message, EncodedMap) else message
         params = check_map(whole["samp.params"], "samp.params")
-        return ok_response(self._own_answers[mtype](params))
+        return ok_response(self._own_answers[mtype](params, now))
 
-    def _deliver_own_answer(self, sender: Client, tag: str, message: Map | EncodedMap, mtype: str) -> Delivery:
-        payload = self._payload_for(sender, self._own_answer(message, mtype))
+    def _deliver_own_answer(
+        self, sender: Client, tag: str, message: Map | EncodedMap, mtype: str, now: float
+    ) -> Delivery:
+        payload = self._payload_for(sender, self._own_answer(message, mtype, now))
         return self._memory.queue(sender, Kind.RESPONSE, HUB_ID, tag, payload)
 
-    def _query_by_metadata(self, params: Map) -> Map:
+    def _query_clients(self, _params: Map, now: float) -> Map:
+        """Tell of each client for how long it has been registered, and how many messages it has sent."""
+        return {
+            "clients": {
+                client.id: {"registered": f"{now - client.since:.3f}", "messages": str(client.messages)}
+                for client in self.clients
+            }
+        }
+
+    def _query_by_metadata(self, params: Map, _now: float) -> Map:
         key = expect_string(params.get("key", []), "the parameter key")
         value = expect_string(params.get("value", []), "the parameter value")
         everybody = [(HUB_ID, self.metadata), *((client.id, client.metadata) for client in self.clients)]

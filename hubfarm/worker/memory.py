@@ -73,7 +73,7 @@ class HubMemory:
     def add_client(self, key: str, now: float) -> Client:
         """Add a client with the next id."""
         self._last_client += 1
-        client = Client(f"c{self._last_client}", key, active=now)
+        client = Client(f"c{self._last_client}", key, active=now, since=now)
         self._enter(client)
         self._note_client(client)
         return client
@@ -247,7 +247,7 @@ class HubMemory:
         for record in records:
             reading.take(record)
         for known in reading.clients.values():
-            client = Client(known.id, known.key, now, known.callback, known.metadata)
+            client = Client(known.id, known.key, now, known.callback, known.metadata, since=known.since)
             self._enter(client)
             self._index(client, known.subscriptions)
         for number in sorted(reading.deliveries):
@@ -274,7 +274,7 @@ def _next_era(number: int) -> int:
 
 
 def _client_record(client: Client) -> ClientRecord:
-    return ClientRecord(client.id, client.key, client.callback, client.metadata, client.subscriptions)
+    return ClientRecord(client.id, client.key, client.callback, client.metadata, client.subscriptions, client.since)
 
 
 class _Reading:

@@ -17,6 +17,7 @@ class ClientRecord(msgspec.Struct, array_like=True, tag="c", frozen=True):
     callback: str
     metadata: dict[str, Any]  # a Map; msgspec does not resolve the recursive type
     subscriptions: dict[str, Any]
+    since: float = 0.0
 
 
 class GoneRecord(msgspec.Struct, array_like=True, tag="g", frozen=True):
