@@ -21,7 +21,6 @@ from hubfarm.registry.hubspec import MAX_HUBS, HubSpec, Limits, Restart, check_s
 from hubfarm.registry.lockdir import Entry, LockDir, Standing, guard_is_held
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, HubState, Record, read_records
-from hubfarm.registry.sweep import Verdict, sweep
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.samp.lockfile import lock_url
 
@@ -30,6 +29,7 @@ HUNG_AFTER = 3.5
 
 if TYPE_CHECKING:
     from hubfarm.farmfile import Change, Declared
+    from hubfarm.registry.sweep import Verdict
 
 STOP_TIMEOUT = 15.0
 """How long `Farm.stop` waits for a hub that it ends by signal, seconds."""
@@ -596,7 +596,7 @@ class Farm:
         """
         return {"SAMP_HUB": self.find(selector).samp_hub}
 
-    def gc(self, *, dry_run: bool = False) -> list[Verdict]:
+    def gc(self, *, dry_run: bool = False) -> "list[Verdict]":
         """Remove what dead hubs left, and say file by file what was removed or kept, and why.
 
         Parameters
@@ -612,6 +612,8 @@ class Farm:
         if not (self.paths.lockdir.exists() or self._lockdir.lock_files()):
             return []
         self.paths.prepare()
+        from hubfarm.registry.sweep import sweep  # it needs psutil: 10 ms that `hubfarm ls` would pay for nothing
+
         return sweep(self._lockdir, self._ask, dry_run=dry_run)
 
 

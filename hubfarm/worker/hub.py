@@ -535,6 +535,10 @@ class Hub:
         queue = self._memory.queues.get(client.id)
         return next(iter(queue.values())) if queue else None
 
+    def deliveries_to(self, client: Client) -> list[Delivery]:
+        """Return all that is to be delivered to a client, in order."""
+        return list(self._memory.queues[client.id].values())
+
     def delivered(self, delivery: Delivery) -> None:
         """Note that a delivery has reached its client."""
         if self._memory.dequeue(delivery):

@@ -128,17 +128,11 @@ class HubProcess:
             waits = Waits()
             self._deliveries = Deliveries(self._hub, waits.answer, self._keep_soon, rule.client)
             self._profile = StandardProfile(
-                self._hub,
-                self._deliveries,
-                waits,
-                secret=spec.secret,
-                clock=time.monotonic,
-                keep=self._keep,
-                callbacks=rule,
+                self._hub, self._deliveries, waits, secret=spec.secret, clock=time.monotonic, callbacks=rule
             )
             limits = HttpLimits(head=spec.limits.head, body=spec.limits.body, connections=space.connections)
             handler = answerer(spec.name, self._profile.handle, OurNames(sock, spec.host).include)
-            self._server = HttpServer(handler, limits, _log_failure)
+            self._server = HttpServer(handler, limits, _log_failure, self._keep)
             self._probes = Probes(self._hub, self._deliveries)
             await self._server.start(sock)
             running = Running(HubName(os.getpid(), spec.id), f"{base}xmlrpc", self._claim.path)
