@@ -88,10 +88,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--figures", None):
-        for item in items:
-            if item.get_closest_marker("long"):
-                item.add_marker(pytest.mark.skip("takes long: run with --figures FILE"))
+    for item in items:
+        if config.getoption("--figures", None):
+            item.add_marker(pytest.mark.timeout(900))
+        elif item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip("takes long: run with --figures FILE"))
 
 
 @pytest.fixture
