@@ -155,7 +155,8 @@ class StandardProfile:
         limits = self._hub.limits
         try:
             # What is within the limits anyway may take the fast path.
-            fast = len(body) <= min(limits.string, MIN_VALUE_SIZE * limits.values) and limits.depth >= LEVELS
+            few = len(body) <= MIN_VALUE_SIZE * limits.values or body.count(b"<value>") <= limits.values
+            fast = few and len(body) <= limits.string and limits.depth >= LEVELS
             call = (cut_call(body) if fast else None) or decode_call(
                 body, depth=limits.depth, string=limits.string, values=limits.values
             )
