@@ -18,15 +18,13 @@ DEFAULT_ROUNDS = 5
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option("-w", "--work", "picked", multiple=True, help="Works whose name begins so; repeatable [default: all].")
-@click.option("--quick", is_flag=True, help="Only the works that have a goal, and no farm.")
+@click.option("--quick", is_flag=True, help="Only the works that have a goal.")
 @click.option(
     "-H", "--hub", "hubs", multiple=True, type=click.Choice([*HUBS, *FLOORS]), help="Repeatable [default: all]."
 )
 @click.option("--rounds", default=DEFAULT_ROUNDS, show_default=True, type=click.IntRange(1), help="Interleaved rounds.")
 @click.option("--seconds", default=2, show_default=True, type=click.IntRange(1), help="Load in each round.")
-@click.option(
-    "--farm/--no-farm", "with_farm", default=False, help="Also farms: start, memory, idle CPU, ls, many at once."
-)
+@click.option("--farm", "farm_size", default=0, help="Also farms, of up to so many hubs [default: none].")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write all rounds there.")
 @click.option("--from", "source", type=click.Path(exists=True, path_type=Path), help="Show this file of --json again.")
 @click.option("--plot", "svg", type=click.Path(dir_okay=False, path_type=Path), help="Draw an SVG there.")
@@ -37,7 +35,7 @@ def main(
     hubs: tuple[str, ...],
     rounds: int,
     seconds: int,
-    with_farm: bool,
+    farm_size: int,
     json_path: Path | None,
     source: Path | None,
     svg: Path | None,
@@ -47,9 +45,9 @@ def main(
 
     Needs wrk and nginx; JSAMP's hub and pyvo's if they are to be compared.
     """
-    data = json.loads(source.read_text()) if source else _measure(picked, quick, hubs, rounds, seconds, with_farm)
+    data = json.loads(source.read_text()) if source else _measure(picked, quick, hubs, rounds, seconds, farm_size)
     if json_path:
-        json_path.write_text(json.dumps(data, indent=1))
+        json_path.write_text(json.dumps(data))
     results = report.from_json(data["results"])
     _show(results, data["farm"], markdown=markdown)
     if svg:
@@ -57,7 +55,7 @@ def main(
 
 
 def _measure(
-    picked: tuple[str, ...], quick: bool, hubs: tuple[str, ...], rounds: int, seconds: int, with_farm: bool
+    picked: tuple[str, ...], quick: bool, hubs: tuple[str, ...], rounds: int, seconds: int, farm_size: int
 ) -> dict[str, Any]:
     names = list(hubs or [*HUBS, *FLOORS])
     for name in ["nginx", *names]:
@@ -71,8 +69,8 @@ def _measure(
             wanted = name.startswith(picked) if picked else work.quick or not quick
             if wanted:
                 results += measure(name, work, names, rounds, seconds, status.update)
-        if with_farm:
-            data["farm"] = farm.measure(rounds, names, status.update)
+        if farm_size:
+            data["farm"] = farm.measure(rounds, names, farm_size, status.update)
     return data | {"results": report.to_json(results)}
 
 

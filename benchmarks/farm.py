@@ -33,11 +33,14 @@ COLUMNS = ("what", "hub", "figure", "smallest", "largest", "unit")
 FOREIGN_COUNTS = {"jsamp": (1, 10), "pyvo": (1, 10)}
 """How many of them are started at once: each is a process of some 35 MB and a second of CPU."""
 
+SIZES = (1, 10, 100, 500)
+"""How many hubs of ours a farm has."""
+
 IDLE_SECONDS = 10.0
 
 
-def measure(rounds: int, hubs: list[str], tell: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Measure all of it; each figure in `rounds` rounds."""
+def measure(rounds: int, hubs: list[str], largest: int, tell: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Measure all of it, with farms of up to `largest` hubs; each figure in `rounds` rounds."""
     figures: list[dict[str, Any]] = []
 
     def add(what: str, hub: str, values: list[float], unit: str) -> None:
@@ -45,10 +48,9 @@ def measure(rounds: int, hubs: list[str], tell: Callable[[str], None]) -> list[d
 
     tell("farm: imports")
     add("import hubfarm", "hubfarm", [_import_time() for _ in range(2 * rounds)], "ms")
-    for count in (1, 10, 100, 500):
+    for count in (count for count in SIZES if count <= largest):
         tell(f"farm: {count} hubs")
-        once = count == 500
-        starts, lists, memory, idle = zip(*(_farm(count) for _ in range(1 if once else rounds)), strict=True)
+        starts, lists, memory, idle = zip(*(_farm(count) for _ in range(rounds)), strict=True)
         add(f"start of {count}, per hub", "hubfarm", list(starts), "ms")
         add(f"hubfarm ls, {count} hubs", "hubfarm", [each for several in lists for each in several], "ms")
         add(f"PSS a hub, {count} idle", "hubfarm", list(memory), "MB")

@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.nginx import nginx
+from hubfarm.client.discovery import answering_hubs
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import HubfarmError
 
@@ -133,12 +134,13 @@ def start_program(command: list[str], home: Path) -> Iterator[subprocess.Popen[b
 
 
 def await_hub(name: str, process: subprocess.Popen[bytes], home: Path) -> RunningHub:
-    """Wait until a program has written its lock file; it serves by then."""
+    """Wait until a program has written its lock file, and the hub that it names answers."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(OSError, HubfarmError):
             tokens = lockfile.check_required(lockfile.parse((home / ".samp").read_text()))
-            return RunningHub(name, tokens[lockfile.URL], tokens[lockfile.SECRET], [psutil.Process(process.pid)])
+            if answering_hubs([tokens[lockfile.URL]]):
+                return RunningHub(name, tokens[lockfile.URL], tokens[lockfile.SECRET], [psutil.Process(process.pid)])
         time.sleep(0.005)
     raise RuntimeError(f"{name} did not start: {(home / 'log').read_text()[-500:]}")
 

@@ -21,7 +21,6 @@ from hubfarm.registry.hubspec import MAX_HUBS, HubSpec, Limits, Restart, check_s
 from hubfarm.registry.lockdir import Entry, LockDir, Standing, guard_is_held
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, HubState, Record, read_records
-from hubfarm.registry.sweep import Verdict, sweep
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.samp.lockfile import lock_url
 
@@ -30,6 +29,7 @@ HUNG_AFTER = 3.5
 
 if TYPE_CHECKING:
     from hubfarm.farmfile import Change, Declared
+    from hubfarm.registry.sweep import Verdict
 
 STOP_TIMEOUT = 15.0
 """How long `Farm.stop` waits for a hub that it ends by signal, seconds."""
@@ -174,7 +174,7 @@ class Farm:
     def _ended(self, living: Collection[str]) -> list[HubInfo]:
         """Return the last end of each label that has ended for good since a day and lives no more."""
         since = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="seconds")
-        final = (End.STOPPED, End.UNUSED, End.FAILED)
+        final = (End.STOPPED, End.UNUSED, End.DRAINED, End.FAILED)
         last = {
             ending.label or str(ending.id): ending
             for ending in read_history(self.paths)
@@ -416,8 +416,7 @@ class Farm:
         """Return the ids of the hubs that the coordinator runs; one is started if hubs need it."""
         if any(hub.kind == "farm" for hub in self.hubs()):
             self._ensure_coordinator("INFO")
-        status = self.coordinator()
-        return {hub["id"] for hub in status["hubs"]} if status else set()
+        return self._supervised()
 
     @cached_property
     def _control(self) -> Any:
@@ -529,13 +528,26 @@ class Farm:
             self._signal(hub, signal.SIGUSR1)
         deadline = time.monotonic() + wait
         for hub in hubs:
-            assert hub.pid is not None
-            assert hub.id is not None
-            guard = self._lockdir.guard_path(HubName(hub.pid, hub.id))
-            if not _wait_until_free(guard, max(0.0, deadline - time.monotonic())):
-                self.stop([f"{hub.pid}-{hub.id}"])
+            while not self._has_ended(hub):
+                if time.monotonic() >= deadline:
+                    self._stop_hubs([hub], self._supervised(), lambda _: None)
+                    break
+                time.sleep(0.02)
             progress(hub.name)
         return [hub.name for hub in hubs]
+
+    def _has_ended(self, hub: HubInfo) -> bool:
+        """Tell whether a hub is gone for good: one that its coordinator will replace is not."""
+        assert hub.pid is not None
+        assert hub.id is not None
+        if self._lockdir.is_alive(HubName(hub.pid, hub.id)):
+            return False
+        return hub.kind != "farm" or hub.id not in self._supervised()
+
+    def _supervised(self) -> set[int]:
+        """Return the ids of the hubs that the coordinator looks after, if one runs."""
+        status = self.coordinator()
+        return {hub["id"] for hub in status["hubs"]} if status else set()
 
     def _stop_hubs(self, hubs: list[HubInfo], coordinated: set[int], progress: Callable[[str], None]) -> list[str]:
         ours = [hub for hub in hubs if hub.kind == "farm" and hub.id in coordinated]
@@ -584,7 +596,7 @@ class Farm:
         """
         return {"SAMP_HUB": self.find(selector).samp_hub}
 
-    def gc(self, *, dry_run: bool = False) -> list[Verdict]:
+    def gc(self, *, dry_run: bool = False) -> "list[Verdict]":
         """Remove what dead hubs left, and say file by file what was removed or kept, and why.
 
         Parameters
@@ -600,6 +612,8 @@ class Farm:
         if not (self.paths.lockdir.exists() or self._lockdir.lock_files()):
             return []
         self.paths.prepare()
+        from hubfarm.registry.sweep import sweep  # it needs psutil: 10 ms that `hubfarm ls` would pay for nothing
+
         return sweep(self._lockdir, self._ask, dry_run=dry_run)
 
 

@@ -24,6 +24,11 @@ MARK = "HUBFARM_TEST_HOME"
 RunCli = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the full count of crashes be asked for (docs/faults.md)."""
+    parser.addoption("--kills", type=int, default=3, help="how often the hub is killed under load")
+
+
 def processes_of(home: Path) -> list[psutil.Process]:
     """Return the living processes that were started for a test's home."""
     found = []

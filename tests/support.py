@@ -32,13 +32,14 @@ class Receiver:
     `received.get(timeout=PATIENCE)` waits for the next call on it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.received: queue.Queue[Received] = queue.Queue()
-        self._server = SimpleXMLRPCServer(("127.0.0.1", 0), logRequests=False, allow_none=False)
+        self._server = SimpleXMLRPCServer(("127.0.0.1", port), logRequests=False, allow_none=False)
         self._server.register_instance(self)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
+        self.port = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}/"
 
     def _dispatch(self, method: str, params: tuple[Any, ...]) -> str:
         self.received.put(Received(method, params))

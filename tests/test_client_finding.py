@@ -69,13 +69,13 @@ def write_lock_file(path: Path, url: str) -> None:
 
 
 def test_running_hubs_are_those_that_answer_by_lock_file(hubs: list[SAMPHubServer], home: Path, silent: str) -> None:
-    for number in range(5):
+    for number in range(20):
         write_lock_file(home / ".samp-1" / f"samp-hub-slow-{number}", silent)
     write_lock_file(home / ".samp-1" / "samp-hub-dead", "http://127.0.0.1:9/")
     begun = time.monotonic()
     with SAMPHubServer() as single:
         found = SAMPHubProxy().get_running_hubs(timeout=1)
-    assert time.monotonic() - begun < 5, "the slow ones are waited for together"
+    assert time.monotonic() - begun < 15, "twenty slow ones are waited for together, 1 s, not 20"
     assert found[str(home / ".samp")] == single.params
     assert [tokens["hub.label"] for tokens in found.values()] == ["", "mima-1", "mima-2", "vandels-1"]
 

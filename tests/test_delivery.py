@@ -386,3 +386,99 @@ def test_callback_url_that_leads_nowhere_ends_the_client_and_not_the_hub(run: Ru
             assert to.gone
 
     run(talk())
+
+
+class Pausing(Callback):
+    """A callback server that reads on while it answers nothing: `reads` requests before each row of answers."""
+
+    def __init__(self, first: int, then: int, *, closes_after: int = 0) -> None:
+        super().__init__()
+        self._first = first
+        self._then = then
+        self._closes_after = closes_after
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answered = 0
+        while True:
+            row = self._then if answered >= self._first and self.connections == 1 else 1
+            for _ in range(row):
+                params, method = loads((await read_request(reader)).body)
+                self.received.put_nowait(Received(str(method), params))
+            for _ in range(row):
+                if self.connections == 1 and answered == self._closes_after > 0:
+                    return
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(DONE), DONE))
+                answered += 1
+
+
+def test_client_that_keeps_its_connection_gets_several_before_it_has_answered_the_first(run: Run) -> None:
+    async def talk() -> None:
+        async with Pausing(first=2, then=5) as callback:
+            room = Room()
+            sender, to = room.join(""), room.join(callback.url, "test.*")
+            for number in range(12):
+                room.notify(sender, to, number)
+            assert [number_in(await callback.next()) for _ in range(12)] == list(range(12))
+            await room.deliveries.close(PATIENCE)
+            assert (room.hub.counters.delivered, room.hub.counters.failed, callback.connections) == (12, 0, 1)
+
+    run(talk())
+
+
+def test_what_is_unread_when_a_client_closes_in_between_is_delivered_anew_and_in_order(run: Run) -> None:
+    async def talk() -> None:
+        async with Pausing(first=2, then=4, closes_after=4) as callback:
+            room = Room()
+            sender, to = room.join(""), room.join(callback.url, "test.*")
+            for number in range(10):
+                room.notify(sender, to, number)
+            heard = [number_in(await callback.next()) for _ in range(12)]
+            # It read 0 to 5, answered 0 to 3 and closed: 4 and 5 come again, and nothing twice else.
+            assert heard == [0, 1, 2, 3, 4, 5, 4, 5, 6, 7, 8, 9]
+            await room.deliveries.close(PATIENCE)
+            assert (room.hub.counters.delivered, room.hub.counters.failed) == (10, 0)
+
+    run(talk())
+
+
+def test_client_that_answers_the_first_of_several_only_gets_the_others_one_by_one(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hubfarm.worker.delivery.ANSWER_TIMEOUT", 0.3)
+
+    async def forgetful(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Read all that is there as if it were one request."""
+        while True:
+            first = await read_request(reader)
+            heard.append(int(loads(first.body)[0][-1]["samp.params"]["n"]))
+            reader._buffer.clear()  # type: ignore[attr-defined]
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(DONE), DONE))
+
+    heard: list[int] = []
+
+    async def talk() -> None:
+        async with Scripted(forgetful) as callback:
+            room = Room()
+            sender, to = room.join(""), room.join(callback.url, "test.*")
+            for number in range(8):
+                room.notify(sender, to, number)
+            await room.deliveries.close(PATIENCE)
+            assert heard == list(range(8))
+            assert (room.hub.counters.delivered, room.hub.counters.failed) == (8, 0)
+
+    run(talk())
+
+
+def test_streamed_deliveries_of_a_client_that_leaves_are_dropped(run: Run) -> None:
+    async def talk() -> None:
+        async with Pausing(first=2, then=100) as callback, Callback() as other:
+            room = Room()
+            sender, to = room.join(other.url), room.join(callback.url, "test.*")
+            for number in range(6):
+                room.notify(sender, to, number)
+            assert [number_in(await callback.next()) for _ in range(6)] == list(range(6))
+            room.do(room.hub.unregister(to, 0.0))
+            await room.deliveries.close(PATIENCE)
+            assert (room.hub.counters.delivered, room.hub.counters.queued) == (2, 0)
+
+    run(talk())

@@ -106,7 +106,12 @@ def test_metadata_are_replaced_and_unknown_keys_stay(hub: Hub, sender: Client) -
 
 def test_the_hub_is_a_client_of_itself(hub: Hub) -> None:
     assert hub.get_metadata(HUB_ID) == HUB_METADATA
-    assert set(hub.get_subscriptions(HUB_ID)) == {"samp.app.ping", "samp.query.by-meta", "x-samp.query.by-meta"}
+    assert set(hub.get_subscriptions(HUB_ID)) == {
+        "samp.app.ping",
+        "samp.query.by-meta",
+        "x-samp.query.by-meta",
+        "hubfarm.query.clients",
+    }
 
 
 def test_subscriptions_are_returned_as_declared(hub: Hub, sender: Client) -> None:
@@ -410,6 +415,21 @@ def test_a_reply_to_a_call_whose_sender_waits_no_longer_is_a_fault(hub: Hub, sen
 def test_the_hub_answers_a_ping(hub: Hub, sender: Client) -> None:
     outcome = hub.call_and_wait(sender, HUB_ID, message("samp.app.ping"), NOW)
     assert outcome.effects == [Answer(str(outcome.result), {"samp.status": "samp.ok", "samp.result": {}})]
+
+
+def test_the_hub_tells_how_long_each_client_is_registered_and_how_many_messages_it_sent(hub: Hub) -> None:
+    early, late = join(hub, "a", now=NOW), join(hub, now=NOW + 5)
+    for _ in range(2):
+        hub.notify(late, early.id, message("a"), NOW + 6)
+    query = hub.call_and_wait(early, HUB_ID, message("hubfarm.query.clients"), NOW + 10)
+    [answer] = query.effects
+    assert isinstance(answer, Answer)
+    assert answer.response["samp.result"] == {  # type: ignore[index]
+        "clients": {
+            early.id: {"registered": "10.000", "messages": "0"},
+            late.id: {"registered": "5.000", "messages": "2"},
+        }
+    }
 
 
 @pytest.mark.parametrize("prefix", ["", "x-"])

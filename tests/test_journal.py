@@ -342,7 +342,7 @@ def test_what_is_no_journal_is_set_aside(path: Path, data: bytes) -> None:
 
 def test_a_record_that_cannot_be_is_damage(path: Path) -> None:
     journal, _ = opened(path)
-    journal._write(journal_module._frame(CountersRecord(1, 1, 1))[:-1] + b"x" + b"more")
+    journal._write(journal_module._frame([CountersRecord(1, 1, 1)])[:-1] + b"x" + b"more")
     journal.close()
     with pytest.raises(DamagedJournal):
         read_journal(path.read_bytes(), SECRET)

@@ -46,7 +46,23 @@ def hub_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> "Table":
 
 
 _WORDS = frozenset(
-    {"LABEL", "OWNER", "GROUP", "STATE", "KIND", "HOST", "URL", "DONE", "FILE", "WHY", "ACTION", "HOW", "TIME"}
+    {
+        "LABEL",
+        "OWNER",
+        "GROUP",
+        "STATE",
+        "KIND",
+        "HOST",
+        "URL",
+        "DONE",
+        "FILE",
+        "WHY",
+        "ACTION",
+        "HOW",
+        "TIME",
+        "CLIENT",
+        "NAME",
+    }
 )
 
 

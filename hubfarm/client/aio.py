@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 from hubfarm.client.bindings import Bindings, Message, matching, response_to, response_to_failure
 from hubfarm.client.callbacks import Callback, Kind
 from hubfarm.client.calls import POOL_SIZE, TIMEOUT, HubCalls, SAMPHubUnreachable, SAMPProxyError, to_value
-from hubfarm.client.data import DataSending, Outbox, Prepared, read_table
+from hubfarm.client.data import DataSending, Outbox, Prepared, find_client, read_table
 from hubfarm.client.discovery import Choice, HubLike
 from hubfarm.client.easy import EasySending
 from hubfarm.client.membership import Membership
@@ -322,6 +322,16 @@ class AsyncClient(EasySending, DataSending):
     async def get_subscribed_clients(self, mtype: str) -> Any:
         """Return the other clients subscribed to an MType, and their annotations."""
         return await self._call("getSubscribedClients", mtype)
+
+    async def find_client(self, wanted: str) -> str:
+        """Return the id of the client that has it or is called so, whatever the case.
+
+        Raises
+        ------
+        WrongUse
+            There is none, or there are several; the message lists them.
+        """
+        return await find_client(self._registered, wanted)
 
     async def notify(self, recipient_id: str, message: Mapping[str, object]) -> Any:
         """Send a notification to one client."""

@@ -11,7 +11,7 @@ from hubfarm.client.bindings import Message
 from hubfarm.client.calls import POOL_SIZE, TIMEOUT, SAMPHubUnreachable, SAMPProxyError
 from hubfarm.client.chooser import ask
 from hubfarm.client.client import SAMPClient
-from hubfarm.client.data import DataSending, Outbox, Prepared, read_table
+from hubfarm.client.data import DataSending, Outbox, Prepared, find_client, read_table
 from hubfarm.client.discovery import Choice, HubLike, selectable_hubs
 from hubfarm.client.easy import EasySending
 from hubfarm.client.membership import Membership
@@ -246,6 +246,17 @@ class SAMPIntegratedClient(EasySending, DataSending):
     def get_subscribed_clients(self, mtype: str) -> Any:
         """Return the other clients subscribed to an MType, and their annotations."""
         return self._call("getSubscribedClients", mtype)
+
+    def find_client(self, wanted: str) -> str:
+        """Return the id of the client that has it or is called so, whatever the case.
+
+        Raises
+        ------
+        WrongUse
+            There is none, or there are several; the message lists them.
+        """
+        found: str = self._run(find_client(self.client.membership, wanted))
+        return found
 
     def notify(self, recipient_id: str, message: Mapping[str, object]) -> Any:
         """Send a notification to one client."""

@@ -49,7 +49,7 @@ class Decision:
 
 
 def after_end(
-    policy: Restart, *, wanted: bool, in_order: bool, unused: bool, served: float, early_deaths: int
+    policy: Restart, *, wanted: bool, in_order: bool, finished: bool, served: float, early_deaths: int
 ) -> Decision:
     """Decide what becomes of a hub whose worker has ended.
 
@@ -61,8 +61,8 @@ def after_end(
         Nobody has asked hubfarm to stop it.
     in_order : bool
         The worker ended by itself, and left nothing behind.
-    unused : bool
-        It did so for want of activity.
+    finished : bool
+        It did so because it had nothing more to do: unused for too long, or drained.
     served : float
         How long it had served, seconds; 0 if it never did.
     early_deaths : int
@@ -70,10 +70,10 @@ def after_end(
 
     Examples
     --------
-    >>> after_end(Restart.ON_FAILURE, wanted=True, in_order=False, unused=False, served=60, early_deaths=4)
+    >>> after_end(Restart.ON_FAILURE, wanted=True, in_order=False, finished=False, served=60, early_deaths=4)
     Decision(step=<Next.REPLACE: 2>, pause=0.0, early_deaths=0)
     """
-    if not wanted or unused or policy is Restart.NEVER or (in_order and policy is Restart.ON_FAILURE):
+    if not wanted or finished or policy is Restart.NEVER or (in_order and policy is Restart.ON_FAILURE):
         return Decision(Next.FORGET)
     if in_order or served >= EARLY:
         return Decision(Next.REPLACE)

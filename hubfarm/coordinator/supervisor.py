@@ -252,7 +252,7 @@ class Supervisor:
             worker = await asyncio.to_thread(self._spawner.fork, hub.spec, hub.sock)
         except HubfarmError as error:
             hub.failure = str(error)
-            self._decide(hub, served=0.0, in_order=False, unused=False)
+            self._decide(hub, served=0.0, in_order=False, finished=False)
             return
         hub.worker = worker
         hub.failure = ""
@@ -333,8 +333,8 @@ class Supervisor:
         hub.serving_since = 0.0
         worker.close()
         hub.failure = own_account.reason if own_account else hub.failure
-        unused = own_account is not None and own_account.how is End.UNUSED
-        self._decide(hub, served=served, in_order=in_order, unused=unused)
+        finished = own_account is not None and own_account.how in (End.UNUSED, End.DRAINED)
+        self._decide(hub, served=served, in_order=in_order, finished=finished)
 
     def _clear(self, name: HubName) -> None:
         try:
@@ -342,7 +342,7 @@ class Supervisor:
         except HubfarmError as error:
             logger.warning("what process {} left waits for a sweep: {}", name.pid, error)
 
-    def _decide(self, hub: ManagedHub, *, served: float, in_order: bool, unused: bool) -> None:
+    def _decide(self, hub: ManagedHub, *, served: float, in_order: bool, finished: bool) -> None:
         if not hub.served.done() and not hub.replacing:
             self._forget(hub, hub.failure)  # whoever asked for it is told so, and may ask again
             return
@@ -354,7 +354,7 @@ class Supervisor:
             hub.spec.restart,
             wanted=hub.wanted,
             in_order=in_order,
-            unused=unused,
+            finished=finished,
             served=served,
             early_deaths=hub.early_deaths,
         )

@@ -30,6 +30,8 @@ class End(StrEnum):
     """Somebody stopped it."""
     UNUSED = "unused"
     """Its inactivity timeout ended it."""
+    DRAINED = "drained"
+    """Somebody had it drained, and nothing waited for anybody any more."""
     CRASHED = "crashed"
     """Its worker died."""
     HUNG = "hung"

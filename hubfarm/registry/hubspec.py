@@ -158,7 +158,7 @@ def _unmasked(host: str) -> str:
 
 
 class Restart(StrEnum):
-    """When a hub whose worker has ended is started again; never after it ended unused."""
+    """When a hub whose worker has ended is started again; never after it ended unused or drained."""
 
     ALWAYS = "always"
     """Whenever nobody asked hubfarm to stop it."""

@@ -20,14 +20,16 @@ from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING
 
 from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, HubState, Record, SlotWriter, StateTable, file_identity
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import BadLockFile, HubfarmError, WrongUse
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 PREFIX = "samp-hub"
 _NAME = re.compile(rf"{PREFIX}-([0-9]{{1,18}})-([0-9]{{1,18}})", re.ASCII)
@@ -243,7 +245,7 @@ class Claim:
         guard = _file_lock(path, timeout=_GUARD_TIMEOUT)  # longer than any reader's look at it takes
         try:
             guard.acquire()
-        except Timeout:
+        except TimeoutError:
             raise held from None
         self._guards[path] = guard
         self._held[path] = file_identity(path.stat())
@@ -430,7 +432,7 @@ class LockDir:
         lock = _file_lock(self.paths.mutex, timeout=timeout)
         try:
             lock.acquire()
-        except Timeout:
+        except TimeoutError:
             raise HubfarmError(f"{self.paths.mutex} has been locked for {timeout:g} s by another process") from None
         except OSError as error:
             raise HubfarmError(f"cannot lock {self.paths.mutex}: {error.strerror}") from None
@@ -585,6 +587,8 @@ def _name_in(tokens: Mapping[str, str]) -> HubName | None:
     return parse_name(f"{PREFIX}-{tokens.get('hubfarm.pid')}-{tokens.get('hubfarm.id')}")
 
 
-def _file_lock(path: Path, *, timeout: float) -> FileLock:
+def _file_lock(path: Path, *, timeout: float) -> "FileLock":
+    from filelock import FileLock  # with asyncio and logging: 20 ms, which `hubfarm ls` need not pay
+
     # No soft fall-back: a lock that outlives its holder proves nothing.
     return FileLock(path, timeout=timeout, mode=0o600, thread_local=False, poll_interval=0.005, fallback_to_soft=False)

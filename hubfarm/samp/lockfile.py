@@ -59,7 +59,7 @@ def parse(text: str) -> dict[str, str]:
 
 
 def _unescape(text: str) -> str:
-    return _ESCAPED.sub(r"\1", text)
+    return _ESCAPED.sub(r"\1", text) if "\\" in text else text
 
 
 def write(tokens: Mapping[str, str], comment: str = "") -> str:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections import deque
 from collections.abc import Callable
 from typing import cast
 from urllib.parse import SplitResult, urlsplit
@@ -17,6 +18,7 @@ import httptools
 
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.wire.bare_lf import CrlfHeads
+from hubfarm.wire.known_heads import KnownHeads, head_of
 
 MAX_HEAD = 64 * 2**10
 MAX_BODY = 64 * 2**20
@@ -46,7 +48,20 @@ class Unreachable(HttpError):
 
 
 class NoAnswer(HttpError):
-    """The request was sent, and no whole answer came: the server may have seen it."""
+    """The request was sent, and no whole answer came: the server may have seen it.
+
+    Parameters
+    ----------
+    text : str
+        What happened.
+    again : bool
+        The server closed a connection that had served before, and not one byte of this answer
+        came: it is right to send the request once more.
+    """
+
+    def __init__(self, text: str, *, again: bool = False) -> None:
+        super().__init__(text)
+        self.again = again
 
 
 class BadAnswer(HttpError):
@@ -76,51 +91,58 @@ def check_http_url(url: str) -> SplitResult:
     return parts
 
 
-class _Exchange(asyncio.Protocol):
-    """One connection, and the one request that is under way on it."""
+Done = Callable[["bytes | HttpError"], None]
+"""Told what became of a request: the answer's body, or why there is none."""
 
-    def __init__(self) -> None:
+
+class _Exchange(asyncio.Protocol):
+    """One connection, and the requests that are under way on it, in order."""
+
+    def __init__(self, known: KnownHeads[None]) -> None:
         self.reusable = True
         self.answers = 0
-        self.went_unanswered = False
-        """The peer closed the connection with a request under way and not one byte of its answer."""
+        self.persistent = False
+        """The last answer leaves no doubt that the connection stays: HTTP/1.1, and its length given."""
+        self._known = known
         self._transport: asyncio.Transport
-        self._future: asyncio.Future[bytes] | None = None
-
-    def request(self, data: bytes, future: "asyncio.Future[bytes]") -> None:
-        self._future = future
+        self._under_way: deque[Done] = deque()
         self._parser = httptools.HttpResponseParser(self)
         self._crlf = CrlfHeads(MAX_HEAD)
+        self._ends_here = False  # the connection is closed behind an answer: what follows is unread
+        self._reset()
+
+    def _reset(self) -> None:
         self._body: list[bytes] = []
         self._size = 0
         self._head_size = 0
         self._framed = False
         self._head_done = False
         self._heard = False
+        self._new_head = b""  # that of the answer being parsed, if it may be remembered
+
+    def request(self, data: bytes, done: Done) -> None:
+        self._under_way.append(done)
         self._transport.write(data)
 
-    def _finish(self, error: HttpError | None = None) -> None:
-        future, self._future = self._future, None
-        if future is None or future.done():
+    def _finish(self, result: "bytes | HttpError", *, close: bool = False) -> None:
+        """Give the first of those who wait its result; what stands behind it in a closed connection is unread."""
+        if not self._under_way:
             return
-        status = self._parser.get_status_code() if self._head_done else 0
-        if error is None and status != 200:
-            self.reusable = False
-            error = BadAnswer(f"answered HTTP {status}")
-        if error is None:
-            self.answers += 1
-            future.set_result(b"".join(self._body))
-        else:
+        done = self._under_way.popleft()
+        self._reset()
+        self.answers += isinstance(result, bytes)
+        if close:
+            self._ends_here = True
             self.close()
-            future.set_exception(error)
-
-    def close(self) -> None:
-        self.reusable = False
-        self._transport.close()
+        done(result)
 
     @property
     def local_host(self) -> str:
         return str(self._transport.get_extra_info("sockname")[0])
+
+    def close(self) -> None:
+        self.reusable = False
+        self._transport.close()
 
     # -------------------------------------------------------------- asyncio's events
 
@@ -128,36 +150,55 @@ class _Exchange(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.reusable = False
-        if self._future is None:
-            return
-        if self._head_done and not self._framed:
-            self._finish()  # a body without a length ends with the connection
-        else:
-            self.went_unanswered = not self._heard
-            self._finish(NoAnswer(f"the connection was closed before the answer was there{f': {exc}' if exc else ''}"))
+        by_peer, self.reusable = self.reusable, False
+        if self._under_way and self._head_done and not self._framed:
+            self._complete(keep_alive=False)  # a body without a length ends with the connection
+        # A server may close a kept connection just as it is used again: that is no refusal.
+        again = bool(self.answers) and not self._heard and (by_peer or self._ends_here)
+        while self._under_way:
+            text = f"the connection was closed before the answer was there{f': {exc}' if exc else ''}"
+            self._finish(NoAnswer(text, again=again))
+            again = True  # what stood behind it, it has not come to
 
     def data_received(self, data: bytes) -> None:
-        if self._future is None:
+        if not self._under_way:
             self.close()  # nothing was asked
             return
-        self._heard = True
         if not self._crlf.transparent:
             data = self._crlf.feed(data)
+        elif not self._heard:
+            data = self._take_known(data)
+            if not data:
+                return
+            self._new_head = head_of(data)
+        self._heard = True
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._finish(BadAnswer(f"did not answer in HTTP: {error}"))
-        if not self._head_done:
+            if self.reusable:
+                self._finish(BadAnswer(f"did not answer in HTTP: {error}"), close=True)
+        if self._heard and not self._head_done:
             self._head_size += len(data)
             if self._head_size > MAX_HEAD:
-                self._finish(BadAnswer(f"answered with a head of more than {MAX_HEAD} bytes"))
+                self._finish(BadAnswer(f"answered with a head of more than {MAX_HEAD} bytes"), close=True)
+
+    def _take_known(self, data: bytes) -> bytes:
+        """Take the answers that `data` begins with and whose heads are known, return the rest of it."""
+        while self._under_way and (known := self._known.find(data)) is not None:
+            end = known.size + known.length
+            if len(data) < end:
+                break
+            self._finish(data[known.size : end])
+            data = data[end:]
+        return data
 
     # -------------------------------------------------------------- httptools' events
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if name.lower() in (b"content-length", b"transfer-encoding"):
             self._framed = True
+            if name.lower() == b"transfer-encoding":
+                self._new_head = b""
 
     def on_headers_complete(self) -> None:
         self._head_done = True
@@ -165,17 +206,28 @@ class _Exchange(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         self._size += len(body)
         if self._size > MAX_BODY:
-            self._finish(BadAnswer(f"answered with more than {MAX_BODY} bytes"))
+            self._finish(BadAnswer(f"answered with more than {MAX_BODY} bytes"), close=True)
         else:
             self._body.append(body)
 
     def on_message_complete(self) -> None:
-        if self._parser.get_status_code() < 200:
+        status, keep_alive = self._parser.get_status_code(), self._parser.should_keep_alive()
+        if status < 200:
             self._head_done = self._framed = False  # an interim answer: the one asked for follows
+            self._new_head = b""
             return
-        if not self._parser.should_keep_alive():
-            self.close()
-        self._finish()
+        self._complete(keep_alive=keep_alive)
+
+    def _complete(self, *, keep_alive: bool) -> None:
+        status = self._parser.get_status_code()
+        if status != 200:
+            self._finish(BadAnswer(f"answered HTTP {status}"), close=not (keep_alive and self._framed))
+            return
+        body = b"".join(self._body)
+        self.persistent = keep_alive and self._framed and self._parser.get_http_version() == "1.1"
+        if self.persistent and self._new_head:
+            self._known.remember(self._new_head, len(body), None)
+        self._finish(body, close=not keep_alive)
 
 
 class HttpClient:
@@ -206,6 +258,7 @@ class HttpClient:
         self._connect_timeout = connect_timeout
         self._permits = permits
         self._exchange: _Exchange | None = None
+        self._known: KnownHeads[None] = KnownHeads()
         target = parts.path or "/"
         if parts.query:
             target += f"?{parts.query}"
@@ -233,19 +286,27 @@ class HttpClient:
         BadAnswer
             The answer was not HTTP 200.
         """
-        data = b"%s%d\r\n\r\n%s" % (self._head, len(body), body)
+        data = self._request(body)
         exchange = await self._connected()
         try:
             return await self._send(exchange, data, timeout)
-        except NoAnswer:
-            # A server may close a kept connection just as it is used again: that is no refusal.
-            if not (exchange.answers and exchange.went_unanswered):
+        except NoAnswer as error:
+            if not error.again:
                 raise
         return await self._send(await self._connected(), data, timeout)
 
     async def _send(self, exchange: _Exchange, data: bytes, timeout: float) -> bytes:
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        exchange.request(data, future)
+
+        def done(result: bytes | HttpError) -> None:
+            if future.done():
+                return
+            if isinstance(result, HttpError):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+        exchange.request(data, done)
         try:
             async with asyncio.timeout(timeout):
                 return await future
@@ -254,6 +315,30 @@ class HttpClient:
         finally:
             if not future.done() or future.cancelled():
                 exchange.close()
+
+    def _request(self, body: bytes) -> bytes:
+        return b"%s%d\r\n\r\n%s" % (self._head, len(body), body)
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether `send` may be used: a connection stands that has proved to outlast an answer."""
+        exchange = self._exchange
+        return exchange is not None and exchange.reusable and exchange.persistent and exchange.answers > 1
+
+    def send(self, body: bytes, done: Done) -> None:
+        """Send `body` without waiting for the answers to what was sent before (pipelining).
+
+        Only while `takes_more`; answers come in the order of the requests.
+
+        Parameters
+        ----------
+        body : bytes
+            What to send.
+        done : callable
+            Told the body of the answer, or the `HttpError` that became of it.
+        """
+        assert self._exchange is not None
+        self._exchange.request(self._request(body), done)
 
     async def connect(self) -> None:
         """Make the connection, if none stands.
@@ -283,7 +368,7 @@ class HttpClient:
     async def _connect(self) -> _Exchange:
         loop = asyncio.get_running_loop()
         if self._permits is None:
-            return (await loop.create_connection(_Exchange, self._host, self._port, ssl=self._ssl))[1]
+            return (await loop.create_connection(self._new_exchange, self._host, self._port, ssl=self._ssl))[1]
         # To an address, not to the name: a second look-up could lead elsewhere than was checked.
         found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         addresses = [address for each in found if self._permits(self._host, address := str(each[4][0]))]
@@ -297,8 +382,13 @@ class HttpClient:
     async def _connect_to(self, address: str) -> _Exchange:
         name = self._host if self._ssl is not None else None
         loop = asyncio.get_running_loop()
-        _, exchange = await loop.create_connection(_Exchange, address, self._port, ssl=self._ssl, server_hostname=name)
+        _, exchange = await loop.create_connection(
+            self._new_exchange, address, self._port, ssl=self._ssl, server_hostname=name
+        )
         return exchange
+
+    def _new_exchange(self) -> _Exchange:
+        return _Exchange(self._known)
 
     @property
     def connected(self) -> bool:

@@ -19,6 +19,7 @@ import httptools
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.wire.bare_lf import CrlfHeads
 from hubfarm.wire.connections import MAX_CONNECTIONS, Connections, Patience, Phase
+from hubfarm.wire.known_heads import KnownHeads, head_of
 
 BACKLOG = 1024
 """Connections that may wait to be accepted; astropy's hub has 5, and hangs at 20 busy clients."""
@@ -126,6 +127,15 @@ class _Refused(Exception):
         self.text = text
 
 
+class _Says(NamedTuple):
+    """What a known head says: a request without its body, and the version of HTTP."""
+
+    method: bytes
+    target: bytes
+    headers: dict[bytes, bytes]
+    version: str
+
+
 @dataclass(slots=True, eq=False)
 class _Waiting:
     """A request whose answer is not there yet, or may not leave before an earlier one."""
@@ -150,6 +160,7 @@ class _Connection(asyncio.Protocol):
         self._lingering: asyncio.TimerHandle | None = None
         self._write_paused = False
         self._in_request = False
+        self._new_head = b""  # that of the request being parsed, if it may be remembered
         self._in_body = False
         self._peer = ""
         self._now = self.since = server.loop.time()
@@ -170,7 +181,7 @@ class _Connection(asyncio.Protocol):
         self._peer = str((transport.get_extra_info("peername") or ("",))[0])
         if not self._server.connections.admit(self):
             self._refuse(_Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections: try again"))
-            self._flush()
+            self.flush()
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -190,8 +201,11 @@ class _Connection(asyncio.Protocol):
             self.since = self._now
         if not self._crlf.transparent:
             data = self._crlf.feed(data)
-        self._unfinished += len(data)
         try:
+            if not self._in_request and self._crlf.transparent:
+                data = self._take_known(data)
+                self._new_head = head_of(data)
+            self._unfinished += len(data)
             self._feed(data)
             self._check_head()
         except _Refused as refused:
@@ -202,7 +216,25 @@ class _Connection(asyncio.Protocol):
             self._refuse(error.__context__)
         except httptools.HttpParserError as error:
             self._refuse(_Refused(HTTPStatus.BAD_REQUEST, f"not an HTTP request: {error}"))
-        self._flush()
+        self._server.flush_soon(self)
+
+    def _take_known(self, data: bytes) -> bytes:
+        """Answer the requests that `data` begins with and whose heads are known, return the rest of it."""
+        while (known := self._server.known.find(data)) is not None and len(data) >= known.size + known.length:
+            end = known.size + known.length
+            method, target, headers, version = known.says
+            request = Request(method, target, headers, data[known.size : end], self._peer)
+            self._answer(self._server.handle(request), keep_alive=True, version=version)
+            data = data[end:]
+        return data
+
+    def _remember(self, head: bytes, body: int) -> None:
+        """Remember the head of the request that is complete, if it is as most are."""
+        parser, headers = self._parser, self._headers
+        usual = b"content-length" in headers and b"transfer-encoding" not in headers and b"expect" not in headers
+        if usual and parser.should_keep_alive():
+            says = _Says(parser.get_method(), self._target, headers, parser.get_http_version())
+            self._server.known.remember(head, body, says)
 
     def _feed(self, data: bytes) -> None:
         while data:
@@ -272,15 +304,18 @@ class _Connection(asyncio.Protocol):
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         request = Request(self._parser.get_method(), self._target, self._headers, body, self._peer)
+        if self._new_head:
+            self._remember(self._new_head, len(body))
+            self._new_head = b""
         self._reset()
         self._in_request = self._in_body = False
         self.since = self._now
-        self._answer(self._server.handle(request))
+        answer = self._server.handle(request)
+        self._answer(answer, keep_alive=self._parser.should_keep_alive(), version=self._parser.get_http_version())
 
     # -------------------------------------------------------------- answers
 
-    def _answer(self, answer: "Response | asyncio.Future[Response]") -> None:
-        keep_alive, version = self._parser.should_keep_alive(), self._parser.get_http_version()
+    def _answer(self, answer: "Response | asyncio.Future[Response]", *, keep_alive: bool, version: str) -> None:
         if not self._waiting and isinstance(answer, Response):
             self._send(answer, keep_alive, version)
             return
@@ -300,13 +335,14 @@ class _Connection(asyncio.Protocol):
             self.since = self._server.loop.time()
             self._send(answer, first.keep_alive, first.version)
         self._read_or_pause()
-        self._flush()
+        self._server.flush_soon(self)
 
     def _send(self, response: Response, keep_alive: bool, version: str) -> None:
         self._out.append(_encode(response, keep_alive=keep_alive, version=version))
         self._ended = self._ended or not keep_alive
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write the answers that are ready."""
         if self._transport.is_closing():
             return
         if self._out:
@@ -381,7 +417,7 @@ class _Connection(asyncio.Protocol):
     def time_out(self, text: str) -> None:
         """Answer that the request took too long, and close."""
         self._refuse(_Refused(HTTPStatus.REQUEST_TIMEOUT, text))
-        self._flush()
+        self.flush()
 
     def give_way(self) -> None:
         """Close for the sake of another."""
@@ -396,7 +432,7 @@ class _Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close once what has been written is on its way."""
-        self._flush()
+        self.flush()
         self._transport.close()
 
 
@@ -412,20 +448,47 @@ class HttpServer:
         Over them a request is answered 413 or 431 and its connection closed.
     on_error : callable
         Told of an exception that `handler` raised; the client is answered 500.
+    before_answers : callable
+        Called before answers leave, once for all that have become ready in one turn of the loop.
     """
 
-    def __init__(self, handler: Handler, limits: HttpLimits, on_error: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        limits: HttpLimits,
+        on_error: Callable[[BaseException], None],
+        before_answers: Callable[[], None] = lambda: None,
+    ) -> None:
         self.limits = limits
+        self.known: KnownHeads[_Says] = KnownHeads()
         self.loop = asyncio.get_running_loop()
         self.connections: Connections[_Connection] = Connections(self.loop, limits.connections, limits.patience)
         self._handler = handler
         self._on_error = on_error
+        self._before_answers = before_answers
+        self._to_flush: list[_Connection] = []
         self._server: asyncio.Server | None = None
 
     async def start(self, sock: socket.socket) -> None:
         """Accept connections on `sock`, which is bound already."""
         self._server = await self.loop.create_server(lambda: _Connection(self), sock=sock, backlog=BACKLOG)
         self.connections.watch()
+
+    def flush_soon(self, connection: _Connection) -> None:
+        """Write a connection's answers at the end of this turn of the loop."""
+        if not self._to_flush:
+            self.loop.call_soon(self.flush)
+        self._to_flush.append(connection)
+
+    def flush(self) -> None:
+        """Write all answers that are ready."""
+        connections, self._to_flush = self._to_flush, []
+        try:
+            self._before_answers()
+        except Exception as error:
+            self._on_error(error)
+        for connection in connections:
+            connection.flush()
 
     def handle(self, request: Request) -> "Response | asyncio.Future[Response]":
         """Hand one request to the handler; an exception becomes a 500."""
@@ -449,6 +512,7 @@ class HttpServer:
         """Stop listening and close every connection, once its answers are on their way."""
         if self._server is not None:
             self._server.close()
+        self.flush()
         for connection in self.connections.close():
             connection.close()
 

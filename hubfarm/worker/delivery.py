@@ -6,6 +6,7 @@ in turn.  Here too: when to try again, and when a client counts as dead.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable
 
 from loguru import logger
@@ -25,29 +26,73 @@ RETRY_AFTER = (0.1, 0.5, 2.0)
 MAX_UNANSWERED = 3
 """A client is out after so many deliveries in a row that it took and never answered."""
 
+STREAM = 32
+"""Deliveries that a client may have to answer at a time, if its server has proved to keep connections.
+
+With one at a time a hub that is busy with 16 senders turns to each receiver once a round, and
+delivers 600 a second; with 32, all that it accepts.
+"""
+
+STREAM_BYTES = 2**20
+"""No more are sent behind so many bytes that are still to be answered."""
+
 FAREWELL_TIMEOUT = 2.0
 """How long ``samp.hub.disconnect`` to a client being thrown out may take, seconds."""
 
 
 class _Mailbox:
-    """The task that delivers what waits for one client, and its connection."""
+    """What waits for one client, and its connection.
+
+    At first, and whenever there was trouble, a task delivers one after the other, and waits for
+    each answer (`_run`).  A client whose server keeps its connection as HTTP/1.1 says gets
+    several before it has answered the first (`_stream`).  The order is the same.
+    """
 
     def __init__(self, client: Client, deliveries: "Deliveries") -> None:
         self.task: asyncio.Task[None] | None = None
         self._client = client
         self._deliveries = deliveries
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[Delivery] = deque()
+        self._streamed: deque[Delivery] = deque()
+        self._streamed_bytes = 0
+        self._may_stream = True
+        self._answered_at = 0.0
+        self._watch: asyncio.TimerHandle | None = None
+        self._drained: asyncio.Future[None] | None = None
         self._http: HttpClient | None = None
         self._unanswered = 0
 
-    def wake(self) -> None:
-        """Deliver what waits, if that is not under way."""
-        if self.task is None:
-            self.task = asyncio.get_running_loop().create_task(self._run())
+    def put(self, delivery: Delivery) -> None:
+        """Deliver this behind what waits already."""
+        self._waiting.append(delivery)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self.task is not None:
+            return
+        if self._takes_stream():
+            self._stream()
+        elif self._waiting and not self._streamed:
+            self.task = self._loop.create_task(self._run())
+        elif not self._streamed and self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    async def drained(self) -> None:
+        """Wait until nothing waits here any more."""
+        while self._waiting or self._streamed or self.task is not None:
+            if self.task is not None:
+                await asyncio.wait([self.task])
+            else:
+                self._drained = self._loop.create_future()
+                await self._drained
 
     async def _run(self) -> None:
         try:
-            while (delivery := self._deliveries.next_for(self._client)) is not None:
+            while self._waiting and not self._takes_stream():
+                delivery = self._waiting[0]
                 reason = await self._attempt(delivery)
+                self._waiting.popleft()
                 self._deliveries.settle(delivery, reason)
                 if self._unanswered >= MAX_UNANSWERED:
                     self._deliveries.throw_out(self._client, "it does not answer its callbacks")
@@ -56,6 +101,64 @@ class _Mailbox:
             self._deliveries.throw_out(self._client, f"its callback URL cannot be reached: {error}")
         finally:
             self.task = None
+        self._go_on()
+
+    # -------------------------------------------------------------- several at a time
+
+    def _takes_stream(self) -> bool:
+        http = self._http
+        return http is not None and self._may_stream and http.takes_more and http.url == self._client.callback
+
+    def _stream(self) -> None:
+        """Send what waits, as far as there is room for it."""
+        assert self._http is not None
+        if self._waiting and not self._streamed:
+            self._answered_at = self._loop.time()
+            if self._watch is None:
+                self._watch = self._loop.call_later(ANSWER_TIMEOUT, self._look_at_stream)
+        while self._waiting and len(self._streamed) < STREAM and self._streamed_bytes < STREAM_BYTES:
+            delivery = self._waiting.popleft()
+            self._streamed.append(delivery)
+            self._streamed_bytes += len(delivery.payload.xml)
+            self._http.send(encode_delivery(delivery), self._take_answer)
+
+    def _take_answer(self, answer: bytes | HttpError) -> None:
+        if not self._streamed:
+            return  # it has left
+        if isinstance(answer, NoAnswer) and answer.again:
+            self._give_stream_up()
+            return
+        delivery = self._streamed.popleft()
+        self._streamed_bytes -= len(delivery.payload.xml)
+        self._answered_at = self._loop.time()
+        reason = str(answer) if isinstance(answer, HttpError) else _fault_in(answer)
+        self._unanswered = self._unanswered + 1 if isinstance(answer, NoAnswer) else 0
+        self._deliveries.settle(delivery, reason)
+        if self._waiting or self._drained is not None:
+            self._go_on()
+
+    def _give_stream_up(self) -> None:
+        """Deliver one after the other from now on, beginning with the first that is unanswered."""
+        self._may_stream = False
+        self._waiting.extendleft(reversed(self._streamed))
+        self._streamed.clear()
+        self._streamed_bytes = 0
+        self.close()
+        self._go_on()
+
+    def _look_at_stream(self) -> None:
+        self._watch = None
+        if not self._streamed:
+            return
+        late = self._answered_at + ANSWER_TIMEOUT - self._loop.time()
+        if late > 0:
+            self._watch = self._loop.call_later(late, self._look_at_stream)
+        else:
+            # Slow, or a server that reads one request and drops what has come with it: it has another chance.
+            self._unanswered += 1
+            self._give_stream_up()
+
+    # -------------------------------------------------------------- one at a time
 
     async def _attempt(self, delivery: Delivery) -> str:
         """Deliver once; return why it failed for good, or nothing.  A dead client is `Unreachable`."""
@@ -90,6 +193,8 @@ class _Mailbox:
 
     def leave(self, farewell: Delivery | None) -> None:
         """Deliver nothing more but the farewell, if there is one, and close."""
+        self._waiting.clear()
+        self._streamed.clear()
         if self.task is not None and self.task is not asyncio.current_task():
             self.task.cancel()
         if farewell is None:
@@ -107,6 +212,9 @@ class _Mailbox:
             self.close()
 
     def close(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
         if self._http is not None:
             self._http.close()
             self._http = None
@@ -166,7 +274,7 @@ class Deliveries:
         for effect in effects:
             match effect:
                 case Delivery():
-                    self._mailbox(effect.to).wake()
+                    self._mailbox(effect.to).put(effect)
                 case Answer():
                     self._answer(effect)
                 case Departure():
@@ -200,12 +308,8 @@ class Deliveries:
     def resume(self) -> None:
         """Deliver what a predecessor has left in the queues."""
         for client in self._hub.clients:
-            if client.queued:
-                self._mailbox(client).wake()
-
-    def next_for(self, client: Client) -> Delivery | None:
-        """Return what is to be delivered to a client next."""
-        return self._hub.next_delivery(client)
+            for delivery in self._hub.deliveries_to(client):
+                self._mailbox(client).put(delivery)
 
     def settle(self, delivery: Delivery, reason: str) -> None:
         """Tell the hub that a delivery has arrived, or (with a reason) that it never will."""
@@ -224,10 +328,10 @@ class Deliveries:
 
     async def close(self, grace: float) -> None:
         """Let what is queued be delivered for at most `grace` seconds, then drop the rest."""
-        tasks = [box.task for box in self._mailboxes.values() if box.task is not None] + list(self._leaving)
+        tasks = [asyncio.ensure_future(box.drained()) for box in self._mailboxes.values()] + list(self._leaving)
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=grace)
             for task in late:
                 task.cancel()
         for mailbox in self._mailboxes.values():
-            mailbox.close()
+            mailbox.leave(None)

@@ -84,10 +84,11 @@ class Hub:
         self._memory = memory or HubMemory()
         self._new_key = new_key
         self._closing = False
-        self._own_answers: dict[str, Callable[[Map], Map]] = {
-            "samp.app.ping": lambda _params: {},
+        self._own_answers: dict[str, Callable[[Map, float], Map]] = {
+            "samp.app.ping": lambda _params, _now: {},
             "samp.query.by-meta": self._query_by_metadata,
             "x-samp.query.by-meta": self._query_by_metadata,
+            "hubfarm.query.clients": self._query_clients,
         }
 
     # ------------------------------------------------------------------ clients
@@ -123,7 +124,7 @@ class Hub:
         Fault
             As many clients are registered as the hub takes, or it is shutting down.
         """
-        if self._closing:
+        if self._closing or self._memory.draining:
             raise Fault("the hub is shutting down: look for another")
         if len(self._memory.clients) >= self.limits.clients:
             raise Fault(f"{self.limits.clients} clients are registered: this hub takes no more")
@@ -320,7 +321,7 @@ class Hub:
         receiver = self._recipient(recipient, mtype)
         if receiver is None:
             msg_id = self._memory.new_message_id(sender.id)
-            effect: Effect = self._deliver_own_answer(sender, tag, checked, mtype)
+            effect: Effect = self._deliver_own_answer(sender, tag, checked, mtype, now)
         else:
             delivery = self._call(sender, receiver, tag, self._payload_for(receiver, checked), synchronous=False)
             msg_id, effect = delivery.tag, delivery
@@ -343,7 +344,7 @@ class Hub:
         effects: list[Effect] = []
         if mtype in self._own_answers:
             ids[HUB_ID] = self._memory.new_message_id(sender.id)
-            effects.append(self._deliver_own_answer(sender, tag, checked, mtype))
+            effects.append(self._deliver_own_answer(sender, tag, checked, mtype, now))
         payload = Payload.of(checked)
         for client in list(self._subscribers(mtype)):
             if client is sender:
@@ -372,7 +373,7 @@ class Hub:
         receiver = self._recipient(recipient, mtype)
         if receiver is None:
             msg_id = self._memory.new_message_id(sender.id)
-            effect: Effect = Answer(msg_id, self._own_answer(checked, mtype))
+            effect: Effect = Answer(msg_id, self._own_answer(checked, mtype, now))
         else:
             delivery = self._call(sender, receiver, "", self._payload_for(receiver, checked), synchronous=True)
             msg_id, effect = delivery.tag, delivery
@@ -423,6 +424,7 @@ class Hub:
 
     def _accept(self, sender: Client, now: float) -> None:
         self.counters.accepted += 1
+        sender.messages += 1
         self._touch(sender, now)
 
     def _recipient(self, client_id: str, mtype: str) -> Client | None:
@@ -487,16 +489,27 @@ class Hub:
 
     # ------------------------------------------------------------------ the hub's own answers
 
-    def _own_answer(self, message: Map | EncodedMap, mtype: str) -> Map:
+    def _own_answer(self, message: Map | EncodedMap, mtype: str, now: float) -> Map:
         whole = message.decode() if isinstance(message, EncodedMap) else message
         params = check_map(whole["samp.params"], "samp.params")
-        return ok_response(self._own_answers[mtype](params))
+        return ok_response(self._own_answers[mtype](params, now))
 
-    def _deliver_own_answer(self, sender: Client, tag: str, message: Map | EncodedMap, mtype: str) -> Delivery:
-        payload = self._payload_for(sender, self._own_answer(message, mtype))
+    def _deliver_own_answer(
+        self, sender: Client, tag: str, message: Map | EncodedMap, mtype: str, now: float
+    ) -> Delivery:
+        payload = self._payload_for(sender, self._own_answer(message, mtype, now))
         return self._memory.queue(sender, Kind.RESPONSE, HUB_ID, tag, payload)
 
-    def _query_by_metadata(self, params: Map) -> Map:
+    def _query_clients(self, _params: Map, now: float) -> Map:
+        """Tell of each client for how long it has been registered, and how many messages it has sent."""
+        return {
+            "clients": {
+                client.id: {"registered": f"{now - client.since:.3f}", "messages": str(client.messages)}
+                for client in self.clients
+            }
+        }
+
+    def _query_by_metadata(self, params: Map, _now: float) -> Map:
         key = expect_string(params.get("key", []), "the parameter key")
         value = expect_string(params.get("value", []), "the parameter value")
         everybody = [(HUB_ID, self.metadata), *((client.id, client.metadata) for client in self.clients)]
@@ -522,6 +535,10 @@ class Hub:
         queue = self._memory.queues.get(client.id)
         return next(iter(queue.values())) if queue else None
 
+    def deliveries_to(self, client: Client) -> list[Delivery]:
+        """Return all that is to be delivered to a client, in order."""
+        return list(self._memory.queues[client.id].values())
+
     def delivered(self, delivery: Delivery) -> None:
         """Note that a delivery has reached its client."""
         if self._memory.dequeue(delivery):
@@ -536,13 +553,18 @@ class Hub:
             return self._answer_instead(delivery.tag, f"client {delivery.to} did not get the call: {reason}")
         return []
 
-    def close_door(self) -> None:
-        """Register no more clients."""
-        self._closing = True
+    def drain(self) -> None:
+        """Register no more clients, now and in a successor."""
+        self._memory.drain()
+
+    @property
+    def drained(self) -> bool:
+        """Whether it is being drained, and nothing waits for any client any more."""
+        return self._memory.draining and not self.counters.queued
 
     def shut_down(self) -> list[Effect]:
         """Say ``samp.hub.event.shutdown`` to all, and answer every synchronous call that waits."""
-        self.close_door()
+        self._closing = True
         effects: list[Effect] = list(self._event("shutdown", {}))
         for msg_id in [msg_id for msg_id, call in self._memory.pending.items() if call.synchronous]:
             effects += self._answer_instead(msg_id, "the hub is shutting down")

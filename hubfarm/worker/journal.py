@@ -1,16 +1,18 @@
 """What a successor needs to go on where this worker fell, in a file.
 
-A journal is a head, and then records (`hubfarm.worker.records`), each with its length and a
-checksum.  The records of a change are written, in one write, before the answer goes out that
-tells somebody of it: to the page cache, which survives the process.  While the hub runs the
+A journal is a head, and then frames: the records of one change (`hubfarm.worker.records`), with
+their length and a checksum.  A frame is written, in one write, before the answer goes out that
+tells somebody of the change: to the page cache, which survives the process.  While the hub runs the
 journal is made shorter now and then: the present state is written to a new file in small
 portions, with every change going to both files meanwhile; then the new one takes the old one's name.
 
-A record that was cut short by a crash is the last one, and is dropped.  Any other damage makes
-the journal unreadable: it is set aside, and the hub starts empty rather than not at all.
+A frame that was cut short by a crash is the last one, and is dropped: its change is there whole
+or not at all.  Any other damage makes the journal unreadable: it is set aside, and the hub starts
+empty rather than not at all.
 """
 
 import asyncio
+import contextlib
 import os
 import struct
 import time
@@ -41,15 +43,15 @@ PORTION = 256 * 2**10
 """So much of the state is written before clients get their turn again, bytes."""
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Record).decode
+_decode = msgspec.msgpack.Decoder(list[Record]).decode
 
 
 class DamagedJournal(HubfarmError):
     """A journal cannot be read."""
 
 
-def _frame(record: Record) -> bytes:
-    body = _encode(record)
+def _frame(records: list[Record]) -> bytes:
+    body = _encode(records)
     return _FRAME.pack(len(body), zlib.crc32(body)) + body
 
 
@@ -73,7 +75,7 @@ def read_journal(data: bytes, secret: str) -> tuple[list[Record], int]:
     list of Record
         What it holds; nothing if it is another hub's.
     int
-        Where its last whole record ends, bytes; 0 if it is another hub's.
+        Where its last whole frame ends, bytes; 0 if it is another hub's.
 
     Raises
     ------
@@ -97,12 +99,12 @@ def read_journal(data: bytes, secret: str) -> tuple[list[Record], int]:
             break
         if zlib.crc32(body) != checksum:
             if start + size == len(data):
-                break  # its pages were not all written: the last record, and cut short as well
-            raise DamagedJournal(f"the record at byte {position} is damaged")
+                break  # its pages were not all written: the last frame, and cut short as well
+            raise DamagedJournal(f"the frame at byte {position} is damaged")
         try:
-            records.append(_decode(body))
+            records += _decode(body)
         except (msgspec.DecodeError, ValueError) as error:
-            raise DamagedJournal(f"the record at byte {position} cannot be read: {error}") from None
+            raise DamagedJournal(f"the frame at byte {position} cannot be read: {error}") from None
         position = start + size
     return records, position
 
@@ -138,6 +140,8 @@ class Journal:
         self._shortest = 0
         self._shorter: _Shorter | None = None
         self._keeping_soon = False
+        self._lacking = False
+        """Something could not be written: the file has to be written anew."""
         self._trouble = ""
 
     def open(self, now: float) -> int:
@@ -165,7 +169,8 @@ class Journal:
             os.ftruncate(self._descriptor, end)
             self._size = end
             if end == 0:
-                self._write(_head(self._secret))
+                _write_whole(self._descriptor, _head(self._secret))
+                self._size = len(_head(self._secret))
         except OSError as error:
             raise HubfarmError(f"cannot make the journal {self.path}: {error.strerror}") from None
         if records:
@@ -186,7 +191,7 @@ class Journal:
             logger.error("the journal {}: {}; set aside as {}", self.path, error, set_aside(self.path))
             return [], 0
         if 0 < end < len(data):
-            logger.warning("the journal's last record was cut short, and is dropped ({} bytes)", len(data) - end)
+            logger.warning("the journal's last frame was cut short, and is dropped ({} bytes)", len(data) - end)
         return records, end
 
     # ------------------------------------------------------------------ writing
@@ -196,7 +201,7 @@ class Journal:
         changes = self._memory.take_changes()
         if not changes:
             return
-        data = b"".join(map(_frame, changes))
+        data = _frame(changes)
         self._write(data)
         if self._shorter is not None:
             self._shorter.write(data)
@@ -217,13 +222,18 @@ class Journal:
         try:
             _write_whole(self._descriptor, data)
             self._size += len(data)
-            self._trouble = ""
         except OSError as error:
             # The hub goes on: to refuse every message would help nobody.  What it knows is
-            # written anew as soon as there is room.
-            if str(error) != self._trouble:
-                self._trouble = str(error)
-                logger.error("the journal cannot be written ({}): a crash now would lose messages", error.strerror)
+            # written anew as soon as there is room; until then no frame may stand behind half a one.
+            self._lacking = True
+            self._say_once(f"the journal cannot be written ({error.strerror}): a crash now would lose messages")
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self._size)
+
+    def _say_once(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            logger.error("{}", trouble)
 
     # ------------------------------------------------------------------ making it shorter
 
@@ -231,7 +241,7 @@ class Journal:
         try:
             self._shorter = _Shorter(self.path, self._secret, self._memory.snapshot())
         except OSError as error:
-            logger.warning("the journal cannot be made shorter: {}", error.strerror)
+            self._put_off_shortening(error)
             return
         asyncio.get_running_loop().call_soon(self._go_on_shortening)
 
@@ -245,23 +255,32 @@ class Journal:
                 return
             descriptor = shorter.take_over(self.path)
         except OSError as error:
-            logger.warning("the journal cannot be made shorter: {}", error.strerror)
             shorter.give_up()
             self._shorter = None
-            self._shortest = self._size // GROWTH + 1  # not again at once
+            self._put_off_shortening(error)
             return
         os.close(self._descriptor)
         self._descriptor = descriptor
         self._shorter = None
         self._size = self._shortest = shorter.size
+        if self._trouble:
+            logger.warning("the journal is whole again")
+        self._lacking = False
+        self._trouble = ""
+
+    def _put_off_shortening(self, error: OSError) -> None:
+        self._say_once(f"the journal cannot be written anew: {error.strerror}")
+        self._shortest = self._size // GROWTH + 1  # not again at once
 
     def mend(self) -> bool:
-        """Write the whole state anew if the file is gone or could not be written; tell whether it was so."""
+        """Write the whole state anew if the file is gone or lacks something; tell whether that was necessary."""
         try:
             lost = os.stat(self.path).st_ino != os.fstat(self._descriptor).st_ino
         except OSError:
             lost = True
-        if (lost or self._trouble) and self._shorter is None:
+        if lost:
+            self._say_once("the journal is gone: it is written anew")
+        if (lost or self._lacking) and self._shorter is None:
             self._make_shorter()
             return True
         return False
@@ -323,7 +342,7 @@ def _portion(records: Iterable[Record]) -> tuple[bool, list[bytes]]:
     frames: list[bytes] = []
     size = 0
     for record in records:
-        frames.append(_frame(record))
+        frames.append(_frame([record]))
         size += len(frames[-1])
         if size >= PORTION:
             return False, frames

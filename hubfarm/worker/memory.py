@@ -14,6 +14,7 @@ from hubfarm.worker.records import (
     AnsweredRecord,
     ClientRecord,
     CountersRecord,
+    DrainingRecord,
     GoneRecord,
     MessageRecord,
     Record,
@@ -40,6 +41,8 @@ class HubMemory:
         self.queues: dict[str, OrderedDict[int, Delivery]] = {}
         """What waits for each client, in order; the first may be under way."""
         self.counters = Counters()
+        self.draining = False
+        """No new clients are taken, and the hub ends once nothing waits for any."""
         self._changes: list[Record] = []
         self._noting = noting
         self._last_payload: Payload | None = None
@@ -60,12 +63,17 @@ class HubMemory:
             self._changes.append(record)
             self._last_payload = None
 
+    def drain(self) -> None:
+        """Note that the hub is being drained."""
+        self.draining = True
+        self._note(DrainingRecord())
+
     # ------------------------------------------------------------------ clients
 
     def add_client(self, key: str, now: float) -> Client:
         """Add a client with the next id."""
         self._last_client += 1
-        client = Client(f"c{self._last_client}", key, active=now)
+        client = Client(f"c{self._last_client}", key, active=now, since=now)
         self._enter(client)
         self._note_client(client)
         return client
@@ -203,6 +211,8 @@ class HubMemory:
         order, make the state after.
         """
         yield CountersRecord(self._last_client, self._last_message, self._last_delivery)
+        if self.draining:
+            yield DrainingRecord()
         for client in list(self.clients.values()):
             if not client.gone:
                 yield _client_record(client)
@@ -237,7 +247,7 @@ class HubMemory:
         for record in records:
             reading.take(record)
         for known in reading.clients.values():
-            client = Client(known.id, known.key, now, known.callback, known.metadata)
+            client = Client(known.id, known.key, now, known.callback, known.metadata, since=known.since)
             self._enter(client)
             self._index(client, known.subscriptions)
         for number in sorted(reading.deliveries):
@@ -250,6 +260,7 @@ class HubMemory:
             sender, recipient = self.clients.get(waiting.caller), self.clients.get(waiting.recipient)
             if recipient is not None and (sender is not None or waiting.caller == HUB_ID):
                 self._await_reply(msg_id, PendingCall(sender, recipient, waiting.msg_tag, synchronous=False))
+        self.draining = reading.draining
         # The predecessor may have given out numbers that left no record (of synchronous calls):
         # count on from where it cannot have been.
         self._last_client = reading.last["client"]
@@ -263,7 +274,7 @@ def _next_era(number: int) -> int:
 
 
 def _client_record(client: Client) -> ClientRecord:
-    return ClientRecord(client.id, client.key, client.callback, client.metadata, client.subscriptions)
+    return ClientRecord(client.id, client.key, client.callback, client.metadata, client.subscriptions, client.since)
 
 
 class _Reading:
@@ -274,6 +285,7 @@ class _Reading:
         self.deliveries: dict[int, tuple[MessageRecord, Routed]] = {}
         self.waiting: dict[str, WaitingRecord] = {}
         self.payloads: dict[bytes, Payload] = {}
+        self.draining = False
         self._gone: set[str] = set()
         self._settled: set[int] = set()
         self._answered: set[str] = set()
@@ -303,6 +315,8 @@ class _Reading:
                 self._seen("client", record.last_client)
                 self._seen("message", record.last_message)
                 self._seen("delivery", record.last_delivery)
+            case DrainingRecord():
+                self.draining = True
 
     def _take_message(self, record: MessageRecord) -> None:
         for routed in record.to:

@@ -66,6 +66,10 @@ class Client:
         As declared.
     asked, owing : set of str
         The msg-ids of calls that it sent, or has to answer.
+    since : float
+        When it registered, seconds.
+    messages : int
+        Messages accepted from it, since this worker runs.
     queued, queued_bytes : int
         Deliveries on their way to it, and their size, bytes.
     pinged : float or None
@@ -82,6 +86,8 @@ class Client:
     subscriptions: Map = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
     owing: set[str] = field(default_factory=set)
+    since: float = 0.0
+    messages: int = 0
     queued: int = 0
     queued_bytes: int = 0
     pinged: float | None = None

@@ -94,7 +94,6 @@ class HubProcess:
         self._timer: asyncio.TimerHandle | None = None
         self._claim: Claim
         self._journal: Journal | None = None
-        self._draining = False
         self._trouble = ""
 
     async def start(self, sock: socket.socket) -> Running:
@@ -124,17 +123,11 @@ class HubProcess:
             waits = Waits()
             self._deliveries = Deliveries(self._hub, waits.answer, self._keep_soon, rule.client)
             self._profile = StandardProfile(
-                self._hub,
-                self._deliveries,
-                waits,
-                secret=spec.secret,
-                clock=time.monotonic,
-                keep=self._keep,
-                callbacks=rule,
+                self._hub, self._deliveries, waits, secret=spec.secret, clock=time.monotonic, callbacks=rule
             )
             limits = HttpLimits(head=spec.limits.head, body=spec.limits.body, connections=space.connections)
             handler = answerer(spec.name, self._profile.handle, OurNames(sock, spec.host).include)
-            self._server = HttpServer(handler, limits, _log_failure)
+            self._server = HttpServer(handler, limits, _log_failure, self._keep)
             self._probes = Probes(self._hub, self._deliveries)
             await self._server.start(sock)
             running = Running(HubName(os.getpid(), spec.id), f"{base}xmlrpc", self._claim.path)
@@ -145,7 +138,7 @@ class HubProcess:
             self._claim.withdraw()
             raise
         self._deliveries.resume()
-        self._state = HubState.RUNNING
+        self._state = HubState.DRAINING if memory.draining else HubState.RUNNING
         self._beat()
         logger.info("serving at {} as {}", running.url, running.name)
         return running
@@ -181,9 +174,9 @@ class HubProcess:
 
     def drain(self) -> None:
         """Take no new clients, and end once nothing waits for any client."""
-        self._draining = True
         self._state = HubState.DRAINING
-        self._hub.close_door()
+        self._hub.drain()
+        self._keep()
         logger.info("draining: {} deliveries wait", self._hub.counters.queued)
 
     async def stop(self, how: End, reason: str) -> None:
@@ -213,8 +206,8 @@ class HubProcess:
         spec = self.spec
         if spec.timeout and now - self._hub.last_active >= spec.timeout:
             self.end(End.UNUSED, f"unused for {spec.timeout:g} s")
-        if self._draining and not self._hub.counters.queued:
-            self.end(End.STOPPED, "drained")
+        if self._hub.drained:
+            self.end(End.DRAINED, "drained")
         if spec.client_timeout:
             self._deliveries.carry_out(self._hub.check_silence(spec.client_timeout, now))
         self._probes.beat()
@@ -224,8 +217,8 @@ class HubProcess:
         try:
             for what in self._claim.mend(record):
                 logger.warning("put back {}", what)
-            if self._journal is not None and self._journal.mend():
-                logger.warning("the journal is written anew")
+            if self._journal is not None:
+                self._journal.mend()
             self._trouble = ""
         except HubfarmError as error:
             if str(error) != self._trouble:  # once, and not every second

@@ -17,6 +17,7 @@ class ClientRecord(msgspec.Struct, array_like=True, tag="c", frozen=True):
     callback: str
     metadata: dict[str, Any]  # a Map; msgspec does not resolve the recursive type
     subscriptions: dict[str, Any]
+    since: float = 0.0
 
 
 class GoneRecord(msgspec.Struct, array_like=True, tag="g", frozen=True):
@@ -89,6 +90,17 @@ class CountersRecord(msgspec.Struct, array_like=True, tag="n", frozen=True):
     last_delivery: int
 
 
+class DrainingRecord(msgspec.Struct, array_like=True, tag="d", frozen=True):
+    """The hub takes no new clients, and ends once nothing waits for any."""
+
+
 Record: TypeAlias = (
-    ClientRecord | GoneRecord | MessageRecord | SettledRecord | WaitingRecord | AnsweredRecord | CountersRecord
+    ClientRecord
+    | GoneRecord
+    | MessageRecord
+    | SettledRecord
+    | WaitingRecord
+    | AnsweredRecord
+    | CountersRecord
+    | DrainingRecord
 )

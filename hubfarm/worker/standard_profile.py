@@ -111,8 +111,6 @@ class StandardProfile:
         Admits a client to ``register``.
     clock : callable
         Returns the time, seconds.
-    keep : callable
-        Writes down what has changed; called before each answer that tells of it.
     callbacks : CallbackRule, optional
         Where clients may be called back; without one, anywhere.
     """
@@ -125,11 +123,9 @@ class StandardProfile:
         *,
         secret: str,
         clock: Callable[[], float],
-        keep: Callable[[], None] = lambda: None,
         callbacks: CallbackRule | None = None,
     ) -> None:
         self.requests = 0
-        self._keep = keep
         self._hub = hub
         self._deliveries = deliveries
         self._waits = waits
@@ -164,9 +160,7 @@ class StandardProfile:
                 return self._call_and_wait(call.params)
             if call.method == "samp.hub.setXmlrpcCallback" and self._must_resolve(call.params):
                 return asyncio.ensure_future(self._resolve_and_run(call.method, call.params))
-            result = self._run(call.method, call.params)
-            self._keep()
-            return Response(encode_response(result))
+            return Response(encode_response(self._run(call.method, call.params)))
         except _NotAdmitted as fault:
             return self._hold_back(Response(encode_fault(fault)), peer)
         except (Fault, WrongUse) as error:
@@ -198,9 +192,7 @@ class StandardProfile:
         assert self._callbacks is not None
         try:
             await self._callbacks.resolve(str(params[1]))
-            result = self._run(method, params)
-            self._keep()
-            return Response(encode_response(result))
+            return Response(encode_response(self._run(method, params)))
         except (Fault, WrongUse) as error:  # the client may have left meanwhile
             return _refusal(error)
 
