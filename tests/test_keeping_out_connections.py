@@ -253,7 +253,8 @@ def test_hub_outlives_more_idle_connections_than_it_has_descriptors(few: Standal
 
 def test_hub_without_descriptors_neither_spins_nor_dies(few: Standalone, receiver: Receiver) -> None:
     receiver.join(few.tokens["samp.hub.xmlrpc.url"], few.tokens["samp.secret"])
-    resource.prlimit(few.process.pid, resource.RLIMIT_NOFILE, (5, 200))
+    some_more = psutil.Process(few.process.pid).num_fds() + 2
+    resource.prlimit(few.process.pid, resource.RLIMIT_NOFILE, (some_more, 200))
     with ExitStack() as waiting:
         for _ in range(20):
             waiting.enter_context(socket.create_connection(few.address, timeout=PATIENCE))

@@ -1,5 +1,6 @@
 """Requests that mean to be read in two ways, or not at all: refused, and the server is well afterwards."""
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -105,6 +106,41 @@ def test_body_longer_than_its_length_is_no_second_request_that_runs(run: Run, li
             await peer.send(line_end.join([b"POST / HTTP/1.1", b"Content-Length: 2", b"", b"hello" + 2 * line_end]))
             assert (await peer.answer()).body == b"POST he"
             assert (await peer.answer()).status == 400
+
+    run(scene())
+
+
+def test_head_behind_empty_lines_is_remembered_for_no_other(run: Run) -> None:
+    async def scene() -> None:
+        async with serving(echo) as served:
+            for _ in range(3):
+                peer = await served.peer()
+                assert (await peer.ask(POST)).body == b"POST hello"  # its line ends are known from here
+                assert (await peer.ask(b"\r\n\r\n" + POST)).body == b"POST hello"
+
+    run(scene())
+
+
+def test_request_behind_one_that_closes_is_not_handed_on(run: Run) -> None:
+    async def scene() -> None:
+        answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        seen: list[bytes] = []
+
+        def handle(request: Request) -> "Response | asyncio.Future[Response]":
+            seen.append(request.body)
+            return answer if request.body == b"later" else Response(b"")
+
+        async with serving(handle) as served:
+            peer = await served.peer()
+            await peer.ask(POST)
+            await peer.send(post(LENGTH, b"Connection: close", body=b"later"))
+            await asyncio.sleep(0.05)
+            await peer.send(POST)
+            await asyncio.sleep(0.05)
+            answer.set_result(Response(b"done"))
+            assert (await peer.answer()).body == b"done"
+            assert await peer.end() == b""
+            assert seen == [b"hello", b"later"]
 
     run(scene())
 

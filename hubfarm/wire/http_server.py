@@ -202,7 +202,7 @@ class _Connection(asyncio.Protocol):
         if not self._crlf.transparent:
             data = self._crlf.feed(data)
         try:
-            if not self._in_request and self._crlf.transparent:
+            if not self._in_request and self._crlf.transparent and self._stays_open:
                 data = self._take_known(data)
                 self._new_head = head_of(data)
             self._unfinished += len(data)
@@ -217,6 +217,11 @@ class _Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._refuse(_Refused(HTTPStatus.BAD_REQUEST, f"not an HTTP request: {error}"))
         self._server.flush_soon(self)
+
+    @property
+    def _stays_open(self) -> bool:
+        """Whether the client has not asked to close behind its last request."""
+        return not self._waiting or self._waiting[-1].keep_alive
 
     def _take_known(self, data: bytes) -> bytes:
         """Answer the requests that `data` begins with and whose heads are known, return the rest of it."""
@@ -355,8 +360,8 @@ class _Connection(asyncio.Protocol):
                 self._lingering = self._server.loop.call_later(LINGER, self._transport.close)
 
     def _refuse(self, refused: _Refused) -> None:
-        if self._ended or (self._waiting and not self._waiting[-1].keep_alive):
-            return  # the client has asked to close behind its last request: what follows is nothing
+        if self._ended or not self._stays_open:
+            return  # what follows is nothing
         self._ended = self._refused = True
         response = Response(f"{refused.text}\n".encode(), refused.status, b"text/plain; charset=utf-8")
         if self._waiting:

@@ -15,6 +15,7 @@ from hubfarm.samp.values import Value, check_value
 from hubfarm.samp.xmlrpc import Call, decode_call, decode_response, encode_call, encode_response
 from hubfarm.wire.bare_lf import CrlfHeads
 from hubfarm.wire.http_server import HttpLimits, HttpServer, Request, Response, _Connection
+from hubfarm.wire.known_heads import KnownHeads
 from hubfarm.worker.names import OurNames
 
 LIMITS = HttpLimits(head=2000, body=5000)
@@ -89,6 +90,9 @@ class _Loop:
     def time(self) -> float:
         return 0.0
 
+    def call_soon(self, _: object) -> None:
+        """The bench flushes."""
+
     def call_later(self, *_: object) -> "_Loop":
         return self
 
@@ -130,6 +134,10 @@ class _HttpBench:
     def _failed(self, error: BaseException) -> None:
         raise AssertionError("the handler does not fail") from error
 
+    def forget(self) -> None:
+        """Know no head any more."""
+        self._server.known = KnownHeads()
+
     def talk(self, pieces: list[bytes]) -> tuple[list[Request], bytes]:
         """Send pieces on a new connection; return the requests that came of it, and what was written."""
         self.requests = []
@@ -140,6 +148,7 @@ class _HttpBench:
             if transport.closing:
                 break
             connection.data_received(piece)
+            self._server.flush()
             assert connection.phase
         connection.connection_lost(None)
         return self.requests, transport.written
@@ -149,8 +158,10 @@ _BENCH = _HttpBench()
 
 
 def fuzz_http(data: bytes) -> None:
-    """Any bytes are requests or refused, in however many pieces they come; every answer is HTTP."""
+    """Any bytes are requests or refused, in however many pieces they come and seen before or not."""
+    _BENCH.forget()
     whole, written = _BENCH.talk([data])
+    assert _BENCH.talk([data]) == (whole, written)
     statuses = _Answers().read(written)
     assert statuses.count(200) == len(whole)
     assert all(status >= 400 for status in statuses if status != 200)
