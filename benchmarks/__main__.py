@@ -1,6 +1,7 @@
 """The command: pick works and hubs, measure, and show."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,10 @@ def main(
 
     Needs wrk and nginx; JSAMP's hub and pyvo's if they are to be compared.
     """
-    data = json.loads(source.read_text()) if source else _measure(picked, quick, hubs, rounds, seconds, farm_size)
-    if json_path:
-        json_path.write_text(json.dumps(data))
+    stages = [json.loads(source.read_text())] if source else _measure(picked, quick, hubs, rounds, seconds, farm_size)
+    for data in stages:
+        if json_path:  # after each work: a long measurement that is broken off has not been for nothing
+            json_path.write_text(json.dumps(data))
     results = report.from_json(data["results"])
     _show(results, data["farm"], markdown=markdown)
     if svg:
@@ -56,7 +58,7 @@ def main(
 
 def _measure(
     picked: tuple[str, ...], quick: bool, hubs: tuple[str, ...], rounds: int, seconds: int, farm_size: int
-) -> dict[str, Any]:
+) -> Iterator[dict[str, Any]]:
     names = list(hubs or [*HUBS, *FLOORS])
     for name in ["nginx", *names]:
         if reason := missing(name):
@@ -69,9 +71,10 @@ def _measure(
             wanted = name.startswith(picked) if picked else work.quick or not quick
             if wanted:
                 results += measure(name, work, names, rounds, seconds, status.update)
+                yield data | {"results": report.to_json(results)}
         if farm_size:
             data["farm"] = farm.measure(rounds, names, farm_size, status.update)
-    return data | {"results": report.to_json(results)}
+    yield data | {"results": report.to_json(results)}
 
 
 def _show(results: list[Result], farms: list[dict[str, Any]], *, markdown: bool) -> None:

@@ -482,3 +482,18 @@ def test_streamed_deliveries_of_a_client_that_leaves_are_dropped(run: Run) -> No
             assert (room.hub.counters.delivered, room.hub.counters.queued) == (2, 0)
 
     run(talk())
+
+
+def test_closing_lets_streamed_deliveries_arrive(run: Run) -> None:
+    async def talk() -> None:
+        async with Pausing(first=2, then=4) as callback:
+            room = Room()
+            sender, to = room.join(""), room.join(callback.url, "test.*")
+            for number in range(6):
+                room.notify(sender, to, number)
+            started = asyncio.get_running_loop().time()
+            await room.deliveries.close(PATIENCE)
+            assert asyncio.get_running_loop().time() - started < PATIENCE
+            assert room.hub.counters.delivered == 6
+
+    run(talk())

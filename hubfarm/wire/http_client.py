@@ -10,7 +10,7 @@ import contextlib
 import socket
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 from urllib.parse import SplitResult, urlsplit
 
@@ -120,8 +120,8 @@ class _Exchange(asyncio.Protocol):
         self._heard = False
         self._new_head = b""  # that of the answer being parsed, if it may be remembered
 
-    def request(self, data: bytes, done: Done) -> None:
-        self._under_way.append(done)
+    def request(self, data: bytes, done: Done, count: int = 1) -> None:
+        self._under_way.extend([done] * count)
         self._transport.write(data)
 
     def _finish(self, result: "bytes | HttpError", *, close: bool = False) -> None:
@@ -325,20 +325,20 @@ class HttpClient:
         exchange = self._exchange
         return exchange is not None and exchange.reusable and exchange.persistent and exchange.answers > 1
 
-    def send(self, body: bytes, done: Done) -> None:
-        """Send `body` without waiting for the answers to what was sent before (pipelining).
+    def send(self, bodies: Sequence[bytes], done: Done) -> None:
+        """Send `bodies` in one write, without waiting for the answers to what was sent before (pipelining).
 
         Only while `takes_more`; answers come in the order of the requests.
 
         Parameters
         ----------
-        body : bytes
+        bodies : sequence of bytes
             What to send.
         done : callable
-            Told the body of the answer, or the `HttpError` that became of it.
+            Told the body of each answer, or the `HttpError` that became of it.
         """
         assert self._exchange is not None
-        self._exchange.request(self._request(body), done)
+        self._exchange.request(b"".join(map(self._request, bodies)), done, len(bodies))
 
     async def connect(self) -> None:
         """Make the connection, if none stands.

@@ -57,6 +57,7 @@ class _Mailbox:
         self._streamed: deque[Delivery] = deque()
         self._streamed_bytes = 0
         self._may_stream = True
+        self._streaming_soon = False
         self._answered_at = 0.0
         self._watch: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -71,12 +72,15 @@ class _Mailbox:
     def _go_on(self) -> None:
         if self.task is not None:
             return
-        if self._takes_stream():
-            self._stream()
-        elif self._waiting and not self._streamed:
+        if not self._waiting:
+            if not self._streamed and self._drained is not None and not self._drained.done():
+                self._drained.set_result(None)
+        elif self._takes_stream():
+            if not self._streaming_soon:
+                self._streaming_soon = True
+                self._loop.call_soon(self._stream)
+        elif not self._streamed:
             self.task = self._loop.create_task(self._run())
-        elif not self._streamed and self._drained is not None and not self._drained.done():
-            self._drained.set_result(None)
 
     async def drained(self) -> None:
         """Wait until nothing waits here any more."""
@@ -110,17 +114,23 @@ class _Mailbox:
         return http is not None and self._may_stream and http.takes_more and http.url == self._client.callback
 
     def _stream(self) -> None:
-        """Send what waits, as far as there is room for it."""
-        assert self._http is not None
+        """Send what waits, as far as there is room for it, in one write: once a turn of the loop."""
+        self._streaming_soon = False
+        if self._http is None or not self._takes_stream():
+            self._go_on()
+            return
         if self._waiting and not self._streamed:
             self._answered_at = self._loop.time()
             if self._watch is None:
                 self._watch = self._loop.call_later(ANSWER_TIMEOUT, self._look_at_stream)
+        bodies = []
         while self._waiting and len(self._streamed) < STREAM and self._streamed_bytes < STREAM_BYTES:
             delivery = self._waiting.popleft()
             self._streamed.append(delivery)
             self._streamed_bytes += len(delivery.payload.xml)
-            self._http.send(encode_delivery(delivery), self._take_answer)
+            bodies.append(encode_delivery(delivery))
+        if bodies:
+            self._http.send(bodies, self._take_answer)
 
     def _take_answer(self, answer: bytes | HttpError) -> None:
         if not self._streamed:
@@ -195,6 +205,7 @@ class _Mailbox:
         """Deliver nothing more but the farewell, if there is one, and close."""
         self._waiting.clear()
         self._streamed.clear()
+        self._go_on()  # who waits for it to drain waits no longer
         if self.task is not None and self.task is not asyncio.current_task():
             self.task.cancel()
         if farewell is None:
