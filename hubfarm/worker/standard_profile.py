@@ -34,7 +34,7 @@ MAX_WAIT = 3.2e9
 """Longest timeout of a synchronous call that is told from none, seconds."""
 
 
-MAX_HELD = 1000
+MAX_HELD = 100
 """Answers to failures that are held back at the same time; over it, the address is told at once."""
 
 
