@@ -125,6 +125,7 @@ REPLACED: list[Callable[[Paths], Path]] = [
     lambda paths: paths.guards / "samp-hub-1-1",
     lambda paths: paths.lockdir / ".new-samp-hub-1-1",
     lambda paths: paths.history,
+    lambda paths: paths.state_table,
 ]
 """What does not keep a hub from starting."""
 
@@ -132,7 +133,6 @@ IN_THE_WAY: dict[str, Callable[[Paths], Path]] = {
     "mutex": lambda paths: paths.mutex,
     "coordinator's guard": lambda paths: paths.coordinator_guard,
     "start guard": lambda paths: paths.start_guard,
-    "state table": lambda paths: paths.state_table,
     "hub's log": lambda paths: paths.logs / "x.log",
     "coordinator's log": lambda paths: paths.logs / "coordinator.log",
     "coordinator's output": lambda paths: paths.logs / "coordinator.out",
