@@ -475,7 +475,6 @@ class HttpServer:
     async def start(self, sock: socket.socket) -> None:
         """Accept connections on `sock`, which is bound already."""
         self._server = await self.loop.create_server(lambda: _Connection(self), sock=sock, backlog=BACKLOG)
-        self.connections.watch()
 
     def flush_soon(self, connection: _Connection) -> None:
         """Write a connection's answers at the end of this turn of the loop."""
