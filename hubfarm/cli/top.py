@@ -1,6 +1,7 @@
 """``hubfarm top``: the hubs, live."""
 
 import contextlib
+import os
 import select
 import sys
 import time
@@ -107,6 +108,13 @@ def _single_keys() -> Iterator[None]:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, saved)
 
 
+def _keys(timeout: float) -> str:
+    """Return the keys pressed, waiting for the first at most `timeout` seconds; q once the terminal is gone."""
+    # Not through sys.stdin: what that holds in its buffer no select tells of.
+    readable, _, _ = select.select([sys.stdin], [], [], timeout)
+    return (os.read(sys.stdin.fileno(), 64).decode("ascii", "replace") or "q") if readable else ""
+
+
 def _watch(meter: _Meter, sort: str, interval: float) -> None:
     from rich.console import Console, Group
     from rich.live import Live
@@ -119,11 +127,10 @@ def _watch(meter: _Meter, sort: str, interval: float) -> None:
             # Above the table: what does not fit on the screen is cut off below.
             head = Text(f"{len(rows)} hubs, by {_COLUMNS[sort]}   {_HELP}", style="dim")
             live.update(Group(head, table), refresh=True)
-            readable, _, _ = select.select([sys.stdin], [], [], interval)
-            key = sys.stdin.read(1) if readable else ""
-            if key == "q":
-                return
-            sort = _KEYS.get(key, sort)
+            for key in _keys(interval):
+                if key == "q":
+                    return
+                sort = _KEYS.get(key, sort)
 
 
 @click.command()

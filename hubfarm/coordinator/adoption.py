@@ -2,7 +2,8 @@
 
 Everything needed lies in the registry: a living hub's lock file says what it is, its guard
 that it lives, and it hands its listening socket over when asked (SIGUSR2).  A hub that died
-while nobody watched is replaced, as it would have been: its lock file says by what.
+while nobody watched is replaced, as it would have been: its lock file says by what.  One that
+died with the host, at an earlier boot, is not: nobody expects it back.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import os
 import signal
 import socket
 import time
-from datetime import UTC, datetime
+from collections.abc import Mapping
 
 import psutil
 from loguru import logger
@@ -20,10 +21,11 @@ from hubfarm.coordinator.hub import ManagedHub, Phase
 from hubfarm.coordinator.supervisor import Supervisor
 from hubfarm.coordinator.workers import AdoptedWorker
 from hubfarm.registry import handover
+from hubfarm.registry.boot import boot_id
 from hubfarm.registry.hubspec import HubSpec, Restart
 from hubfarm.registry.lockdir import Entry, LockDir, Standing
 from hubfarm.registry.paths import Paths
-from hubfarm.registry.statetable import file_identity, read_records
+from hubfarm.registry.statetable import HubName, Record, file_identity, read_records
 from hubfarm.samp.errors import HubfarmError, WrongUse
 
 
@@ -86,7 +88,8 @@ class Adoption:
             self._listener.close()
             self._listener = None
             with contextlib.suppress(OSError):
-                self._path.unlink()
+                if file_identity(self._path.lstat()) == self._identity:  # not that of another coordinator
+                    self._path.unlink()
 
     def _take_one(self) -> None:
         assert self._listener is not None
@@ -96,31 +99,55 @@ class Adoption:
                 self._supervisor.take_socket(*taken)
 
     def adopt(self) -> None:
-        """Take on every hub of the farm that has no coordinator."""
-        self._records = read_records(self._state_table)
-        for entry in self._lockdir.scan():
-            if entry.tokens.get("hubfarm.kind") != "farm" or entry.name is None:
-                continue
-            try:
-                spec = HubSpec.from_tokens(entry.tokens)
-            except WrongUse as error:
-                logger.warning("{} is left alone: {}", entry.path, error)
-                continue
-            if entry.standing is Standing.ALIVE:
-                self._adopt_living(entry, spec)
-            elif entry.standing is Standing.DEAD:
+        """Take on every hub that an earlier coordinator has left, living or dead.
+
+        Raises
+        ------
+        HubfarmError
+            Hubs of another version of hubfarm run, or the lock directory cannot be read.
+        """
+        self.adopt_living()
+        for entry, spec in self._found(Standing.DEAD):
+            # Whoever lives under its id or label has replaced it already.
+            if spec.id not in self._supervisor.hubs and spec.label not in self._supervisor.labels_in_use():
                 self._adopt_dead(entry, spec)
 
-    def _adopt_living(self, entry: Entry, spec: HubSpec) -> None:
+    def adopt_living(self) -> None:
+        """Take on every hub of the farm that lives and that nobody looks after.
+
+        Called now and then too: a hub whose lock file was damaged when this coordinator started
+        has mended it since.
+
+        Raises
+        ------
+        HubfarmError
+            Hubs of another version of hubfarm run, or the lock directory cannot be read.
+        """
+        left = [found for found in self._found(Standing.ALIVE) if found[1].id not in self._supervisor.hubs]
+        if left and not self._supervisor.closing:
+            records = read_records(self._state_table)
+            for entry, spec in left:
+                self._adopt_living(entry, spec, records)
+
+    def _found(self, standing: Standing) -> list[tuple[Entry, HubSpec]]:
+        found = []
+        for entry in self._lockdir.scan():
+            if entry.standing is standing and entry.tokens.get("hubfarm.kind") == "farm" and entry.name is not None:
+                try:
+                    found.append((entry, HubSpec.from_tokens(entry.tokens)))
+                except WrongUse as error:
+                    logger.warning("{} is left alone: {}", entry.path, error)
+        return found
+
+    def _adopt_living(self, entry: Entry, spec: HubSpec, records: Mapping[HubName, Record]) -> None:
         assert entry.name is not None
         try:
             worker = AdoptedWorker(entry.name, self._lockdir)
         except psutil.NoSuchProcess:
-            self._adopt_dead(entry, spec)
-            return
+            return  # it has died since, and is one of the dead
         hub = ManagedHub(spec, None, url=entry.url, worker=worker)
         hub.enter(Phase.RUNNING)
-        record = self._records.get(entry.name)
+        record = records.get(entry.name)
         hub.serving_since = record.started if record else time.monotonic()
         hub.served.set_result(None)
         self._supervisor.take_on([hub])
@@ -131,19 +158,10 @@ class Adoption:
 
     def _adopt_dead(self, entry: Entry, spec: HubSpec) -> None:
         assert entry.name is not None
-        if spec.restart is Restart.NEVER or _is_of_an_earlier_boot(entry):
+        if spec.restart is Restart.NEVER or entry.tokens.get("hubfarm.boot") != boot_id():
             return  # the next sweep takes what it left
-        self._lockdir.clear_dead(entry.name)
+        self._lockdir.clear_dead(entry.name, spec.label)
         hub = ManagedHub(spec.successor(), None, url=entry.url)
         hub.served.set_result(None)
         self._supervisor.take_on([hub])
         logger.info("hub {} (id {}) died while nobody watched: replaced", spec.name, spec.id)
-
-
-def _is_of_an_earlier_boot(entry: Entry) -> bool:
-    """Tell whether the host has been started anew since: then nobody expects its hubs back."""
-    try:
-        started = datetime.strptime(entry.tokens["hubfarm.started"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    except (KeyError, ValueError):
-        return True
-    return started.timestamp() < psutil.boot_time() - 1

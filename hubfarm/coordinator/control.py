@@ -6,6 +6,7 @@ JSON object a line as things happen, the last one ``{"done": true}`` or ``{"erro
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -191,7 +192,9 @@ class Control:
             await self._tcp[1].cleanup()
         if self._runner is not None:
             await self._runner.cleanup()
-            self._paths.control_socket.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                if file_identity(self._paths.control_socket.lstat()) == self._identity:  # not another coordinator's
+                    self._paths.control_socket.unlink()
 
     async def _status(self, _: web.Request) -> web.Response:
         return web.json_response(

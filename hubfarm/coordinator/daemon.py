@@ -24,7 +24,7 @@ from setproctitle import setproctitle
 from hubfarm.coordinator.adoption import Adoption
 from hubfarm.coordinator.control import Control, read_plan
 from hubfarm.coordinator.housekeeping import CoordinatorGuard, Housekeeping
-from hubfarm.coordinator.hub import ManagedHub
+from hubfarm.coordinator.hub import ManagedHub, Phase
 from hubfarm.coordinator.settings import load_settings
 from hubfarm.coordinator.spawner import Spawner
 from hubfarm.coordinator.supervisor import Supervisor
@@ -128,7 +128,8 @@ class Coordinator:
         logger.info("logs reopened; reading the settings again")
         self._reloading = asyncio.get_running_loop().create_task(self._read_settings())
         for hub in self.supervisor.hubs.values():
-            if hub.worker is not None:
+            # One that starts has only just opened its log, and would die of it.
+            if hub.worker is not None and hub.phase is Phase.RUNNING:
                 hub.worker.signal(signal.SIGHUP)
 
     async def _read_settings(self) -> None:

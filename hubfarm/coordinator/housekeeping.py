@@ -105,10 +105,13 @@ class Housekeeping:
         last_sweep = time.monotonic()
         while True:
             await asyncio.sleep(EVERY)
-            await self._mend()
-            if time.monotonic() - last_sweep >= self._settings().sweep_every:
-                last_sweep = time.monotonic()
-                await self._sweep()
+            try:
+                await self._mend()
+                if time.monotonic() - last_sweep >= self._settings().sweep_every:
+                    last_sweep = time.monotonic()
+                    await self._sweep()
+            except Exception:
+                logger.exception("keeping house failed; trying on")  # the next round must come
 
     async def _mend(self) -> None:
         try:
@@ -142,5 +145,6 @@ class Housekeeping:
                 if verdict.removed:
                     logger.info("swept {}: {}", verdict.path, verdict.reason)
             await asyncio.to_thread(trim_history, self._paths)
+            self._adoption.adopt_living()
         except HubfarmError as error:
             logger.warning("could not sweep: {}", error)

@@ -76,6 +76,16 @@ class ManagedHub:
         """Tell whether it has been in its phase for so long."""
         return time.monotonic() - self.since >= seconds
 
+    def is_settled(self) -> bool:
+        """Tell whether nothing is to be done until its worker or a request says so."""
+        return (
+            self.phase is Phase.RUNNING
+            and self.wanted
+            and not self.replacing
+            and self.worker is not None
+            and bool(self.worker.descriptors())
+        )
+
     @property
     def name(self) -> HubName | None:
         """Its ``<PID>-<ID>``, if a worker holds it."""

@@ -35,7 +35,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     def __post_init__(self) -> None:
         if self.late_beats < 2:
             raise ValueError(f"late_beats is {self.late_beats}: it must be 2 or more")
-        if self.sweep_every < 1:
+        if not 1 <= self.sweep_every <= 3.2e9:
             raise ValueError(f"sweep_every is {self.sweep_every}: it must be 1 or more, seconds")
         host, colon, port = self.metrics.rpartition(":")
         if self.metrics and not (host and colon and port.isascii() and port.isdigit() and int(port) < 65536):

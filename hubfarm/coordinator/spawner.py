@@ -4,9 +4,18 @@ The coordinator has threads and an event loop and must not fork itself: multipro
 forkserver does, which has imported everything and is single-threaded.
 """
 
+import contextlib
 import multiprocessing
+import multiprocessing.process
+import os
+import shutil
 import socket
 import tempfile
+from multiprocessing.util import get_temp_dir
+from pathlib import Path
+
+import psutil
+from loguru import logger
 
 from hubfarm.coordinator.workers import ForkedWorker
 from hubfarm.registry.hubspec import HubSpec
@@ -29,6 +38,8 @@ class Spawner:
     def __init__(self, paths: Paths, level: str) -> None:
         self._paths = paths
         self._level = level
+        for left in paths.scratch.iterdir():  # by a coordinator that was killed: there is no other
+            shutil.rmtree(left, ignore_errors=True)
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["hubfarm.worker.preload"])
         # The forkserver's socket lies in a temporary directory: in ours, a sweep can find it.
@@ -42,15 +53,48 @@ class Spawner:
         HubfarmError
             The forkserver cannot be reached, or has no room for one more process.
         """
+        try:
+            return self._fork(spec, sock)
+        except (FileNotFoundError, ConnectionError) as error:
+            logger.warning("the forkserver is not to be reached ({}): another takes its place", error)
+            self._end_forkserver()
+        except (OSError, EOFError) as error:
+            raise _cannot_fork(error) from None
+        try:
+            return self._fork(spec, sock)
+        except (OSError, EOFError) as error:
+            raise _cannot_fork(error) from None
+
+    def _fork(self, spec: HubSpec, sock: socket.socket) -> ForkedWorker:
         ours, theirs = self._context.Pipe(duplex=False)
         process = self._context.Process(
             target=serve, args=(spec, sock, self._paths, theirs, self._level), name=f"hub {spec.name}"
         )
         try:
             process.start()
-        except (OSError, EOFError) as error:
+        except BaseException:
             ours.close()
-            raise HubfarmError(f"cannot fork a worker: {error}") from None
+            raise
         finally:
             theirs.close()
         return ForkedWorker(process, ours)
+
+    def _end_forkserver(self) -> None:
+        """End a forkserver whose socket somebody has removed; the next fork starts another.
+
+        Its workers live on; the supervisor watches them by their processes from then on.
+        """
+        Path(get_temp_dir()).mkdir(mode=0o700, parents=True, exist_ok=True)
+        for child in psutil.Process().children():
+            with contextlib.suppress(psutil.NoSuchProcess, ChildProcessError):
+                if any("multiprocessing.forkserver" in word for word in child.cmdline()):
+                    child.kill()
+                    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # multiprocessing reaps it
+
+    def leave(self) -> None:
+        """Let the workers live on when this process ends: multiprocessing would wait for them."""
+        multiprocessing.process._children.clear()  # type: ignore[attr-defined]
+
+
+def _cannot_fork(error: Exception) -> HubfarmError:
+    return HubfarmError(f"cannot fork a worker: {error}")

@@ -16,13 +16,14 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 from loguru import logger
 
 from hubfarm.coordinator.aftermath import MAX_EARLY_DEATHS, Next, after_end
 from hubfarm.coordinator.hub import ManagedHub, Phase
 from hubfarm.coordinator.settings import Settings
 from hubfarm.coordinator.spawner import Spawner
-from hubfarm.coordinator.workers import Worker
+from hubfarm.coordinator.workers import AdoptedWorker, Worker
 from hubfarm.registry.history import End, end_of, record_end
 from hubfarm.registry.hubspec import MAX_HUBS, HubSpec
 from hubfarm.registry.lockdir import LockDir
@@ -41,6 +42,9 @@ STOP_TIMEOUT = DRAIN + 5.0
 
 TICK = BEAT
 """The loop looks at everything once so often, seconds."""
+
+ROUND = 10
+"""Ticks between two looks at hubs that run and report nothing: they wake the loop themselves."""
 
 LOG_TAIL = 5
 """Lines of a failed hub's log that are kept in the history."""
@@ -73,6 +77,7 @@ class Supervisor:
         self._admitting = asyncio.Lock()
         self._last_tick = time.monotonic()
         self._closing = False
+        self._unreadable = ""
 
     # ------------------------------------------------------------------ requests
 
@@ -191,6 +196,7 @@ class Supervisor:
     def leave(self) -> None:
         """End the loop, and leave every hub to run on without a coordinator."""
         self._closing = True
+        self._spawner.leave()
         self.hubs.clear()
         self._wake.set()
 
@@ -206,14 +212,19 @@ class Supervisor:
         self._wake.set()
 
     async def run(self) -> None:
-        """Reconcile what has changed at once, and everything once a tick, until `close`."""
+        """Reconcile what has changed at once, and what is under way once a tick, until `close`."""
         next_tick = time.monotonic()
+        ticks = 0
         while not (self._closing and not self.hubs):
             self._wake.clear()
             if time.monotonic() >= next_tick:
                 next_tick = time.monotonic() + TICK
-                self._watch_beats()
-                self._changed.update(self.hubs.values())
+                try:
+                    self._watch_beats()
+                except Exception:
+                    logger.exception("the heartbeats could not be looked at")
+                ticks += 1
+                self._changed.update(hub for hub in self.hubs.values() if not hub.is_settled() or ticks % ROUND == 0)
             changed, self._changed = self._changed, set()
             for hub in sorted(changed, key=lambda hub: hub.spec.id):
                 try:
@@ -228,7 +239,7 @@ class Supervisor:
     async def _reconcile(self, hub: ManagedHub) -> None:
         if hub.worker is not None:
             self._take_reports(hub, hub.worker)
-            if hub.worker.has_ended():
+            if hub.worker.has_ended() and not self._outlived_its_forkserver(hub, hub.worker):
                 await self._bury(hub, hub.worker)
         match hub.phase:
             case Phase.WAITING if not hub.wanted:
@@ -266,6 +277,29 @@ class Supervisor:
         for descriptor in hub.worker.descriptors():
             asyncio.get_running_loop().add_reader(descriptor, self._look_at, hub)
 
+    def _unwatch(self, worker: Worker) -> None:
+        for descriptor in worker.descriptors():
+            asyncio.get_running_loop().remove_reader(descriptor)
+
+    def _outlived_its_forkserver(self, hub: ManagedHub, worker: Worker) -> bool:
+        """Watch a worker by its process if it lives, though its forkserver says no more how it ends."""
+        name = HubName(worker.pid, hub.spec.id)
+        if isinstance(worker, AdoptedWorker) or not self._lockdir.is_alive(name):
+            return False
+        try:
+            adopted = AdoptedWorker(name, self._lockdir)
+        except psutil.NoSuchProcess:
+            return False
+        self._unwatch(worker)
+        worker.close()
+        hub.worker = adopted
+        self.watch(hub)
+        if hub.phase is Phase.STARTING:
+            hub.failure = "the forkserver died"  # and with it the way on which the worker reports
+            self._signal(hub, signal.SIGKILL)
+        logger.warning("hub {} (id {}) has outlived its forkserver", hub.spec.name, hub.spec.id)
+        return True
+
     def _take_reports(self, hub: ManagedHub, worker: Worker) -> None:
         for what, detail in worker.reports():
             match what, detail:
@@ -298,8 +332,11 @@ class Supervisor:
         self._last_tick = now
         try:
             records = read_records(self._paths.state_table)
+            self._unreadable = ""
         except HubfarmError as error:
-            logger.warning("no heartbeats can be read: {}", error)
+            if str(error) != self._unreadable:  # once, and not every second
+                self._unreadable = str(error)
+                logger.error("no heartbeats can be read, no hang is noticed: {}", error)
             return
         for hub in self.hubs.values():
             record = records.get(hub.name) if hub.name else None
@@ -316,8 +353,7 @@ class Supervisor:
     # ------------------------------------------------------------------ the end of a worker
 
     async def _bury(self, hub: ManagedHub, worker: Worker) -> None:
-        for descriptor in worker.descriptors():
-            asyncio.get_running_loop().remove_reader(descriptor)
+        self._unwatch(worker)
         name = HubName(worker.pid, hub.spec.id)
         served = time.monotonic() - hub.serving_since if hub.serving_since else 0.0
         in_order = worker.ended_in_order()
@@ -327,7 +363,7 @@ class Supervisor:
             how = End.HUNG if hub.hung else End.CRASHED
             logger.error("hub {} (id {}, process {}) {}: {}", hub.spec.name, hub.spec.id, name.pid, how, hub.failure)
             record_end(self._paths, hub.spec, name.pid, how, hub.failure, served)
-            await asyncio.to_thread(self._clear, name)
+            await asyncio.to_thread(self._clear, name, hub.spec.label)
         hub.worker = None
         hub.hung = False
         hub.serving_since = 0.0
@@ -336,9 +372,9 @@ class Supervisor:
         finished = own_account is not None and own_account.how in (End.UNUSED, End.DRAINED)
         self._decide(hub, served=served, in_order=in_order, finished=finished)
 
-    def _clear(self, name: HubName) -> None:
+    def _clear(self, name: HubName, label: str) -> None:
         try:
-            self._lockdir.clear_dead(name)
+            self._lockdir.clear_dead(name, label)
         except HubfarmError as error:
             logger.warning("what process {} left waits for a sweep: {}", name.pid, error)
 

@@ -15,7 +15,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
@@ -247,11 +247,28 @@ class Claim:
         self._held[path] = file_identity(path.stat())
 
     def _take_slot(self, record: Record) -> None:
-        self._table = StateTable(self._lockdir.paths.state_table, writable=True)
-        self._slot = self._table.take(record, self._lockdir.is_alive)
+        path = self._lockdir.paths.state_table
+        try:
+            table = StateTable(path, writable=True)
+        except HubfarmError:
+            if self._lockdir.others_live(self._guards):
+                raise
+            # Left by another version, and nobody lives who would write it.
+            with contextlib.suppress(OSError):
+                path.unlink()
+            table = StateTable(path, writable=True)
+        self._slot = table.take(record, self._lockdir.is_alive)
+        self._table = table
+
+    def _retake_slot(self, record: Record) -> None:
+        damaged = self._table
+        if _identity(damaged.path) == damaged.identity:
+            damaged.path.unlink()  # ours, and written over: what somebody else put in its place would stay
+        self._take_slot(record)
+        damaged.close()
 
     def write(self, record: Record) -> None:
-        """Write the hub's slot of the state table."""
+        """Write the hub's slot of the state table; one that was damaged waits for `mend`."""
         self._slot.write(record)
 
     def publish(self, tokens: Mapping[str, str], *, timeout: float = _MUTEX_TIMEOUT) -> None:
@@ -308,7 +325,7 @@ class Claim:
         if self._tokens is None:
             return mended
         lost = [path for path, identity in self._held.items() if _identity(path) != identity]
-        no_table = _identity(self._table.path) != self._table.identity
+        no_table = not self._table.is_sound()
         if lost or no_table:
             self._lockdir.paths.prepare()
             with self._lockdir.mutex(timeout=_MEND_TIMEOUT):
@@ -318,7 +335,7 @@ class Claim:
                     old.release()
                     mended.append(f"the guard {path}")
                 if no_table:
-                    self._take_slot(record)
+                    self._retake_slot(record)
                     mended.append("the slot of the state table")
         if not _same_file(self._published, _lstat(self.path)):
             self._lockdir.paths.prepare()
@@ -332,8 +349,14 @@ class Claim:
     def unpublish(self) -> None:
         """Remove the lock file and the stable name, if they are still ours."""
         self._tokens = None
+        self._make_way()
         with self._lockdir.mutex():
             self._unpublish()
+
+    def _make_way(self) -> None:
+        # Without its directory there is no mutex to be had: somebody may have removed it just now.
+        with contextlib.suppress(HubfarmError):
+            self._lockdir.paths.prepare()
 
     def _unpublish(self) -> None:
         with contextlib.suppress(OSError):
@@ -346,6 +369,7 @@ class Claim:
 
     def withdraw(self) -> None:
         """Remove the lock file and the stable name, then give slot and guards back."""
+        self._make_way()
         with self._lockdir.mutex():
             self._unpublish()
             self._slot.clear()
@@ -449,6 +473,10 @@ class LockDir:
         """Tell whether the hub `name` of this host is alive: whether its guard is held."""
         return guard_is_held(self.guard_path(name))
 
+    def others_live(self, own: Collection[Path]) -> bool:
+        """Tell whether a hub of this host is alive, published or not, whose guard is none of our `own`."""
+        return any(guard not in own and guard_is_held(guard) for guard in self.paths.guards.iterdir())
+
     def claim(self, spec: HubSpec, *, path: Path | None = None) -> Claim:
         """Take guard and slot for a hub of this process; the lock file does not appear yet.
 
@@ -479,13 +507,19 @@ class LockDir:
         # Keeps two hubs from one lock file outside the lock directory, whose name tells no PID.
         return self.paths.guards / f"path-{sha256(os.fsencode(path)).hexdigest()[:16]}"
 
-    def clear_dead(self, name: HubName) -> None:
-        """Remove lock file and guard of a hub that has died; those of a living one stay."""
+    def clear_dead(self, name: HubName, label: str) -> None:
+        """Remove lock file, guard and stable name of a hub that has died; those of a living one stay."""
+        lock_path, stable_name = self.lock_path(name), self.paths.by_label / label
         with self.mutex():
-            if not self.is_alive(name):
-                for path in (self.lock_path(name), self.guard_path(name)):
-                    with contextlib.suppress(OSError):
-                        path.unlink()
+            if self.is_alive(name):
+                return
+            for path in (
+                lock_path,
+                self.guard_path(name),
+                *([stable_name] if _points_to(stable_name, lock_path) else []),
+            ):
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
     def check_label_free(self, label: str) -> None:
         """Refuse a label that a living hub of this host bears.

@@ -57,6 +57,7 @@ def log_to(path: Path | None, who: str, level: str) -> None:
             retention=RETENTION,
             backtrace=False,
             diagnose=False,
+            watch=True,  # somebody may remove the directory, or move the file away
             opener=_open_private,
         )
     except OSError as error:

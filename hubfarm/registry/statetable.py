@@ -29,7 +29,9 @@ _HEADER_SIZE = 64
 _SEQUENCE = struct.Struct("<Q")
 _SLOT = struct.Struct("<qqIdddIQQQQQQQ")
 _SLOT_SIZE = 128
+_STATE_OFFSET = _SEQUENCE.size + struct.calcsize("<qq")
 _ATTEMPTS = 1000
+_HEADER_BYTES = _HEADER.pack(_MAGIC, _VERSION, MAX_HUBS, _SLOT_SIZE)
 
 
 class HubState(IntEnum):
@@ -40,6 +42,9 @@ class HubState(IntEnum):
     RUNNING = 2
     STOPPING = 3
     DRAINING = 4
+
+
+_STATES = {int(state): state for state in HubState if state is not HubState.NONE}
 
 
 class HubName(NamedTuple):
@@ -103,9 +108,7 @@ class Record:
         return HubName(self.pid, self.id)
 
 
-_values_of = attrgetter(*(each.name for each in fields(Record)))
-"""A record's values in order; `dataclasses.astuple` copies them deeply, and takes 20 times as long."""
-
+_values = attrgetter(*(each.name for each in fields(Record)))  # astuple takes ten times as long
 assert len(fields(Record)) == len(_SLOT.unpack(bytes(_SLOT.size)))
 assert _SEQUENCE.size + _SLOT.size <= _SLOT_SIZE
 
@@ -130,6 +133,7 @@ class StateTable:
 
     def __init__(self, path: Path, *, writable: bool = False) -> None:
         self.path = path
+        self._descriptor = -1
         size = _HEADER_SIZE + MAX_HUBS * _SLOT_SIZE
         if writable and not path.exists():
             _create(path, size)
@@ -147,8 +151,22 @@ class StateTable:
             _check_header(path, header, os.fstat(descriptor).st_size, size)
             self.identity = file_identity(os.fstat(descriptor))
             self._map = mmap.mmap(descriptor, size, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
+            if writable:
+                self._descriptor = os.dup(descriptor)
         finally:
             os.close(descriptor)
+
+    def is_sound(self) -> bool:
+        """Tell whether its file is still in place and whole; for writers."""
+        try:
+            status = os.lstat(self.path)
+        except OSError:
+            return False
+        return (
+            file_identity(status) == self.identity
+            and status.st_size == len(self._map)
+            and self._map[: _HEADER.size] == _HEADER_BYTES
+        )
 
     def read(self, slot: int) -> Record | None:
         """Return what stands in `slot`, or None if nothing does."""
@@ -158,7 +176,7 @@ class StateTable:
             values = _SLOT.unpack_from(self._map, start + _SEQUENCE.size)
             if before % 2 == 0 and before == _SEQUENCE.unpack_from(self._map, start)[0]:
                 pid, number, state, *rest = values
-                return Record(pid, number, HubState(state), *rest) if state else None
+                return Record(pid, number, _STATES[state], *rest) if state in _STATES else None
         return None  # its writer died in mid-write: the slot says nothing
 
     def _holder(self, slot: int) -> HubName | None:
@@ -171,9 +189,10 @@ class StateTable:
     def records(self) -> Iterator[tuple[int, Record]]:
         """Yield every slot in use with its number."""
         for slot in range(MAX_HUBS):
-            record = self.read(slot)
-            if record is not None:
-                yield slot, record
+            if self._map[_HEADER_SIZE + slot * _SLOT_SIZE + _STATE_OFFSET]:  # most are free: that is seen cheaply
+                record = self.read(slot)
+                if record is not None:
+                    yield slot, record
 
     def by_name(self) -> dict[HubName, Record]:
         """Return every record under its hub's name."""
@@ -199,15 +218,20 @@ class StateTable:
 
     def write(self, slot: int, record: Record) -> None:
         """Write `record` into `slot`, of which the caller is the one writer."""
+        if os.fstat(self._descriptor).st_size < len(self._map):
+            return  # somebody has truncated the file: to touch the map would be the end by SIGBUS
         start = _HEADER_SIZE + slot * _SLOT_SIZE
         sequence = _SEQUENCE.unpack_from(self._map, start)[0] | 1
         _SEQUENCE.pack_into(self._map, start, sequence)
-        _SLOT.pack_into(self._map, start + _SEQUENCE.size, *_values_of(record))
-        _SEQUENCE.pack_into(self._map, start, sequence + 1)
+        _SLOT.pack_into(self._map, start + _SEQUENCE.size, *_values(record))
+        _SEQUENCE.pack_into(self._map, start, (sequence + 1) % 2**64)
 
     def close(self) -> None:
-        """Unmap the table."""
+        """Unmap and close the table."""
         self._map.close()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def read_records(path: Path) -> dict[HubName, Record]:
@@ -251,7 +275,7 @@ def _create(path: Path, size: int) -> None:
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             # Written, not left sparse: a full disk must say so here and not by SIGBUS at a heartbeat.
-            file.write(_HEADER.pack(_MAGIC, _VERSION, MAX_HUBS, _SLOT_SIZE).ljust(size, b"\0"))
+            file.write(_HEADER_BYTES.ljust(size, b"\0"))
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
@@ -272,13 +296,14 @@ class SlotWriter:
     def __init__(self, table: StateTable, slot: int) -> None:
         self._table = table
         self._slot = slot
+        self._written: Record | None = None
 
     def write(self, record: Record) -> None:
         """Write the whole record."""
         self._table.write(self._slot, record)
+        self._written = record
 
     def clear(self) -> None:
         """Give the slot back."""
-        record = self._table.read(self._slot)
-        if record is not None:
-            self.write(replace(record, state=HubState.NONE))
+        if self._written is not None:
+            self.write(replace(self._written, state=HubState.NONE))

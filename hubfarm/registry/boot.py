@@ -1,0 +1,19 @@
+"""Which start of this host it is: what died with an earlier one is nobody's loss."""
+
+from pathlib import Path
+
+import psutil
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boot_id() -> str:
+    """Return what tells this start of the host from all others.
+
+    Linux has an id for it; elsewhere it is the time of the boot, which a clock that is set
+    moves along.
+    """
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return f"{psutil.boot_time():.0f}"

@@ -1,0 +1,133 @@
+"""A farm declared in a file, and what has to be done so that what runs matches it."""
+
+from pathlib import Path
+
+import pytest
+
+from hubfarm.farmfile import Action, Change, Declared, difference, origin_of, read_farm_file
+from hubfarm.registry.hubspec import HubSpec, Limits, Restart
+from hubfarm.samp.errors import HubfarmError, WrongUse
+
+FILE = """
+[defaults]
+group = "mima"
+timeout = 86400
+limits = { clients = 50 }
+
+[[hub]]
+count = 2
+
+[[hub]]
+label = "reduction"
+owner = "luigi"
+port = 21100
+timeout = 0
+restart = "always"
+limits = { clients = 200, queue = 10 }
+
+[[hub]]
+label = "pair"
+count = 2
+port = 21200
+"""
+
+
+@pytest.fixture
+def farm_file(tmp_path: Path) -> Path:
+    path = tmp_path / "farm.toml"
+    path.write_text(FILE)
+    return path
+
+
+def test_hubs_are_declared_with_defaults_counts_and_ports_in_a_row(farm_file: Path) -> None:
+    declared = read_farm_file(farm_file)
+    assert [(hub.spec.label, hub.port) for hub in declared] == [
+        ("mima-1", 0),
+        ("mima-2", 0),
+        ("reduction", 21100),
+        ("pair-1", 21200),
+        ("pair-2", 21201),
+    ]
+    assert {hub.spec.group for hub in declared} == {"mima"}
+    assert [hub.spec.timeout for hub in declared] == [86400, 86400, 0, 86400, 86400]
+    assert declared[0].spec.limits == Limits(clients=50)
+    assert declared[2].spec.limits == Limits(clients=200, queue=10)
+    assert (declared[2].spec.owner, declared[2].spec.restart) == ("luigi", Restart.ALWAYS)
+    assert {hub.spec.origin for hub in declared} == {origin_of(farm_file)}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "hub"),
+        ("[[hub]]\ncount = 0", "count is 0"),
+        ("[[hub]]\ncolour = 'red'", "colour"),
+        ("[[hub]]\ntimeout = -1", "timeout"),
+        ("[[hub]]\nrestart = 'sometimes'", "sometimes"),
+        ("[[hub]]\nlimits = { clients = 0 }", "clients"),
+        ("[[hub]]\nlimits = { colour = 1 }", "colour"),
+        ("[[hub]]\nlabel = 'a/b'", "a/b"),
+        ("[[hub]]\nlabel = 'x'\n[[hub]]\nlabel = 'x'", "declares the label x twice"),
+        ("[[hub", "farm.toml"),
+    ],
+)
+def test_what_is_wrong_in_a_farm_file_is_named(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "farm.toml"
+    path.write_text(text)
+    with pytest.raises(WrongUse, match=said) as raised:
+        read_farm_file(path)
+    assert str(path) in str(raised.value)
+
+
+def test_farm_file_that_cannot_be_read_is_a_failure(tmp_path: Path) -> None:
+    with pytest.raises(HubfarmError, match="No such file"):
+        read_farm_file(tmp_path / "none.toml")
+
+
+# ---------------------------------------------------------------------- the difference
+
+ORIGIN = "0123456789abcdef"
+
+
+def hub(label: str, port: int = 0, origin: str = ORIGIN, **options: object) -> Declared:
+    return Declared(HubSpec(id=0, label=label, origin=origin, **options), port)  # type: ignore[arg-type]
+
+
+def actions(
+    declared: list[Declared], running: list[Declared], *, prune: bool = False, replace: bool = False
+) -> list[tuple[Action, str]]:
+    changes = difference(declared, running, ORIGIN, prune=prune, replace_changed=replace)
+    return [(change.action, change.label) for change in changes]
+
+
+def test_what_is_missing_is_started_and_what_runs_is_kept() -> None:
+    assert actions([hub("a"), hub("b")], [hub("b", port=4711)]) == [(Action.START, "a"), (Action.KEEP, "b")]
+
+
+def test_id_secret_restarts_and_the_port_the_system_chose_make_no_difference() -> None:
+    running = Declared(HubSpec(id=7, label="a", secret="s", restarts=9, origin="another"), 4711)
+    assert actions([hub("a")], [running]) == [(Action.KEEP, "a")]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "detail"),
+    [
+        (hub("a", timeout=60), "timeout is 0, declared 60"),
+        (hub("a", owner="luigi"), "owner is , declared luigi"),
+        (hub("a", restart=Restart.NEVER), "restart is on-failure, declared never"),
+        (hub("a", limits=Limits(clients=5)), "limits is defaults, declared clients=5"),
+        (hub("a", port=21100), "port is 4711, declared 21100"),
+    ],
+)
+def test_hub_that_runs_with_other_options_differs_and_is_replaced_only_if_asked(wanted: Declared, detail: str) -> None:
+    running = [hub("a", port=4711)]
+    assert difference([wanted], running, ORIGIN, prune=True, replace_changed=False) == [
+        Change(Action.DIFFERS, "a", detail)
+    ]
+    assert actions([wanted], running, replace=True) == [(Action.REPLACE, "a")]
+
+
+def test_only_hubs_that_the_file_once_declared_are_pruned_and_only_if_asked() -> None:
+    running = [hub("gone"), hub("of-another-file", origin="fedcba9876543210"), hub("by-hand", origin="")]
+    assert actions([], running) == []
+    assert actions([], running, prune=True) == [(Action.STOP, "gone")]
