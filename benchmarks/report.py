@@ -15,7 +15,7 @@ from benchmarks.work import WORK
 
 COLUMNS = (
     *("work", "hub", "requests/s", "deliveries/s", "spread", "median", "p99"),
-    *("CPU s/1000", "PSS", "x JSAMP", "x floor", "undelivered"),
+    *("CPU s/1000", "PSS", "x JSAMP", "x floor", "JSAMP's CPU", "undelivered"),
 )
 
 
@@ -47,10 +47,20 @@ def from_json(data: Iterable[dict[str, Any]]) -> list[Result]:
 
 def ratio(results: list[Result], result: Result, to: str) -> float | None:
     """Return how much more than `to` a hub did in the same rounds, if `to` took part."""
-    other = next((each for each in results if (each.work, each.hub) == (result.work, to)), None)
+    other = _counterpart(results, result, to)
     if other is None or not (base := other.median(result.rate)):
         return None
     return result.median(result.rate) / base
+
+
+def cpu_ratio(results: list[Result], result: Result) -> float | None:
+    """Return how much more CPU time a request costs JSAMP; a busy machine changes that least."""
+    jsamp, own = _counterpart(results, result, "jsamp"), result.median("cpu")
+    return jsamp.median("cpu") / own if jsamp and own else None
+
+
+def _counterpart(results: list[Result], result: Result, hub: str) -> Result | None:
+    return next((each for each in results if (each.work, each.hub) == (result.work, hub)), None)
 
 
 def rows(results: list[Result]) -> list[tuple[str, ...]]:
@@ -58,6 +68,7 @@ def rows(results: list[Result]) -> list[tuple[str, ...]]:
     lines: list[tuple[str, ...]] = []
     for result in results:
         to_jsamp, to_floor = (ratio(results, result, name) for name in ("jsamp", "uvloop"))
+        cpu_of_jsamp = cpu_ratio(results, result)
         lines.append(
             (
                 result.work,
@@ -71,6 +82,7 @@ def rows(results: list[Result]) -> list[tuple[str, ...]]:
                 f"{result.median('pss') / 2**20:.1f} MB",
                 f"{to_jsamp:.2f}" if to_jsamp else "",
                 f"{to_floor:.2f}" if to_floor else "",
+                f"{cpu_of_jsamp:.1f} x" if cpu_of_jsamp else "",
                 f"{result.median('undelivered'):,.0f}" if result.median("undelivered") else "",
             )
         )

@@ -145,9 +145,13 @@ def guard_is_held(guard: Path) -> bool:
     taking the guard by filelock (flock as well) would.
     """
     try:
-        descriptor = os.open(guard, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(guard, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return False  # a link that somebody has put there is nobody's guard
+        raise
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -34,12 +34,16 @@ MAX_WAIT = 3.2e9
 """Longest timeout of a synchronous call that is told from none, seconds."""
 
 
-MAX_HELD = 1000
+MAX_HELD = 100
 """Answers to failures that are held back at the same time; over it, the address is told at once."""
 
 
 class _NotAdmitted(Fault):
     """The secret or private key is wrong."""
+
+
+_DONE = Response(encode_response(""))
+"""The answer of calls without a result."""
 
 
 class Waits:
@@ -133,6 +137,8 @@ class StandardProfile:
         self._clock = clock
         self._callbacks = callbacks
         self._failures = Failures(clock)
+        limits = hub.limits
+        self._longest_fast = min(limits.string, MIN_VALUE_SIZE * limits.values) if limits.depth >= LEVELS else 0
         self._held = 0
 
     def handle(self, body: bytes, peer: str = "") -> "Response | asyncio.Future[Response]":
@@ -151,15 +157,15 @@ class StandardProfile:
         limits = self._hub.limits
         try:
             # What is within the limits anyway may take the fast path.
-            fast = len(body) <= min(limits.string, MIN_VALUE_SIZE * limits.values) and limits.depth >= LEVELS
-            call = (cut_call(body) if fast else None) or decode_call(
+            call = (cut_call(body) if len(body) <= self._longest_fast else None) or decode_call(
                 body, depth=limits.depth, string=limits.string, values=limits.values
             )
             if call.method == "samp.hub.callAndWait":
                 return self._call_and_wait(call.params)
             if call.method == "samp.hub.setXmlrpcCallback" and self._must_resolve(call.params):
                 return asyncio.ensure_future(self._resolve_and_run(call.method, call.params))
-            return Response(encode_response(self._run(call.method, call.params)))
+            result = self._run(call.method, call.params)
+            return _DONE if result == "" else Response(encode_response(result))
         except _NotAdmitted as fault:
             return self._hold_back(Response(encode_fault(fault)), peer)
         except (Fault, WrongUse) as error:

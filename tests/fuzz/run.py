@@ -1,0 +1,34 @@
+"""Run one target under atheris: ``python -m tests.fuzz.run TARGET [libFuzzer's options]``.
+
+The corpus of the target (``tests/corpus/TARGET``) is read; what is new goes where ``--keep DIRECTORY``
+says, or nowhere.
+"""
+
+import importlib
+import sys
+import tempfile
+from pathlib import Path
+
+CORPUS = Path(__file__).parents[1] / "corpus"
+DICTIONARIES = {"xmlrpc": "xmlrpc", "fast_path": "xmlrpc", "http": "http", "heads": "http"}
+"""The words of each target's language, which the fuzzer would be long in finding."""
+
+
+def main() -> None:
+    """Instrument what is fuzzed, then fuzz."""
+    import atheris
+
+    name, options = sys.argv[1], sys.argv[2:]
+    keep = tempfile.mkdtemp()
+    if options[:1] == ["--keep"]:
+        keep, options = options[1], options[2:]
+    if name in DICTIONARIES:
+        options.append(f"-dict={Path(__file__).parent / DICTIONARIES[name]}.dict")
+    with atheris.instrument_imports(include=["hubfarm.samp", "hubfarm.wire", "hubfarm.worker.names"]):
+        targets = importlib.import_module("tests.fuzz.targets")
+    atheris.Setup([sys.argv[0], keep, str(CORPUS / name), *options], targets.TARGETS[name])
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""What is fuzzed, as functions of bytes that fail by an exception; coverage is the fuzzer's business.
+
+``python -m tests.fuzz.run TARGET`` runs one under atheris, tests/test_keeping_out_fuzz.py a little of each.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import httptools
+
+from hubfarm.samp.cutting import EncodedMap, cut_call
+from hubfarm.samp.errors import Fault
+from hubfarm.samp.values import Value, check_value
+from hubfarm.samp.xmlrpc import Call, decode_call, decode_response, encode_call, encode_response
+from hubfarm.wire.bare_lf import CrlfHeads
+from hubfarm.wire.http_server import HttpLimits, HttpServer, Request, Response, _Connection
+from hubfarm.wire.known_heads import KnownHeads
+from hubfarm.worker.names import OurNames
+
+LIMITS = HttpLimits(head=2000, body=5000)
+
+
+def fuzz_xmlrpc(data: bytes) -> None:
+    """Any bytes are a value or a fault; what is read can be written and is read the same again."""
+    try:
+        call = decode_call(data, depth=20, string=5000, values=500)
+    except Fault:
+        pass
+    else:
+        for param in call.params:
+            check_value(param)
+        assert decode_call(encode_call(call.method, call.params)) == call
+    try:
+        value = decode_response(data, depth=20, string=5000, values=500)
+    except Fault:
+        return
+    assert decode_response(encode_response(value)) == value
+
+
+def fuzz_fast_path(data: bytes) -> None:
+    """What the fast path takes, the plain path takes too, and reads the same in it."""
+    cut = cut_call(data)
+    if cut is None:
+        return
+    plain = decode_call(data)
+    read: list[Value] = [param.decode() if isinstance(param, EncodedMap) else param for param in cut.params]
+    assert Call(cut.method, read) == plain
+    for param, whole in zip(cut.params, plain.params, strict=True):
+        if isinstance(param, EncodedMap):
+            assert isinstance(whole, dict)
+            outline = {key: value if isinstance(value, str) else type(value)() for key, value in whole.items()}
+            assert param.outline == outline
+
+
+class _Transport:
+    """A transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.closing = False
+
+    def write(self, data: bytes) -> None:
+        assert not self.closing
+        self.written += data
+
+    def close(self) -> None:
+        self.closing = True
+
+    abort = close
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def get_extra_info(self, _: str) -> tuple[str, int]:
+        return "127.0.0.1", 1
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def pause_reading(self) -> None:
+        """Nothing comes by itself."""
+
+    resume_reading = pause_reading
+
+
+class _Loop:
+    """As much of a loop as a connection needs."""
+
+    def time(self) -> float:
+        return 0.0
+
+    def call_soon(self, _: object) -> None:
+        """The bench flushes."""
+
+    def call_later(self, *_: object) -> "_Loop":
+        return self
+
+    def cancel(self) -> None:
+        """There is no timer."""
+
+
+class _Answers:
+    """Reads what a connection wrote, as a client would."""
+
+    def __init__(self) -> None:
+        self.statuses: list[int] = []
+        self._parser = httptools.HttpResponseParser(self)
+
+    def on_message_complete(self) -> None:
+        self.statuses.append(self._parser.get_status_code())
+
+    def read(self, data: bytes) -> list[int]:
+        self._parser.feed_data(data)
+        return [status for status in self.statuses if status != 100]
+
+
+class _HttpBench:
+    """One server, and connections to it without a socket."""
+
+    def __init__(self) -> None:
+        async def make() -> HttpServer:
+            return HttpServer(self._handle, LIMITS, self._failed)
+
+        self._server = asyncio.run(make())
+        self._server.loop = cast(asyncio.AbstractEventLoop, _Loop())
+        self._server.connections._loop = self._server.loop
+        self.requests: list[Request] = []
+
+    def _handle(self, request: Request) -> Response:
+        self.requests.append(request)
+        return Response(request.body)
+
+    def _failed(self, error: BaseException) -> None:
+        raise AssertionError("the handler does not fail") from error
+
+    def forget(self) -> None:
+        """Know no head any more."""
+        self._server.known = KnownHeads()
+
+    def talk(self, pieces: list[bytes]) -> tuple[list[Request], bytes]:
+        """Send pieces on a new connection; return the requests that came of it, and what was written."""
+        self.requests = []
+        transport = _Transport()
+        connection = _Connection(self._server)
+        connection.connection_made(cast(Any, transport))
+        for piece in pieces:
+            if transport.closing:
+                break
+            connection.data_received(piece)
+            self._server.flush()
+            assert connection.phase
+        connection.connection_lost(None)
+        return self.requests, transport.written
+
+
+_BENCH = _HttpBench()
+
+
+def fuzz_http(data: bytes) -> None:
+    """Any bytes are requests or refused, in however many pieces they come and seen before or not."""
+    _BENCH.forget()
+    whole, written = _BENCH.talk([data])
+    assert _BENCH.talk([data]) == (whole, written)
+    statuses = _Answers().read(written)
+    assert statuses.count(200) == len(whole)
+    assert all(status >= 400 for status in statuses if status != 200)
+    for request in whole:
+        assert len(request.body) <= LIMITS.body
+        assert request.method.isalpha() or b"-" in request.method
+        assert b"\0" not in b"".join([request.target, *request.headers, *request.headers.values()])
+    third = len(data) // 3
+    cut, written_too = _BENCH.talk([data[:third], data[third : third + 1], data[third + 1 :]])
+    assert cut == whole
+    assert written_too.count(b"HTTP/1.1 200 ") == written.count(b"HTTP/1.1 200 ")
+
+
+def fuzz_heads(data: bytes) -> None:
+    """The filter for bare line feeds loses no body, and says the same in however many pieces bytes come."""
+    whole, cut = CrlfHeads(1000), CrlfHeads(1000)
+    expected = whole.feed(data)
+    middle = len(data) // 2
+    got = cut.feed(data[:middle]) + cut.feed(data[middle:])
+    if len(data) <= 1000:  # over it, what is held back depends on when it came
+        assert got == expected
+
+
+class _Bound:
+    def getsockname(self) -> tuple[str, int]:
+        return "127.0.0.1", 4000
+
+
+_NAMES = OurNames(cast(Any, _Bound()), "127.0.0.1")
+
+
+def fuzz_host(data: bytes) -> None:
+    """No Host but those of this hub is taken for one."""
+    if _NAMES.include(data):
+        plain = data.strip().lower().removesuffix(b":4000").removesuffix(b".")
+        assert plain in {each.removesuffix(b":4000") for each in _NAMES._known}
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "xmlrpc": fuzz_xmlrpc,
+    "fast_path": fuzz_fast_path,
+    "http": fuzz_http,
+    "heads": fuzz_heads,
+    "host": fuzz_host,
+}
