@@ -11,6 +11,7 @@ import platform
 import shutil
 import statistics
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -290,8 +291,27 @@ def small_disk(home: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(home)], check=True)
 
 
-def fill(filler: Path) -> None:
-    """Write until the disk is full."""
-    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
-        while file.write(b"\0" * 4096):
-            pass
+@contextlib.contextmanager
+def full_disk(filler: Path) -> Iterator[None]:
+    """Keep the disk full: whatever becomes free is taken at once."""
+    over = threading.Event()
+
+    def fill() -> None:
+        with filler.open("wb", buffering=0) as file:
+            while not over.is_set():
+                try:
+                    file.write(b"\0" * 4096)
+                except OSError:
+                    full.set()
+                    time.sleep(0.0005)
+
+    full = threading.Event()
+    thread = threading.Thread(target=fill)
+    thread.start()
+    try:
+        assert full.wait(PATIENCE)
+        yield
+    finally:
+        over.set()
+        thread.join()
+        filler.unlink()

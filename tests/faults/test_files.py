@@ -12,7 +12,7 @@ import pytest
 
 from hubfarm.farm import HubInfo
 from hubfarm.samp.errors import HubfarmError
-from tests.faults.conftest import Scene, answers, fill
+from tests.faults.conftest import Scene, answers, full_disk
 from tests.support import need_module, read_lock_file, wait_for
 
 
@@ -170,37 +170,37 @@ def test_control_socket_is_made_again(scene: Scene) -> None:
 @pytest.mark.fault("disk full at start", "one line that names the file; nothing is left, nothing else is lost")
 def test_start_on_a_full_disk_fails_in_order(small_disk: Path, scene: Scene) -> None:
     scene.start()
-    fill(small_disk)
-    with pytest.raises(HubfarmError, match="No space left on device"):
+    with full_disk(small_disk), pytest.raises(HubfarmError, match="No space left on device"):
         scene.farm.start(label="too-much")
-    small_disk.unlink()
 
 
 @pytest.mark.fault("disk full at log", "the hub serves on without, and logs again once there is room")
 def test_log_on_a_full_disk_costs_the_log_alone(small_disk: Path, scene: Scene) -> None:
     victim = scene.start()
-    fill(small_disk)
-    before = scene.beats()
-    os.kill(victim.pid or 0, signal.SIGHUP)  # reopens the log
-    victim.lock_file.unlink()  # what cannot be put back is logged
-    wait_for(lambda: scene.beats() > before + 8, "they beat on")
-    assert answers(victim.url)
-    scene.measure(small_disk.unlink, lambda: True, lambda: is_whole(scene, victim))
     log = scene.farm.log_file(victim.label)
-    wait_for(lambda: "put back the lock file" in log.read_text(), "it logs again")
+    with full_disk(small_disk):
+        before = scene.beats()
+        log.rename(log.with_name("moved"))  # what is logged now has no room left in the old file's last page
+        victim.lock_file.unlink()
+        wait_for(lambda: scene.beats() > before + 8, "they beat on")
+        assert answers(victim.url)
+        assert not is_whole(scene, victim)
+        begun = time.perf_counter()
+    wait_for(lambda: is_whole(scene, victim), "the lock file is put back")
+    scene.figures.served.append(time.perf_counter() - begun)
+    wait_for(lambda: log.exists() and "put back the lock file" in log.read_text(), "it logs again")
 
 
 @pytest.mark.fault("disk full at publish", "tried again with growing pauses; serves once there is room")
 def test_hub_that_cannot_be_published_is_tried_again(small_disk: Path, scene: Scene) -> None:
     victim = scene.start()
-    log = scene.farm.log_file("coordinator")
-    fill(small_disk)
-    os.kill(victim.pid or 0, signal.SIGKILL)
-    wait_for(lambda: not victim.lock_file.exists(), "its lock file is gone")
-    time.sleep(1)  # some tries come to nothing: of these nothing can be seen, as even the log is full
-    begun = time.perf_counter()
-    small_disk.unlink()
-    wait_for(lambda: scene.is_replaced(victim, victim.pid or 0), f"it is published: {log}")
+    with full_disk(small_disk):
+        os.kill(victim.pid or 0, signal.SIGKILL)
+        wait_for(lambda: not victim.lock_file.exists(), "its lock file is gone")
+        time.sleep(1)  # some tries come to nothing: of these nothing can be seen, as even the log is full
+        assert not scene.is_replaced(victim, victim.pid or 0)
+        begun = time.perf_counter()
+    wait_for(lambda: scene.is_replaced(victim, victim.pid or 0), "it is published")
     scene.figures.served.append(time.perf_counter() - begun)
 
 

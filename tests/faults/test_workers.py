@@ -171,6 +171,7 @@ def test_process_that_got_a_dead_hubs_pid_is_left_alone(scene: Scene) -> None:
 def test_client_that_is_gone_is_unregistered(scene: Scene, receiver: Receiver) -> None:
     victim = scene.start()
     receiver.join_by(victim.lock_file, "gone", "*")
+    wait_for(lambda: current(scene, victim).clients == 1, "it is counted")
     begun = time.perf_counter()
     receiver.close_server()
     while (current(scene, victim).clients or 0) > 0:
