@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from hubfarm.client.data import Receipt
     from hubfarm.client.integrated import SAMPIntegratedClient
     from hubfarm.client.proxy import SAMPHubProxy
-    from hubfarm.farm import Farm, HubInfo
+    from hubfarm.farm import Farm
+    from hubfarm.listing import HubInfo
     from hubfarm.samp.errors import Fault, HubfarmError, WrongUse
     from hubfarm.samp.toolkit import (
         SAMP_HUB_MULTIPLE_INSTANCE,
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
     from hubfarm.worker.embedded import SAMPHubServer
 
 _NAMES = {
-    "hubfarm.farm": ("Farm", "HubInfo"),
+    "hubfarm.farm": ("Farm",),
+    "hubfarm.listing": ("HubInfo",),
     "hubfarm.samp.errors": ("Fault", "HubfarmError", "WrongUse"),
     "hubfarm.samp.toolkit": (
         "SAMP_HUB_MULTIPLE_INSTANCE",

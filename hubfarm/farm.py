@@ -9,110 +9,27 @@ import os
 import signal
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from hubfarm.registry.history import End, Ending, read_history
+from hubfarm.listing import HubInfo, ended_hubs, found_hubs, select
+from hubfarm.registry.history import Ending, read_history
 from hubfarm.registry.hubspec import MAX_HUBS, HubSpec, Limits, Restart, check_seconds
-from hubfarm.registry.lockdir import Entry, LockDir, Standing, guard_is_held
+from hubfarm.registry.lockdir import LockDir, guard_is_held
 from hubfarm.registry.paths import Paths
-from hubfarm.registry.statetable import HubName, HubState, Record, read_records
+from hubfarm.registry.statetable import HubName
 from hubfarm.samp.errors import HubfarmError, WrongUse
-from hubfarm.samp.lockfile import lock_url
-
-HUNG_AFTER = 3.5
-"""A hub whose last heartbeat is older counts as hung, seconds; it beats every second."""
 
 if TYPE_CHECKING:
     from hubfarm.farmfile import Change, Declared
     from hubfarm.registry.sweep import Verdict
 
+__all__ = ["Farm", "HubInfo", "start_request"]
+
 STOP_TIMEOUT = 15.0
 """How long `Farm.stop` waits for a hub that it ends by signal, seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class HubInfo:
-    """What is known of one hub.
-
-    Parameters
-    ----------
-    id : int or None
-        Its number on this host; None for the hub of ``~/.samp`` if it is foreign.
-    label, owner, group : str
-        Free names; empty for none.
-    state : str
-        ``starting``, ``running``, ``draining``, ``stopping``; ``hung`` if it misses its heartbeats; ``dead``;
-        ``failed`` if it was given up; for a foreign hub ``running`` or ``silent``; ``elsewhere``
-        for a hub of another host; of the history, ``stopped`` or ``unused``.
-    kind : str
-        ``farm`` (the coordinator's), ``standalone`` (sampy.py), ``embedded`` (in a program, by
-        ``SAMPHubServer``) or ``foreign``.
-    host : str
-        The host it runs on.
-    pid : int or None
-        The process that holds it.
-    url : str
-        Its XML-RPC endpoint.
-    clients, messages, queued : int or None
-        Registered clients, messages accepted so far, deliveries waiting; None if not known.
-    idle, uptime : float or None
-        Since it was last used, and since it started, seconds; None if not known.
-    timeout : float or None
-        Ends it after so long without activity, seconds; 0 for never, None if not known.
-    lock_file : Path
-        Its lock file.
-    restarts : int or None
-        How often it was restarted; None if not known.
-    stable_name : Path or None
-        A path that always leads to its lock file, restarts included; None without a label.
-    problem : str
-        What is wrong with its lock file, or why it ended; empty if nothing is.
-    """
-
-    id: int | None
-    label: str
-    owner: str
-    group: str
-    state: str
-    kind: str
-    host: str
-    pid: int | None
-    url: str
-    clients: int | None
-    messages: int | None
-    queued: int | None
-    idle: float | None
-    timeout: float | None
-    uptime: float | None
-    restarts: int | None
-    lock_file: Path
-    stable_name: Path | None
-    problem: str = ""
-
-    @property
-    def alive(self) -> bool:
-        """Whether a client could connect to it from this host."""
-        return self.state in ("starting", "running", "draining", "stopping", "hung")
-
-    @property
-    def name(self) -> str:
-        """What errors call it: its label, or else its ``<PID>-<ID>`` or lock file."""
-        return self.label or (f"{self.pid}-{self.id}" if self.pid is not None else str(self.lock_file))
-
-    @property
-    def samp_hub(self) -> str:
-        """The value of ``SAMP_HUB`` that leads a program to it, by its stable name if it has one."""
-        return lock_url(self.stable_name or self.lock_file)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return all of it as JSON can carry it."""
-        paths = {"lock_file": str(self.lock_file), "stable_name": str(self.stable_name) if self.stable_name else None}
-        return asdict(self) | paths | {"samp_hub": self.samp_hub}
 
 
 class Farm:
@@ -156,31 +73,11 @@ class Farm:
         HubfarmError
             The lock directory or the state table cannot be read.
         """
-        entries = self._lockdir.scan()
-        records = read_records(self.paths.state_table)
-        foreign = {entry.url for entry in entries if entry.standing is Standing.FOREIGN and entry.url}
-        answering = self._ask(foreign)
-        found: dict[HubName | Path, HubInfo] = {}
-        for entry in entries:
-            # A copy of a lock file (as ~/.samp, say) is no second hub: the original comes later.
-            key = entry.name if entry.name and entry.standing is not Standing.FOREIGN else entry.path
-            found[key] = _describe(entry, records.get(entry.name) if entry.name else None, self.paths, answering)
-        hubs = sorted(found.values(), key=lambda hub: (hub.kind == "foreign", hub.id or 0, str(hub.lock_file)))
-        ended = self._ended({hub.label for hub in hubs if hub.alive})
+        hubs = found_hubs(self._lockdir, self._ask)
+        ended = ended_hubs(self.paths, {hub.label for hub in hubs if hub.alive})
         if everything:
             return hubs + ended
         return [hub for hub in hubs if hub.alive] + [hub for hub in ended if hub.state == "failed"]
-
-    def _ended(self, living: Collection[str]) -> list[HubInfo]:
-        """Return the last end of each label that has ended for good since a day and lives no more."""
-        since = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="seconds")
-        final = (End.STOPPED, End.UNUSED, End.DRAINED, End.FAILED)
-        last = {
-            ending.label or str(ending.id): ending
-            for ending in read_history(self.paths)
-            if ending.time >= since and ending.how in final and ending.label not in living
-        }
-        return [_describe_ended(ending, self.paths) for ending in last.values()]
 
     def history(self) -> list[Ending]:
         """Return what has ended when and why, the oldest first."""
@@ -207,22 +104,7 @@ class Farm:
         WrongUse
             No hub or more than one is meant; the message lists them.
         """
-        return self._select([hub for hub in self.hubs() if hub.alive], selector)
-
-    def _select(self, hubs: list[HubInfo], selector: str) -> HubInfo:
-        for matches in (
-            [hub for hub in hubs if hub.kind != "foreign" and selector == str(hub.id)],
-            [hub for hub in hubs if selector in (f"{hub.pid}-{hub.id}", str(hub.lock_file))],
-            [hub for hub in hubs if hub.label == selector],
-            [hub for hub in hubs if selector and hub.label.startswith(selector)],
-        ):
-            if len(matches) == 1:
-                return matches[0]
-            if matches:
-                names = ", ".join(hub.name for hub in matches)
-                raise WrongUse(f"{selector!r} means {len(matches)} hubs: {names}; name one")
-        running = ", ".join(hub.name for hub in hubs[:10]) + (", …" if len(hubs) > 10 else "")
-        raise WrongUse(f"no running hub is meant by {selector!r}: " + (f"there are {running}" if hubs else "none runs"))
+        return select([hub for hub in self.hubs() if hub.alive], selector)
 
     # ------------------------------------------------------------------ starting
 
@@ -393,52 +275,6 @@ class Farm:
         living = [entry for entry in self._lockdir.living() if entry.tokens.get("hubfarm.kind") == "farm"]
         return [Declared(HubSpec.from_tokens(entry.tokens), urlsplit(entry.url).port or 0) for entry in living]
 
-    def log_file(self, selector: str) -> Path:
-        """Return the log of the hub that `selector` names, or of the ``coordinator``.
-
-        A hub that has ended is named by its label.
-
-        Raises
-        ------
-        WrongUse
-            There is none.
-        """
-        exact = self.paths.logs / f"{selector}.log"
-        if "/" not in selector and exact.is_file():
-            return exact
-        hub = self.find(selector)
-        path = self.paths.logs / f"{hub.label or f'hub-{hub.id}'}.log"
-        if not path.is_file():
-            raise WrongUse(f"the hub {hub.name} is {hub.kind} and logs elsewhere: there is no {path}")
-        return path
-
-    def _coordinated(self) -> set[int]:
-        """Return the ids of the hubs that the coordinator runs; one is started if hubs need it."""
-        if any(hub.kind == "farm" for hub in self.hubs()):
-            self._ensure_coordinator("INFO")
-        return self._supervised()
-
-    @cached_property
-    def _control(self) -> Any:
-        from hubfarm.coordinator.control_client import ControlClient  # brings http.client: listing needs none
-
-        return ControlClient(self.paths.control_socket)
-
-    def _ensure_coordinator(self, log_level: str) -> None:
-        from hubfarm.coordinator.daemon import ensure_coordinator
-
-        ensure_coordinator(self.paths.prepare(), lambda: self.coordinator() is not None, log_level)
-
-    def coordinator(self) -> dict[str, Any] | None:
-        """Return the coordinator's pid, version, uptime (seconds) and hubs; None if none runs."""
-        from hubfarm.coordinator.control_client import NoCoordinator
-
-        try:
-            status: dict[str, Any] = self._control.status()
-        except NoCoordinator:
-            return None
-        return status
-
     # ------------------------------------------------------------------ stopping
 
     def stop(
@@ -477,7 +313,7 @@ class Farm:
             raise WrongUse("say which hubs to stop: selectors, a group, an owner, or all")
         ours = [hub for hub in self.hubs() if hub.kind != "foreign" and hub.alive]
         hubs = [hub for hub in ours if hub.kind != "embedded"]  # those end with their programs
-        chosen = {hub.lock_file: hub for hub in (self._select(ours, selector) for selector in selectors)}
+        chosen = {hub.lock_file: hub for hub in (select(ours, selector) for selector in selectors)}
         for hub in chosen.values():
             if hub.kind == "embedded":
                 raise WrongUse(f"the hub {hub.name} is embedded in the process {hub.pid}: it ends with that program")
@@ -544,11 +380,6 @@ class Farm:
             return False
         return hub.kind != "farm" or hub.id not in self._supervised()
 
-    def _supervised(self) -> set[int]:
-        """Return the ids of the hubs that the coordinator looks after, if one runs."""
-        status = self.coordinator()
-        return {hub["id"] for hub in status["hubs"]} if status else set()
-
     def _stop_hubs(self, hubs: list[HubInfo], coordinated: set[int], progress: Callable[[str], None]) -> list[str]:
         ours = [hub for hub in hubs if hub.kind == "farm" and hub.id in coordinated]
         names = {hub.id: hub.name for hub in ours}
@@ -579,6 +410,40 @@ class Farm:
                 f"the hub {hub.name} has not ended within {STOP_TIMEOUT:g} s: kill -9 {hub.pid}, then hubfarm gc"
             )
 
+    # ------------------------------------------------------------------ the coordinator
+
+    def coordinator(self) -> dict[str, Any] | None:
+        """Return the coordinator's pid, version, uptime (seconds) and hubs; None if none runs."""
+        from hubfarm.coordinator.control_client import NoCoordinator
+
+        try:
+            status: dict[str, Any] = self._control.status()
+        except NoCoordinator:
+            return None
+        return status
+
+    def _supervised(self) -> set[int]:
+        """Return the ids of the hubs that the coordinator looks after, if one runs."""
+        status = self.coordinator()
+        return {hub["id"] for hub in status["hubs"]} if status else set()
+
+    def _coordinated(self) -> set[int]:
+        """Return the ids of the hubs that the coordinator runs; one is started if hubs need it."""
+        if any(hub.kind == "farm" for hub in self.hubs()):
+            self._ensure_coordinator("INFO")
+        return self._supervised()
+
+    @cached_property
+    def _control(self) -> Any:
+        from hubfarm.coordinator.control_client import ControlClient  # brings http.client: listing needs none
+
+        return ControlClient(self.paths.control_socket)
+
+    def _ensure_coordinator(self, log_level: str) -> None:
+        from hubfarm.coordinator.daemon import ensure_coordinator
+
+        ensure_coordinator(self.paths.prepare(), lambda: self.coordinator() is not None, log_level)
+
     def _stop_coordinator(self) -> None:
         pid = self._control.shut_down()
         if not _wait_until_free(self.paths.coordinator_guard):
@@ -595,6 +460,25 @@ class Farm:
             No hub or more than one is meant.
         """
         return {"SAMP_HUB": self.find(selector).samp_hub}
+
+    def log_file(self, selector: str) -> Path:
+        """Return the log of the hub that `selector` names, or of the ``coordinator``.
+
+        A hub that has ended is named by its label.
+
+        Raises
+        ------
+        WrongUse
+            There is none.
+        """
+        exact = self.paths.logs / f"{selector}.log"
+        if "/" not in selector and exact.is_file():
+            return exact
+        hub = self.find(selector)
+        path = self.paths.logs / f"{hub.label or f'hub-{hub.id}'}.log"
+        if not path.is_file():
+            raise WrongUse(f"the hub {hub.name} is {hub.kind} and logs elsewhere: there is no {path}")
+        return path
 
     def gc(self, *, dry_run: bool = False) -> "list[Verdict]":
         """Remove what dead hubs left, and say file by file what was removed or kept, and why.
@@ -699,76 +583,3 @@ def start_request(
         "callback_hosts": callbacks,
         "origin": origin,
     }
-
-
-_STATES: dict[HubState, str] = {state: state.name.lower() for state in HubState if state is not HubState.NONE}
-
-
-def _describe(entry: Entry, record: Record | None, paths: Paths, answering: Collection[str]) -> HubInfo:
-    match entry.standing:
-        case Standing.ALIVE:
-            state = _STATES.get(record.state, "running") if record else "running"
-            if record and time.monotonic() - record.beat > HUNG_AFTER:
-                state = "hung"
-        case Standing.DEAD:
-            state = "dead"
-        case Standing.ELSEWHERE:
-            state = "elsewhere"
-        case _:
-            state = "running" if entry.url in answering else "silent"
-    live = record if entry.standing is Standing.ALIVE else None
-    now = time.monotonic()
-    tokens = entry.tokens
-    stable = paths.by_label / entry.label if entry.label else None
-    return HubInfo(
-        id=entry.name.id if entry.name else None,
-        label=entry.label,
-        owner=entry.owner,
-        group=entry.group,
-        state=state,
-        kind="foreign" if entry.standing is Standing.FOREIGN else tokens.get("hubfarm.kind", "farm"),
-        host=tokens.get("hubfarm.host", paths.host),
-        pid=entry.name.pid if entry.name else None,
-        url=entry.url,
-        clients=live.clients if live else None,
-        messages=live.accepted if live else None,
-        queued=live.queued if live else None,
-        idle=now - live.active if live else None,
-        timeout=_number(tokens.get("hubfarm.timeout")),
-        uptime=now - live.started if live else None,
-        restarts=int(restarts) if (restarts := tokens.get("hubfarm.restarts", "")).isdigit() else None,
-        lock_file=entry.path,
-        stable_name=stable if stable and entry.standing is Standing.ALIVE and stable.is_symlink() else None,
-        problem=entry.problem,
-    )
-
-
-def _describe_ended(ending: Ending, paths: Paths) -> HubInfo:
-    return HubInfo(
-        id=ending.id,
-        label=ending.label,
-        owner=ending.owner,
-        group=ending.group,
-        state=ending.how.value,
-        kind="farm",
-        host=paths.host,
-        pid=ending.pid or None,
-        url="",
-        clients=None,
-        messages=None,
-        queued=None,
-        idle=None,
-        timeout=None,
-        uptime=ending.uptime,
-        restarts=ending.restarts,
-        lock_file=LockDir(paths).lock_path(HubName(ending.pid, ending.id)),
-        stable_name=None,
-        problem=f"{ending.time}: {ending.reason}",
-    )
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return None

@@ -7,7 +7,8 @@ import click
 
 from hubfarm.cli.options import json_option, selector_argument
 from hubfarm.cli.show import print_hubs, print_json, print_table, span
-from hubfarm.farm import Farm, HubInfo
+from hubfarm.farm import Farm
+from hubfarm.listing import HubInfo
 from hubfarm.samp.errors import HubfarmError
 
 

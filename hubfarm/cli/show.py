@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubfarm.farm import HubInfo
+from hubfarm.listing import HubInfo
 
 if TYPE_CHECKING:
     from rich.table import Table

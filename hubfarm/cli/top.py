@@ -12,7 +12,8 @@ import psutil
 
 from hubfarm.cli.options import json_option
 from hubfarm.cli.show import hub_table, print_json, span
-from hubfarm.farm import Farm, HubInfo
+from hubfarm.farm import Farm
+from hubfarm.listing import HubInfo
 
 _COLUMNS = {
     "id": "ID",
