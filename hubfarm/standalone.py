@@ -4,17 +4,14 @@ Single mode is the standard's: one lock file, and a hub that finds a living one 
 start (SAMP 1.3, 4.2).  Multi mode puts the hub among those of ``~/.samp-1``.
 """
 
-import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from hubfarm.client.discovery import answering_hubs
 from hubfarm.registry.hubspec import HubSpec
-from hubfarm.registry.lockdir import LockDir, Standing
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError, WrongUse
-from hubfarm.samp.lockfile import file_path, parse_samp_hub
+from hubfarm.single import living_hub, standard_lock_file
 from hubfarm.wire.http_server import bind
 from hubfarm.worker.process import Running, run
 
@@ -65,14 +62,8 @@ def run_standalone(
     HubfarmError
         A living hub holds the lock file, or the hub cannot start.
     """
-    if multi and lock_file is not None:
-        raise WrongUse("a hub in multi mode names its lock file itself: leave the lock file out, or multi mode")
-    if not 0 <= port <= 65535:
-        raise WrongUse(f"port is {port}: it must be 0 (chosen by the system) or 1 to 65535")
-    if secret != secret.strip() or not secret.isprintable() or "=" in secret:
-        raise WrongUse("the secret must be of printable characters but =, with no white space around it")
+    _check(multi, lock_file, port, secret)
     paths = (paths or Paths.from_environment()).prepare()
-    lockdir = LockDir(paths)
     spec = HubSpec(
         id=0,
         label=label,
@@ -84,26 +75,27 @@ def run_standalone(
         callback_hosts=callback_hosts,
         secret=secret or secrets.token_hex(16),
     )
-    path = None if multi else (lock_file or _standard_lock_file(paths)).absolute()
-    if path is not None and path.is_dir():
-        raise WrongUse(f"the lock file {path} is a directory: name a file")
-    if path is not None:
-        _refuse_if_alive(lockdir, path)
+    path = None if multi else _free_lock_file(lock_file, paths)
     return run(spec, bind(address, port), paths, kind="standalone", lock_path=path, started=started)
 
 
-def _standard_lock_file(paths: Paths) -> Path:
-    named = os.environ.get("SAMP_HUB")
-    return file_path(parse_samp_hub(named)) if named else paths.single
+def _check(multi: bool, lock_file: Path | None, port: int, secret: str) -> None:
+    if multi and lock_file is not None:
+        raise WrongUse("a hub in multi mode names its lock file itself: leave the lock file out, or multi mode")
+    if not 0 <= port <= 65535:
+        raise WrongUse(f"port is {port}: it must be 0 (chosen by the system) or 1 to 65535")
+    if secret != secret.strip() or not secret.isprintable() or "=" in secret:
+        raise WrongUse("the secret must be of printable characters but =, with no white space around it")
 
 
-def _refuse_if_alive(lockdir: LockDir, path: Path) -> None:
-    try:
-        entry = lockdir.read(path)
-    except FileNotFoundError:
-        return
-    alive = entry.standing is Standing.ALIVE
-    if alive or (entry.url and entry.url in answering_hubs([entry.url])):
+def _free_lock_file(chosen: Path | None, paths: Paths) -> Path:
+    """Return the lock file of the hub in single mode; refuse one that a living hub holds."""
+    path = (chosen or standard_lock_file(paths)).absolute()
+    if path.is_dir():
+        raise WrongUse(f"the lock file {path} is a directory: name a file")
+    hub = living_hub(path, paths)
+    if hub is not None:
         raise HubfarmError(
-            f"a hub runs already with the lock file {path}, at {entry.url}: use it, or start yours with --multi"
+            f"a hub runs already with the lock file {path}, at {hub.url}: use it, or start yours with --multi"
         )
+    return path

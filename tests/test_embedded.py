@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from xmlrpc.server import SimpleXMLRPCServer
 
 import pytest
 
@@ -53,6 +54,18 @@ def test_it_does_not_start_over_a_foreign_hub_that_lives(home: Path) -> None:
         with pytest.raises(SAMPHubError, match="runs already"):
             SAMPHubServer().start()
     assert our_threads() == []
+
+
+def test_a_program_that_took_a_dead_hubs_port_is_no_hub(home: Path) -> None:
+    with SimpleXMLRPCServer(("127.0.0.1", 0), logRequests=False) as other:  # answers a ping with a fault
+        thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        url = f"http://127.0.0.1:{other.server_address[1]}/"
+        (home / ".samp").write_text(f"samp.secret=x\nsamp.hub.xmlrpc.url={url}\nsamp.profile.version=1.3\n")
+        with SAMPHubServer() as hub:
+            assert hub.params["samp.hub.xmlrpc.url"] != url
+        other.shutdown()
+        thread.join()
 
 
 def test_it_starts_again_after_it_was_stopped(home: Path) -> None:

@@ -18,13 +18,9 @@ from hubfarm.client.background import borrowed
 from hubfarm.registry.lockdir import Entry, LockDir, Standing, read_private
 from hubfarm.registry.paths import Paths
 from hubfarm.samp import lockfile
-from hubfarm.samp.errors import BadLockFile, Fault, HubfarmError, WrongUse
+from hubfarm.samp.errors import BadLockFile, HubfarmError, WrongUse
 from hubfarm.samp.toolkit import SAMPHubError
-from hubfarm.samp.xmlrpc import decode_response, encode_call
-from hubfarm.wire.http_client import HttpClient
-
-PING_TIMEOUT = 2.0
-"""How long a hub may take to answer a ping, seconds."""
+from hubfarm.single import PING_TIMEOUT, answers
 
 _MAX_LOCK_FILE = 64 * 2**10
 
@@ -69,23 +65,8 @@ def answering_hubs(urls: Collection[str], timeout: float = PING_TIMEOUT) -> set[
 
 async def _ask_all(urls: Collection[str], timeout: float) -> set[str]:
     distinct = set(urls)
-    answers = await asyncio.gather(*(_answers(url, timeout) for url in distinct))
-    return {url for url, answered in zip(distinct, answers, strict=True) if answered}
-
-
-async def _answers(url: str, timeout: float) -> bool:
-    """Tell whether a hub answers: with a result, or with a fault of its own."""
-    try:
-        client = HttpClient(url, connect_timeout=timeout)
-        try:
-            decode_response(await client.post(encode_call("samp.hub.ping", []), timeout=timeout))
-        finally:
-            client.close()
-    except Fault:
-        return False
-    except HubfarmError:
-        return False
-    return True
+    answered = await asyncio.gather(*(answers(url, timeout) for url in distinct))
+    return {url for url, yes in zip(distinct, answered, strict=True) if yes}
 
 
 async def running_hubs(timeout: float = PING_TIMEOUT) -> dict[str, dict[str, str]]:

@@ -6,8 +6,9 @@ from typing import Any, cast
 
 from hubfarm.client.background import Background, acquire, borrowed, release
 from hubfarm.client.calls import POOL_SIZE, TIMEOUT, HubCalls
-from hubfarm.client.discovery import PING_TIMEOUT, Choice, HubLike, running_hubs
+from hubfarm.client.discovery import Choice, HubLike, running_hubs
 from hubfarm.samp.toolkit import SAMPHubError, with_original_names
+from hubfarm.single import PING_TIMEOUT
 
 
 @with_original_names

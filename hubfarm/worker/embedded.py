@@ -14,17 +14,16 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import uvloop
 from loguru import logger
 
 from hubfarm.registry.history import End
 from hubfarm.registry.hubspec import HubSpec
-from hubfarm.registry.lockdir import LockDir, Standing, read_private
+from hubfarm.registry.lockdir import read_private
 from hubfarm.registry.paths import Paths
 from hubfarm.samp import lockfile
-from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.samp.errors import WrongUse
 from hubfarm.samp.toolkit import (
     SAMP_HUB_MULTIPLE_INSTANCE,
     SAMP_HUB_SINGLE_INSTANCE,
@@ -32,14 +31,10 @@ from hubfarm.samp.toolkit import (
     SAMPWarning,
     with_original_names,
 )
-from hubfarm.samp.xmlrpc import encode_call
+from hubfarm.single import living_hub, standard_lock_file
 from hubfarm.wire.fork import close_in_child
-from hubfarm.wire.http_client import HttpClient
 from hubfarm.wire.http_server import bind
 from hubfarm.worker.process import HubProcess, Running
-
-PING_TIMEOUT = 2.0
-"""How long a hub that holds the lock file may take to show that it lives, seconds."""
 
 STOP_TIMEOUT = 15.0
 """How long ending may take, seconds: the hub lets its queues drain first."""
@@ -174,7 +169,7 @@ class SAMPHubServer:
         paths = (self._paths or Paths.from_environment()).prepare()
         path = self._own_lock_file(paths)
         if path is not None:
-            _refuse_if_alive(LockDir(paths), path)
+            _refuse_if_alive(path, paths)
         spec = replace(self._spec, secret=self._spec.secret or secrets.token_hex(16))
         sock = close_in_child(bind(spec.host, self._port))
         runner = _Runner(lambda: HubProcess(spec, paths, kind="embedded", lock_path=path), sock)
@@ -190,8 +185,7 @@ class SAMPHubServer:
             return Path(self._lock_file).absolute()
         if self._mode == SAMP_HUB_MULTIPLE_INSTANCE:
             return None
-        named = os.environ.get("SAMP_HUB")
-        return lockfile.file_path(lockfile.parse_samp_hub(named)) if named else paths.single
+        return standard_lock_file(paths)
 
     def stop(self) -> None:
         """Tell the clients, end the hub, and remove the lock file; without a hub there is nothing to do."""
@@ -254,31 +248,9 @@ class _Runner(threading.Thread):
         self.join(STOP_TIMEOUT)
 
 
-def _refuse_if_alive(lockdir: LockDir, path: Path) -> None:
-    try:
-        entry = lockdir.read(path)
-    except FileNotFoundError:
-        return
-    if entry.standing is Standing.ALIVE or (entry.url and _answers(entry.url)):
+def _refuse_if_alive(path: Path, paths: Paths) -> None:
+    hub = living_hub(path, paths)
+    if hub is not None:
         raise SAMPHubError(
-            f"a hub runs already with the lock file {path}, at {entry.url}: use it, or start yours in multiple mode"
+            f"a hub runs already with the lock file {path}, at {hub.url}: use it, or start yours in multiple mode"
         )
-
-
-def _answers(url: str) -> bool:
-    # In a thread of its own: the caller's may have an event loop that runs.
-    answer: list[Any] = []
-    thread = threading.Thread(target=lambda: answer.append(asyncio.run(_ping(url))))
-    thread.start()
-    thread.join()
-    return bool(answer and answer[0])
-
-
-async def _ping(url: str) -> bool:
-    try:
-        client = HttpClient(url, connect_timeout=PING_TIMEOUT)
-        await client.post(encode_call("samp.hub.ping", []), timeout=PING_TIMEOUT)
-    except HubfarmError:
-        return False
-    client.close()
-    return True
