@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from xmlrpc.client import Fault, ServerProxy
 from xmlrpc.server import SimpleXMLRPCServer
 
@@ -126,7 +126,7 @@ class _Client(SimpleXMLRPCServer):
         self._url = hub.url
         self._proxy = ServerProxy(hub.url)
         self._samp: Any = self._proxy.samp.hub
-        registration = self._samp.register(hub.secret)
+        registration = cast(dict[str, str], self._samp.register(hub.secret))
         self._key, self.id = registration["samp.private-key"], registration["samp.self-id"]
         self._samp.setXmlrpcCallback(self._key, f"http://127.0.0.1:{self.server_address[1]}/")
         self._samp.declareMetadata(self._key, {"samp.name": "soaking", "samp.description.text": "x" * 500})
