@@ -7,15 +7,16 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
+from hubfarm.client.binders import ByDecorator, F, Function
 from hubfarm.client.bindings import Bindings, Message, matching, response_to, response_to_failure
 from hubfarm.client.callbacks import Callback, Kind
 from hubfarm.client.calls import POOL_SIZE, TIMEOUT, HubCalls, SAMPHubUnreachable, SAMPProxyError, to_value
 from hubfarm.client.data import DataSending, Outbox, Prepared, find_client, read_table
 from hubfarm.client.discovery import Choice, HubLike
 from hubfarm.client.easy import EasySending
-from hubfarm.client.membership import Membership
+from hubfarm.client.membership import Membership, described
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.samp.toolkit import SAMPClientError
 from hubfarm.samp.values import Map, check_map, error_response
@@ -23,10 +24,8 @@ from hubfarm.samp.values import Map, check_map, error_response
 _log = logging.getLogger("hubfarm.client")
 """The standard library's: this runs in other people's programs, which configure that."""
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-class AsyncClient(EasySending, DataSending):
+class AsyncClient(ByDecorator, EasySending, DataSending):
     """A client of a hub, for asyncio.
 
     ``async with AsyncClient("me", label="mima-2") as client`` connects and disconnects.  Callbacks may be
@@ -72,9 +71,7 @@ class AsyncClient(EasySending, DataSending):
         callable: bool = True,
         **connection: Any,
     ) -> None:
-        named = {"samp.name": name, "samp.description.text": description}
-        given = check_map(to_value(metadata or {}), "metadata")
-        self.metadata: Map = given | {key: value for key, value in named.items() if value is not None}
+        self.metadata = described(name, description, metadata)
         self.bindings = Bindings()
         self._where = {"addr": addr, "port": port, "callable": callable}
         self._connection = connection
@@ -166,26 +163,8 @@ class AsyncClient(EasySending, DataSending):
 
     # ------------------------------------------------------------------ callbacks
 
-    def on_call(self, mtype: str, annotations: Mapping[str, object] | None = None) -> Callable[[F], F]:
-        """Bind a function to messages of an MType; a decorator, see `SAMPIntegratedClient.on_call`.
-
-        On a connected client, `declare_subscriptions` tells the hub.
-        """
-
-        def bind(function: F) -> F:
-            self.bindings.bind(mtype, function, annotations, replies=True)
-            return function
-
-        return bind
-
-    def on_notification(self, mtype: str, annotations: Mapping[str, object] | None = None) -> Callable[[F], F]:
-        """Bind a function to notifications of an MType only; a decorator, see `on_call`."""
-
-        def bind(function: F) -> F:
-            self.bindings.bind(mtype, function, annotations, calls=False, replies=True)
-            return function
-
-        return bind
+    def _bind(self, mtype: str, function: Function, annotations: Mapping[str, object] | None, **kinds: bool) -> None:
+        self.bindings.bind(mtype, function, annotations, **kinds)
 
     def on_response(self, msg_tag: str) -> Callable[[F], F]:
         """Bind ``function(responder_id, response)`` to responses under `msg_tag`; a decorator."""

@@ -3,10 +3,11 @@
 import atexit
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from hubfarm.client.background import Background, acquire, release
+from hubfarm.client.binders import ByFunction, Function
 from hubfarm.client.bindings import (
     Bindings,
     Message,
@@ -18,7 +19,7 @@ from hubfarm.client.bindings import (
 from hubfarm.client.callbacks import Callback, Kind
 from hubfarm.client.calls import to_value
 from hubfarm.client.discovery import Choice
-from hubfarm.client.membership import Membership
+from hubfarm.client.membership import Membership, described
 from hubfarm.client.proxy import SAMPHubProxy
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.samp.toolkit import SAMPClientError, with_original_names
@@ -27,11 +28,9 @@ from hubfarm.samp.values import Map, check_map, error_response, ok_response
 _log = logging.getLogger("hubfarm.client")
 """The standard library's: this runs in other people's programs, which configure that."""
 
-Function = Callable[..., Any]
-
 
 @with_original_names
-class SAMPClient:
+class SAMPClient(ByFunction):
     """A client of the hub that a proxy is connected to.
 
     The API is that of ``astropy.samp.SAMPClient`` and ``pyvo.samp.SAMPClient``; ``docs/clients.md`` says
@@ -67,7 +66,7 @@ class SAMPClient:
     ) -> None:
         self.hub = hub
         self.bindings = Bindings()
-        self._metadata = _metadata(name, description, metadata)
+        self._metadata = described(name, description, metadata)
         self._where = {"addr": addr, "port": port, "callable": callable}
         self._callable = callable
         self._membership: Membership | None = None
@@ -228,80 +227,13 @@ class SAMPClient:
             if self._membership.is_registered:
                 self._run(self._membership.declare_subscriptions())
 
+    def _changeable(self) -> Bindings:
+        self._check_callable()
+        return self.bindings
+
     def _check_callable(self) -> None:
         if not self._callable:
             raise SAMPClientError("the client is not callable: make it with callable=True")
-
-    # ------------------------------------------------------------------ binding
-
-    def bind(
-        self,
-        mtype: str,
-        function: Function,
-        metadata: Mapping[str, object] | None = None,
-        *,
-        declare: bool = True,
-        **kinds: bool,
-    ) -> None:
-        """Bind a function to an MType; see `Bindings.bind` for `kinds`."""
-        self._check_callable()
-        self.bindings.bind(mtype, function, metadata, **kinds)
-        if declare:
-            self._declare_bound()
-
-    def bind_receive_message(
-        self, mtype: str, function: Function, declare: bool = True, metadata: Mapping[str, object] | None = None
-    ) -> None:
-        """Bind ``function(private_key, sender_id, msg_id, mtype, params, extra)`` to calls and notifications.
-
-        Parameters
-        ----------
-        mtype : str
-            An MType, or a pattern as ``table.*``.
-        function : callable
-            Gets None as `msg_id` of a notification; answers calls by `reply`.
-        declare : bool
-            Subscribe too.
-        metadata : dict, optional
-            Annotations of the subscription.
-        """
-        self.bind(mtype, function, metadata, declare=declare, replies=False)
-
-    def bind_receive_notification(
-        self, mtype: str, function: Function, declare: bool = True, metadata: Mapping[str, object] | None = None
-    ) -> None:
-        """Bind ``function(private_key, sender_id, mtype, params, extra)`` to notifications."""
-        self.bind(mtype, function, metadata, declare=declare, calls=False, replies=False)
-
-    def bind_receive_call(
-        self, mtype: str, function: Function, declare: bool = True, metadata: Mapping[str, object] | None = None
-    ) -> None:
-        """Bind ``function(private_key, sender_id, msg_id, mtype, params, extra)`` to calls."""
-        self.bind(mtype, function, metadata, declare=declare, notifications=False, replies=False)
-
-    def bind_receive_response(self, msg_tag: str, function: Function) -> None:
-        """Bind ``function(private_key, responder_id, msg_tag, response)`` to responses under `msg_tag`."""
-        self._check_callable()
-        self.bindings.responses[msg_tag] = function
-
-    def unbind_receive_notification(self, mtype: str, declare: bool = True) -> None:
-        """Take back what was bound to notifications of `mtype`; KeyError if nothing is."""
-        self._unbind(self.bindings.notifications, mtype, declare)
-
-    def unbind_receive_call(self, mtype: str, declare: bool = True) -> None:
-        """Take back what was bound to calls of `mtype`; KeyError if nothing is."""
-        self._unbind(self.bindings.calls, mtype, declare)
-
-    def _unbind(self, table: dict[str, Any], mtype: str, declare: bool) -> None:
-        self._check_callable()
-        del table[mtype]
-        if declare:
-            self._declare_bound()
-
-    def unbind_receive_response(self, msg_tag: str) -> None:
-        """Take back what was bound to responses under `msg_tag`; KeyError if nothing is."""
-        self._check_callable()
-        del self.bindings.responses[msg_tag]
 
     # ------------------------------------------------------------------ what the hub hands over
 
@@ -371,12 +303,6 @@ class SAMPClient:
 async def _stop(membership: Membership) -> None:
     membership.stop_keeping()
     membership.stop_listening()
-
-
-def _metadata(name: str | None, description: str | None, metadata: Mapping[str, object] | None) -> Map:
-    given = check_map(to_value(metadata or {}), "metadata")
-    named = {"samp.name": name, "samp.description.text": description}
-    return given | {key: value for key, value in named.items() if value is not None}
 
 
 class SAMPMsgReplierWrapper:

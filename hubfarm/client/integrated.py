@@ -4,10 +4,11 @@ import contextlib
 import os
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from hubfarm.client.background import acquire, release
-from hubfarm.client.bindings import Message
+from hubfarm.client.binders import ByDecorator, ByFunction, F
+from hubfarm.client.bindings import Bindings, Message
 from hubfarm.client.calls import POOL_SIZE, TIMEOUT, SAMPHubUnreachable, SAMPProxyError
 from hubfarm.client.chooser import ask
 from hubfarm.client.client import SAMPClient
@@ -19,11 +20,9 @@ from hubfarm.client.proxy import SAMPHubProxy
 from hubfarm.samp.toolkit import SAMPClientError, with_original_names
 from hubfarm.samp.values import Map
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 
 @with_original_names
-class SAMPIntegratedClient(EasySending, DataSending):
+class SAMPIntegratedClient(ByFunction, ByDecorator, EasySending, DataSending):
     """A client of a hub.
 
     The API is that of ``astropy.samp.SAMPIntegratedClient`` and ``pyvo.samp.SAMPIntegratedClient``, and
@@ -164,34 +163,11 @@ class SAMPIntegratedClient(EasySending, DataSending):
 
     # ------------------------------------------------------------------ callbacks
 
-    def on_call(self, mtype: str, annotations: Mapping[str, object] | None = None) -> Callable[[F], F]:
-        """Bind a function to messages of an MType; a decorator.
+    def _changeable(self) -> Bindings:
+        return self.client._changeable()
 
-        It gets a `Message`.  What it returns is the reply to a call: a dict for the result, None
-        for an empty one.  What it raises is the reply too: a ``samp.error`` with the reason.
-
-        Parameters
-        ----------
-        mtype : str
-            An MType, or a pattern as ``table.*``.
-        annotations : dict, optional
-            What the subscription says beside the pattern.
-        """
-
-        def bind(function: F) -> F:
-            self.client.bind(mtype, function, annotations, replies=True)
-            return function
-
-        return bind
-
-    def on_notification(self, mtype: str, annotations: Mapping[str, object] | None = None) -> Callable[[F], F]:
-        """Bind a function to notifications of an MType only; a decorator, see `on_call`."""
-
-        def bind(function: F) -> F:
-            self.client.bind(mtype, function, annotations, calls=False, replies=True)
-            return function
-
-        return bind
+    def _declare_bound(self) -> None:
+        self.client._declare_bound()
 
     def on_table(self, function: F) -> F:
         """Bind a function to tables that are sent here; a decorator.
@@ -295,52 +271,6 @@ class SAMPIntegratedClient(EasySending, DataSending):
     def receive_response(self, private_key: str, responder_id: str, msg_tag: str, response: Map) -> str:
         """Do what a response from the hub does; see `SAMPClient`."""
         return self.client.receive_response(private_key, responder_id, msg_tag, response)
-
-    def bind_receive_message(
-        self,
-        mtype: str,
-        function: Callable[..., Any],
-        declare: bool = True,
-        metadata: Mapping[str, object] | None = None,
-    ) -> None:
-        """Bind ``function(private_key, sender_id, msg_id, mtype, params, extra)`` to calls and notifications."""
-        self.client.bind_receive_message(mtype, function, declare, metadata)
-
-    def bind_receive_notification(
-        self,
-        mtype: str,
-        function: Callable[..., Any],
-        declare: bool = True,
-        metadata: Mapping[str, object] | None = None,
-    ) -> None:
-        """Bind ``function(private_key, sender_id, mtype, params, extra)`` to notifications."""
-        self.client.bind_receive_notification(mtype, function, declare, metadata)
-
-    def bind_receive_call(
-        self,
-        mtype: str,
-        function: Callable[..., Any],
-        declare: bool = True,
-        metadata: Mapping[str, object] | None = None,
-    ) -> None:
-        """Bind ``function(private_key, sender_id, msg_id, mtype, params, extra)`` to calls."""
-        self.client.bind_receive_call(mtype, function, declare, metadata)
-
-    def bind_receive_response(self, msg_tag: str, function: Callable[..., Any]) -> None:
-        """Bind ``function(private_key, responder_id, msg_tag, response)`` to responses under `msg_tag`."""
-        self.client.bind_receive_response(msg_tag, function)
-
-    def unbind_receive_notification(self, mtype: str, declare: bool = True) -> None:
-        """Take back what was bound to notifications of `mtype`; KeyError if nothing is."""
-        self.client.unbind_receive_notification(mtype, declare)
-
-    def unbind_receive_call(self, mtype: str, declare: bool = True) -> None:
-        """Take back what was bound to calls of `mtype`; KeyError if nothing is."""
-        self.client.unbind_receive_call(mtype, declare)
-
-    def unbind_receive_response(self, msg_tag: str) -> None:
-        """Take back what was bound to responses under `msg_tag`; KeyError if nothing is."""
-        self.client.unbind_receive_response(msg_tag)
 
     def get_private_key(self) -> str | None:
         """Return the private key, None without a hub."""

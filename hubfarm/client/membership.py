@@ -6,15 +6,15 @@ Everything here runs in one event loop: an `AsyncClient`'s, or the background's 
 import asyncio
 import contextlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from hubfarm.client.callbacks import Callback, CallbackServer, Kind
-from hubfarm.client.calls import HubCalls, SAMPProxyError
+from hubfarm.client.calls import HubCalls, SAMPProxyError, to_value
 from hubfarm.client.discovery import Choice
 from hubfarm.samp.errors import Fault, HubfarmError
 from hubfarm.samp.lockfile import SECRET
 from hubfarm.samp.toolkit import SAMPClientError
-from hubfarm.samp.values import Map, Value
+from hubfarm.samp.values import Map, Value, check_map
 
 CHECK_EVERY = 2.0
 """How often a client that reconnects by itself looks whether its hub still knows it, seconds."""
@@ -23,6 +23,19 @@ GOODBYE_TIMEOUT = 2.0
 """How long a hub may take to let a client go, seconds."""
 
 _EVENTS: Map = {"samp.hub.event.shutdown": {}, "samp.hub.disconnect": {}}
+
+
+def described(name: str | None, description: str | None, metadata: Mapping[str, object] | None) -> Map:
+    """Return the metadata of a client that was made with a name, a description and more.
+
+    Examples
+    --------
+    >>> described("Imager", None, {"author.name": "Luigi"})
+    {'author.name': 'Luigi', 'samp.name': 'Imager'}
+    """
+    given = check_map(to_value(metadata or {}), "metadata")
+    named = {"samp.name": name, "samp.description.text": description}
+    return given | {key: value for key, value in named.items() if value is not None}
 
 
 class Membership:
