@@ -12,7 +12,8 @@ from xmlrpc.client import dumps
 import uvloop
 
 from hubfarm.wire.http_client import HttpClient, HttpError
-from hubfarm.wire.http_server import HttpLimits, HttpServer, Request, Response, bind
+from hubfarm.wire.http_messages import Request, Response
+from hubfarm.wire.http_server import HttpLimits, HttpServer, bind
 
 _PARAMETERS = re.compile(rb"<param>\s*<value>(?:\s*<string>)?([^<]*)<")
 _TAKEN = Response(

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hubfarm.samp.errors import HubfarmError
-from hubfarm.wire.http_server import MAX_PIPELINED, HttpLimits, Request, Response, bind
+from hubfarm.wire.http_messages import Request, Response
+from hubfarm.wire.http_server import MAX_PIPELINED, HttpLimits, bind
 from tests.support import PATIENCE
 from tests.wire_support import LOOPS, Peer, Served, cut, run_in, serving
 

@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from hubfarm.wire.connections import FEWEST, MAX_CONNECTIONS, Patience, room
-from hubfarm.wire.http_server import HttpLimits, Request, Response
+from hubfarm.wire.http_messages import Request, Response
+from hubfarm.wire.http_server import HttpLimits
 from tests.support import PATIENCE, Receiver, message, read_lock_file, wait_for
 from tests.wire_support import LOOPS, Peer, run_in, serving
 

@@ -8,7 +8,7 @@ import pytest
 
 from hubfarm.farm import Farm
 from hubfarm.registry.hubspec import Limits
-from hubfarm.wire.http_server import Response
+from hubfarm.wire.http_messages import Response
 from hubfarm.worker import standard_profile
 from hubfarm.worker.failures import FORGIVEN_AFTER, FREE, LONGEST_DELAY, MAX_ADDRESSES, Failures
 from hubfarm.worker.hub import Hub

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from hubfarm.wire.http_server import HttpLimits, Request, Response
+from hubfarm.wire.http_messages import Request, Response
+from hubfarm.wire.http_server import HttpLimits
 from tests.wire_support import LOOPS, run_in, serving
 
 Run = Callable[[Coroutine[Any, Any, None]], None]

@@ -9,7 +9,7 @@ import pytest
 
 from hubfarm.registry.hubspec import Limits
 from hubfarm.samp.xmlrpc import PARSE_ERROR, UNKNOWN_METHOD, WRONG_PARAMETERS
-from hubfarm.wire.http_server import Response
+from hubfarm.wire.http_messages import Response
 from hubfarm.worker.hub import Hub
 from hubfarm.worker.model import Answer, Delivery, Effect
 from hubfarm.worker.standard_profile import StandardProfile, Waits

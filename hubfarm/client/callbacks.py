@@ -9,7 +9,8 @@ from hubfarm.samp.errors import Fault, WrongUse
 from hubfarm.samp.values import Map, Value, check_map, expect_string
 from hubfarm.samp.xmlrpc import UNKNOWN_METHOD, WRONG_PARAMETERS, decode_call, encode_fault, encode_response
 from hubfarm.wire.fork import close_in_child
-from hubfarm.wire.http_server import HttpLimits, HttpServer, Request, Response, bind
+from hubfarm.wire.http_messages import Request, Response
+from hubfarm.wire.http_server import HttpLimits, HttpServer, bind
 
 
 class Kind(Enum):

@@ -19,6 +19,7 @@ import httptools
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.wire.bare_lf import CrlfHeads
 from hubfarm.wire.connections import MAX_CONNECTIONS, Connections, Patience, Phase
+from hubfarm.wire.http_messages import Request, Response, encode
 from hubfarm.wire.known_heads import KnownHeads, head_of
 
 BACKLOG = 1024
@@ -32,6 +33,9 @@ LINGER = 5.0
 
 Closing at once would reset the connection and destroy the answer before the peer has read it.
 """
+
+
+Handler = Callable[[Request], "Response | asyncio.Future[Response]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,71 +58,6 @@ class HttpLimits:
     body: int = 64 * 2**20
     connections: int = MAX_CONNECTIONS
     patience: Patience = field(default_factory=Patience)
-
-
-class Request(NamedTuple):
-    """One whole HTTP request.
-
-    Parameters
-    ----------
-    method : bytes
-        As ``b"POST"``.
-    target : bytes
-        As ``b"/xmlrpc"``.
-    headers : dict of bytes to bytes
-        Names in lower case.
-    body : bytes
-        With any chunking taken off.
-    peer : str
-        The address that it comes from.
-    """
-
-    method: bytes
-    target: bytes
-    headers: dict[bytes, bytes]
-    body: bytes
-    peer: str = ""
-
-
-class Response(NamedTuple):
-    """One HTTP response.
-
-    Parameters
-    ----------
-    body : bytes
-        The body; its length goes into the head.
-    status : int
-        The status code.
-    content_type : bytes
-        The media type.
-    """
-
-    body: bytes
-    status: int = 200
-    content_type: bytes = b"text/xml"
-
-
-Handler = Callable[[Request], "Response | asyncio.Future[Response]"]
-
-_STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
-
-
-def _encode(response: Response, *, keep_alive: bool, version: str) -> bytes:
-    if keep_alive and version == "1.1" and response.status == 200:  # as nearly always: half the time
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s"
-        return head % (response.content_type, len(response.body), response.body)
-    connection = b""
-    if not keep_alive:
-        connection = b"Connection: close\r\n"
-    elif version == "1.0":
-        connection = b"Connection: keep-alive\r\n"
-    return b"%sContent-Type: %s\r\nContent-Length: %d\r\n%s\r\n%s" % (
-        _STATUS_LINES[response.status],
-        response.content_type,
-        len(response.body),
-        connection,
-        response.body,
-    )
 
 
 class _Refused(Exception):
@@ -346,7 +285,7 @@ class _Connection(asyncio.Protocol):
         self._server.flush_soon(self)
 
     def _send(self, response: Response, keep_alive: bool, version: str) -> None:
-        self._out.append(_encode(response, keep_alive=keep_alive, version=version))
+        self._out.append(encode(response, keep_alive=keep_alive, version=version))
         self._ended = self._ended or not keep_alive
 
     def flush(self) -> None:

@@ -40,6 +40,7 @@ from hubfarm.worker.model import (
     Payload,
     PendingCall,
 )
+from hubfarm.worker.own_answers import own_answers
 
 PING_GRACE = 10.0
 """How long a silent client has to answer the hub's ``samp.app.ping``, seconds."""
@@ -84,12 +85,7 @@ class Hub:
         self._memory = memory or HubMemory()
         self._new_key = new_key
         self._closing = False
-        self._own_answers: dict[str, Callable[[Map, float], Map]] = {
-            "samp.app.ping": lambda _params, _now: {},
-            "samp.query.by-meta": self._query_by_metadata,
-            "x-samp.query.by-meta": self._query_by_metadata,
-            "hubfarm.query.clients": self._query_clients,
-        }
+        self._own_answers = own_answers(metadata, self._memory.clients)
 
     # ------------------------------------------------------------------ clients
 
@@ -499,21 +495,6 @@ class Hub:
     ) -> Delivery:
         payload = self._payload_for(sender, self._own_answer(message, mtype, now))
         return self._memory.queue(sender, Kind.RESPONSE, HUB_ID, tag, payload)
-
-    def _query_clients(self, _params: Map, now: float) -> Map:
-        """Tell of each client for how long it has been registered, and how many messages it has sent."""
-        return {
-            "clients": {
-                client.id: {"registered": f"{now - client.since:.3f}", "messages": str(client.messages)}
-                for client in self.clients
-            }
-        }
-
-    def _query_by_metadata(self, params: Map, _now: float) -> Map:
-        key = expect_string(params.get("key", []), "the parameter key")
-        value = expect_string(params.get("value", []), "the parameter value")
-        everybody = [(HUB_ID, self.metadata), *((client.id, client.metadata) for client in self.clients)]
-        return {"ids": [client_id for client_id, metadata in everybody if metadata.get(key) == value]}
 
     def _answer_instead(self, msg_id: str, reason: str) -> list[Effect]:
         """Answer a call in its recipient's stead: it cannot, and nobody shall wait for it."""

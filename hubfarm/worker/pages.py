@@ -8,7 +8,7 @@ import html
 from collections.abc import Callable
 from importlib.resources import files
 
-from hubfarm.wire.http_server import Request, Response
+from hubfarm.wire.http_messages import Request, Response
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{name}: a SAMP hub</title></head>

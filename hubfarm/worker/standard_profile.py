@@ -23,7 +23,7 @@ from hubfarm.samp.xmlrpc import (
     encode_response_around,
 )
 from hubfarm.wire.http_client import check_http_url
-from hubfarm.wire.http_server import Response
+from hubfarm.wire.http_messages import Response
 from hubfarm.worker.callbacks import CallbackRule
 from hubfarm.worker.delivery import Deliveries
 from hubfarm.worker.failures import Failures

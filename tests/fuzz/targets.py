@@ -14,7 +14,8 @@ from hubfarm.samp.errors import Fault
 from hubfarm.samp.values import Value, check_value
 from hubfarm.samp.xmlrpc import Call, decode_call, decode_response, encode_call, encode_response
 from hubfarm.wire.bare_lf import CrlfHeads
-from hubfarm.wire.http_server import HttpLimits, HttpServer, Request, Response, _Connection
+from hubfarm.wire.http_messages import Request, Response
+from hubfarm.wire.http_server import HttpLimits, HttpServer, _Connection
 from hubfarm.wire.known_heads import KnownHeads
 from hubfarm.worker.names import OurNames
 
