@@ -275,6 +275,10 @@ class Claim:
         """Write the hub's slot of the state table; one that was damaged waits for `mend`."""
         self._slot.write(record)
 
+    def beat(self, beat: float) -> None:
+        """Write the time of a heartbeat at which nothing else has changed, monotonic seconds."""
+        self._slot.beat(beat)
+
     def publish(self, tokens: Mapping[str, str], *, timeout: float = _MUTEX_TIMEOUT) -> None:
         """Write the lock file, then point the stable name at it.
 
@@ -295,20 +299,12 @@ class Claim:
         text = lockfile.write(tokens, comment=f"SAMP hub of hubfarm on {self._lockdir.paths.host}")
         with self._lockdir.mutex(timeout):
             if self.stable_name is not None:
-                self._check_label_still_free(self.stable_name)
+                self._lockdir.check_label_free(self.stable_name.name, but_for=self.name)
             write_private(self.path, text)
             if self.stable_name is not None:
                 _point(self.stable_name, self.path)
         self._tokens = tokens
         self._published = _lstat(self.path)
-
-    def _check_label_still_free(self, stable_name: Path) -> None:
-        try:
-            holder = self._lockdir.read(Path(os.readlink(stable_name)))
-        except OSError:
-            return
-        if holder.standing is Standing.ALIVE and holder.name != self.name:
-            raise _label_in_use(stable_name.name, str(holder.name))
 
     def mend(self, record: Record) -> list[str]:
         """Put back what others have removed or damaged, and say what it was.
@@ -498,8 +494,8 @@ class LockDir:
         """
         now = time.monotonic()
         with self.mutex():
-            self.check_label_free(spec.label)
             name = HubName(os.getpid(), spec.id or self.next_id(set()))
+            self.check_label_free(spec.label, but_for=name)
             claim = Claim(self, name, path or self.lock_path(name), spec.label)
             guards = {self.guard_path(name): f"the name {name}"}
             if path is not None:
@@ -525,17 +521,27 @@ class LockDir:
                 with contextlib.suppress(OSError):
                     path.unlink()
 
-    def check_label_free(self, label: str) -> None:
-        """Refuse a label that a living hub of this host bears.
+    def check_label_free(self, label: str, *, but_for: HubName) -> None:
+        """Refuse a label that another living hub of this host bears; its stable name tells.
+
+        Parameters
+        ----------
+        label : str
+            Empty for none, which is always free.
+        but_for : HubName
+            Who asks.
 
         Raises
         ------
         WrongUse
             It is in use; the message says by which hub.
         """
-        holder = self.labels().get(label)
-        if holder:
-            raise _label_in_use(label, holder)
+        try:
+            holder = self.read(Path(os.readlink(self.paths.by_label / label)))
+        except OSError:
+            return
+        if holder.standing is Standing.ALIVE and holder.name != but_for:
+            raise WrongUse(f"the label {label} is in use by the hub {holder.name}: choose another or stop that hub")
 
     def living(self) -> list[Entry]:
         """Return the lock files of the hubs of this host that are alive by their guards."""
@@ -611,10 +617,6 @@ class LockDir:
         """Return an id above all that living hubs of this host and `taken` bear."""
         used = {entry.name.id for entry in self.living() if entry.name}
         return max(used | taken, default=0) + 1
-
-
-def _label_in_use(label: str, holder: str) -> WrongUse:
-    return WrongUse(f"the label {label} is in use by the hub {holder}: choose another or stop that hub")
 
 
 def _name_in(tokens: Mapping[str, str]) -> HubName | None:

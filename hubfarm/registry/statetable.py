@@ -30,6 +30,8 @@ _SEQUENCE = struct.Struct("<Q")
 _SLOT = struct.Struct("<qqIdddIQQQQQQQ")
 _SLOT_SIZE = 128
 _STATE_OFFSET = _SEQUENCE.size + struct.calcsize("<qq")
+_BEAT = struct.Struct("<d")
+_BEAT_OFFSET = _SEQUENCE.size + struct.calcsize("<qqId")
 _ATTEMPTS = 1000
 _HEADER_BYTES = _HEADER.pack(_MAGIC, _VERSION, MAX_HUBS, _SLOT_SIZE)
 
@@ -226,6 +228,11 @@ class StateTable:
         _SLOT.pack_into(self._map, start + _SEQUENCE.size, *_values(record))
         _SEQUENCE.pack_into(self._map, start, (sequence + 1) % 2**64)
 
+    def write_beat(self, slot: int, beat: float) -> None:
+        """Write when the hub of `slot` beat, and nothing else: one field, which a reader has old or new."""
+        if os.fstat(self._descriptor).st_size == len(self._map):
+            _BEAT.pack_into(self._map, _HEADER_SIZE + slot * _SLOT_SIZE + _BEAT_OFFSET, beat)
+
     def close(self) -> None:
         """Unmap and close the table."""
         self._map.close()
@@ -302,6 +309,10 @@ class SlotWriter:
         """Write the whole record."""
         self._table.write(self._slot, record)
         self._written = record
+
+    def beat(self, beat: float) -> None:
+        """Write the time of a heartbeat, as long as nothing else has changed."""
+        self._table.write_beat(self._slot, beat)
 
     def clear(self) -> None:
         """Give the slot back."""

@@ -46,8 +46,8 @@ from hubfarm.worker.standard_profile import StandardProfile, Waits
 BEAT = 1.0
 """Between two heartbeats, seconds."""
 
-MEND_EVERY = 2
-"""Heartbeats from one look at the hub's own files to the next: half of what an idle hub costs is that look."""
+QUIET = 3.5
+"""How long a hub that nobody uses only beats, before it looks after its files again, seconds."""
 
 DRAIN = 2.0
 """How long an ending hub lets its queues drain, seconds."""
@@ -99,7 +99,8 @@ class HubProcess:
         self._claim: Claim
         self._journal: Journal | None = None
         self._trouble = ""
-        self._beats = 0
+        self._requests = 0
+        self._quiet_until = 0.0
 
     async def start(self, sock: socket.socket) -> Running:
         """Take the guard, listen on `sock`, publish the lock file.
@@ -202,15 +203,22 @@ class HubProcess:
         logger.info("ended")
 
     def _beat(self) -> None:
-        # First of all: whatever fails below, the next beat comes.
-        self._timer = asyncio.get_running_loop().call_later(BEAT, self._beat)
         now = time.monotonic()
+        # First of all: whatever fails below, the next beat comes.
+        self._timer = asyncio.get_running_loop().call_later(until_beat(now), self._beat)
+        if now < self._quiet_until and self._profile.requests == self._requests:
+            self._claim.beat(now)
+        else:
+            self._look_around(now)
+
+    def _look_around(self, now: float) -> None:
+        spec = self.spec
+        self._requests = self._profile.requests
+        if not self._hub.clients and not spec.timeout:
+            self._quiet_until = now + QUIET
         record = self._record()
         self._claim.write(record)
-        self._beats += 1
-        if self._beats % MEND_EVERY == 0:
-            self._mend(record)
-        spec = self.spec
+        self._mend(record)
         if spec.timeout and now - self._hub.last_active >= spec.timeout:
             self.end(End.UNUSED, f"unused for {spec.timeout:g} s")
         if self._hub.drained:
@@ -250,6 +258,20 @@ class HubProcess:
             peak=counters.peak,
             requests=self._profile.requests,
         )
+
+
+def until_beat(now: float) -> float:
+    """Return how long to wait for the next heartbeat, seconds: they fall on whole multiples of `BEAT`.
+
+    All hubs of a host beat at the same time, one after the other: each finds the code, which
+    they share, in the processor's caches, and a beat costs less than half of what it costs alone.
+
+    Examples
+    --------
+    >>> until_beat(41.75), until_beat(42.0), until_beat(41.999)
+    (1.25, 1.0, 1.0009999999999977)
+    """
+    return (round(now / BEAT) + 1) * BEAT - now
 
 
 def base_url(sock: socket.socket) -> str:
