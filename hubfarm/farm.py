@@ -440,7 +440,7 @@ class Farm:
         return ControlClient(self.paths.control_socket)
 
     def _ensure_coordinator(self, log_level: str) -> None:
-        from hubfarm.coordinator.daemon import ensure_coordinator
+        from hubfarm.coordinator.launch import ensure_coordinator
 
         ensure_coordinator(self.paths.prepare(), lambda: self.coordinator() is not None, log_level)
 

@@ -7,9 +7,10 @@ import argparse
 import json
 import sys
 
-from hubfarm.coordinator.daemon import run_in_background, run_in_foreground
+from hubfarm.coordinator.forkserver import start_forkserver
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.wire.connections import raise_descriptor_limit
 
 
 def main() -> int:
@@ -22,6 +23,11 @@ def main() -> int:
     options = parser.parse_args()
     try:
         paths = Paths.from_environment()
+        raise_descriptor_limit()
+        start_forkserver(paths.prepare())
+        # Only now: half a second of loading, which goes on in both processes at once.
+        from hubfarm.coordinator.daemon import run_in_background, run_in_foreground
+
         if options.ready is not None:
             run_in_background(paths, options.log_level, options.ready)
         else:

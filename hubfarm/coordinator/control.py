@@ -18,7 +18,6 @@ from aiohttp import web
 from loguru import logger
 
 from hubfarm.coordinator.hub import ManagedHub
-from hubfarm.coordinator.metrics import Metrics
 from hubfarm.coordinator.supervisor import Plan, Supervisor
 from hubfarm.registry.hubspec import HubSpec, Limits, Restart, labels_for
 from hubfarm.registry.paths import Paths
@@ -96,7 +95,6 @@ class Control:
         self._supervisor = supervisor
         self._paths = paths
         self._shut_down = shut_down
-        self._metrics = Metrics(supervisor, paths)
         self._started = time.monotonic()
         self._starting = 0
         self._proven = False
@@ -207,7 +205,10 @@ class Control:
         )
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
+        from hubfarm.coordinator.metrics import metrics  # 40 ms to load, which most farms never need
+
+        text = metrics(self._supervisor, self._paths)
+        return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4"})
 
     async def _start_hubs(self, request: web.Request) -> web.StreamResponse:
         if self._supervisor.closing:

@@ -52,8 +52,8 @@ class _FarmCollector(Collector):
         yield from (up, restarts, *counters.values(), *gauges.values())
 
 
-class Metrics:
-    """Writes the farm's numbers in Prometheus' text format.
+def metrics(supervisor: Supervisor, paths: Paths) -> bytes:
+    """Return the farm's numbers as they are now, in Prometheus' text format.
 
     Parameters
     ----------
@@ -62,11 +62,6 @@ class Metrics:
     paths : Paths
         Where the state table lies.
     """
-
-    def __init__(self, supervisor: Supervisor, paths: Paths) -> None:
-        self._registry = CollectorRegistry()
-        self._registry.register(_FarmCollector(supervisor, paths))
-
-    def text(self) -> bytes:
-        """Return all numbers as they are now."""
-        return generate_latest(self._registry)
+    registry = CollectorRegistry()
+    registry.register(_FarmCollector(supervisor, paths))
+    return generate_latest(registry)

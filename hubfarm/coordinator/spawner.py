@@ -1,8 +1,4 @@
-"""Workers forked from a clean, preloaded process.
-
-The coordinator has threads and an event loop and must not fork itself: multiprocessing's
-forkserver does, which has imported everything and is single-threaded.
-"""
+"""Fork workers, through the forkserver, and give it a successor when it is gone."""
 
 import contextlib
 import multiprocessing
@@ -10,13 +6,13 @@ import multiprocessing.process
 import os
 import shutil
 import socket
-import tempfile
 from multiprocessing.util import get_temp_dir
 from pathlib import Path
 
 import psutil
 from loguru import logger
 
+from hubfarm.coordinator.forkserver import start_forkserver
 from hubfarm.coordinator.workers import ForkedWorker
 from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.paths import Paths
@@ -38,12 +34,10 @@ class Spawner:
     def __init__(self, paths: Paths, level: str) -> None:
         self._paths = paths
         self._level = level
-        for left in paths.scratch.iterdir():  # by a coordinator that was killed: there is no other
-            shutil.rmtree(left, ignore_errors=True)
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["hubfarm.worker.preload"])
-        # The forkserver's socket lies in a temporary directory: in ours, a sweep can find it.
-        tempfile.tempdir = str(paths.scratch)
+        self._context = start_forkserver(paths)
+        for left in paths.scratch.iterdir():
+            if left != Path(get_temp_dir()):  # by a coordinator that was killed: there is no other
+                shutil.rmtree(left, ignore_errors=True)
 
     def fork(self, spec: HubSpec, sock: socket.socket) -> ForkedWorker:
         """Fork a worker for a hub on its socket; returns before the hub serves.
@@ -77,6 +71,9 @@ class Spawner:
             raise
         finally:
             theirs.close()
+        # It is the supervisor's to watch.  Multiprocessing would ask all of its children at every start how
+        # they are, and wait for them when this process ends; they are to live on if it is not in order.
+        multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]
         return ForkedWorker(process, ours)
 
     def _end_forkserver(self) -> None:
@@ -90,10 +87,6 @@ class Spawner:
                 if any("multiprocessing.forkserver" in word for word in child.cmdline()):
                     child.kill()
                     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # multiprocessing reaps it
-
-    def leave(self) -> None:
-        """Let the workers live on when this process ends: multiprocessing would wait for them."""
-        multiprocessing.process._children.clear()  # type: ignore[attr-defined]
 
 
 def _cannot_fork(error: Exception) -> HubfarmError:

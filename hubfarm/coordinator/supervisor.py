@@ -196,7 +196,6 @@ class Supervisor:
     def leave(self) -> None:
         """End the loop, and leave every hub to run on without a coordinator."""
         self._closing = True
-        self._spawner.leave()
         self.hubs.clear()
         self._wake.set()
 
@@ -239,7 +238,9 @@ class Supervisor:
     async def _reconcile(self, hub: ManagedHub) -> None:
         if hub.worker is not None:
             self._take_reports(hub, hub.worker)
-            if hub.worker.has_ended() and not self._outlived_its_forkserver(hub, hub.worker):
+            if not hub.worker.has_ended():
+                self.watch(hub)
+            elif not self._outlived_its_forkserver(hub, hub.worker):
                 await self._bury(hub, hub.worker)
         match hub.phase:
             case Phase.WAITING if not hub.wanted:
@@ -272,10 +273,14 @@ class Supervisor:
         logger.info("hub {} (id {}) forked as process {}", hub.spec.name, hub.spec.id, worker.pid)
 
     def watch(self, hub: ManagedHub) -> None:
-        """Look at a hub whenever its worker reports or ends."""
+        """Look at a hub when its worker reports or ends, once: until it has been looked at there is no more to say."""
         assert hub.worker is not None
         for descriptor in hub.worker.descriptors():
-            asyncio.get_running_loop().add_reader(descriptor, self._look_at, hub)
+            asyncio.get_running_loop().add_reader(descriptor, self._hear, hub, descriptor)
+
+    def _hear(self, hub: ManagedHub, descriptor: int) -> None:
+        asyncio.get_running_loop().remove_reader(descriptor)
+        self._look_at(hub)
 
     def _unwatch(self, worker: Worker) -> None:
         for descriptor in worker.descriptors():

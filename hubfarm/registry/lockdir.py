@@ -374,6 +374,7 @@ class Claim:
             self._unpublish()
             self._slot.clear()
             self._give_guards_back()
+        self._table.close()
 
     def _give_guards_back(self) -> None:
         for guard in self._guards.values():

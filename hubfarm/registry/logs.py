@@ -1,26 +1,32 @@
 """Log files: one a hub, one for the coordinator, rotated, by loguru.
 
-Rule: a process configures its own sink once it runs, and never inherits one over a fork.
+Rule: a process aims its own sink once it runs, and never writes to a file it inherited over a fork.
 Values of variables are kept out of tracebacks: they may be secrets.  What looks like a key is
 kept out of messages: a client that mixes up its parameters gets a fault that names its key, and its
 own faults may name it too.
 """
 
+import contextlib
 import os
 import re
 import sys
+from io import TextIOWrapper
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from loguru import logger
 
+from hubfarm.registry.statetable import file_identity
 from hubfarm.samp.errors import HubfarmError
 
 if TYPE_CHECKING:
     from loguru import Record
 
-ROTATION = "10 MB"
+ROTATION = 10 * 10**6
+"""Longest log file, bytes."""
 RETENTION = 3
+"""So many old ones are kept: ``.1`` is the youngest."""
 LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 _KEY = re.compile("[0-9a-f]{32,}")
 _FORMAT = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level:<7} {extra[who]}: {message}"
@@ -43,25 +49,87 @@ def log_to(path: Path | None, who: str, level: str) -> None:
     HubfarmError
         The file cannot be written.
     """
-    logger.remove()
     logger.configure(extra={"who": who}, patcher=_hide_keys)
     if path is None:
-        logger.add(sys.stderr, level=level, format=_FORMAT, backtrace=False, diagnose=False)
+        _add(sys.stderr, level)
         return
+    if (sink := _made.get(level)) is None:
+        sink = make_sink(level)
     try:
-        logger.add(
-            path,
-            level=level,
-            format=_FORMAT,
-            rotation=ROTATION,
-            retention=RETENTION,
-            backtrace=False,
-            diagnose=False,
-            watch=True,  # somebody may remove the directory, or move the file away
-            opener=_open_private,
-        )
+        sink.aim(path)
     except OSError as error:
         raise HubfarmError(f"cannot write the log {path}: {error.strerror}") from None
+
+
+class LogFile(RotatingFileHandler):
+    """What a process logs to, wherever that lies: loguru's own file sink must know it from the first."""
+
+    def __init__(self) -> None:
+        super().__init__(os.devnull, maxBytes=ROTATION, backupCount=RETENTION, encoding="utf-8", delay=True)
+        self._identity: tuple[int, int] | None = None
+
+    def aim(self, path: Path) -> None:
+        """Close what is open, and go on with `path`.
+
+        Raises
+        ------
+        OSError
+            It cannot be opened.
+        """
+        self._close_stream()
+        self.baseFilename = os.path.abspath(path)
+        self.stream = self._open()
+
+    def write(self, line: str) -> None:
+        """Append a line; loguru calls `flush` after it."""
+        if self._is_elsewhere():
+            self._close_stream()
+        if self.stream is None:
+            self.stream = self._open()
+        if self.stream.tell() + len(line) > self.maxBytes:
+            self._close_stream()
+            self.doRollover()
+            self.stream = self._open()
+        self.stream.write(line)
+
+    def _is_elsewhere(self) -> bool:
+        """Tell whether somebody has moved the file away, or removed its directory."""
+        try:
+            return file_identity(os.stat(self.baseFilename)) != self._identity
+        except OSError:
+            return True
+
+    def _close_stream(self) -> None:
+        stream, self.stream = self.stream, None
+        if stream is not None:
+            with contextlib.suppress(OSError):  # the disk is full: what it holds is lost, and said already
+                stream.close()
+
+    def _open(self) -> TextIOWrapper:
+        os.makedirs(os.path.dirname(self.baseFilename), mode=0o700, exist_ok=True)
+        stream = open(self.baseFilename, "a", encoding="utf-8", opener=_open_private)  # noqa: SIM115  # kept open
+        self._identity = file_identity(os.fstat(stream.fileno()))
+        return stream
+
+
+_made: dict[str, LogFile] = {}
+
+
+def make_sink(level: str) -> LogFile:
+    """Make this process's sink, which `log_to` aims; once before workers are forked.
+
+    To make one takes loguru 4 ms and 2 MB: it looks for every directory of the standard library.
+    """
+    sink = LogFile()
+    _add(sink, level)
+    _made[level] = sink
+    return sink
+
+
+def _add(sink: "LogFile | TextIO", level: str) -> None:
+    logger.remove()
+    _made.clear()
+    logger.add(sink, level=level, format=_FORMAT, backtrace=False, diagnose=False)
 
 
 def _hide_keys(record: "Record") -> None:

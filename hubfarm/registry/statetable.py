@@ -29,6 +29,7 @@ _HEADER_SIZE = 64
 _SEQUENCE = struct.Struct("<Q")
 _SLOT = struct.Struct("<qqIdddIQQQQQQQ")
 _SLOT_SIZE = 128
+_SIZE = _HEADER_SIZE + MAX_HUBS * _SLOT_SIZE
 _STATE_OFFSET = _SEQUENCE.size + struct.calcsize("<qq")
 _BEAT = struct.Struct("<d")
 _BEAT_OFFSET = _SEQUENCE.size + struct.calcsize("<qqId")
@@ -136,23 +137,22 @@ class StateTable:
     def __init__(self, path: Path, *, writable: bool = False) -> None:
         self.path = path
         self._descriptor = -1
-        size = _HEADER_SIZE + MAX_HUBS * _SLOT_SIZE
         if writable and not path.exists():
-            _create(path, size)
+            _create(path)
         try:
-            self._open(path, size, writable=writable)
+            self._open(path, writable=writable)
         except FileNotFoundError:
             raise
         except OSError as error:
             raise HubfarmError(f"cannot read the state table {path}: {error.strerror}") from None
 
-    def _open(self, path: Path, size: int, *, writable: bool) -> None:
+    def _open(self, path: Path, *, writable: bool) -> None:
         descriptor = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             header = os.pread(descriptor, _HEADER.size, 0)
-            _check_header(path, header, os.fstat(descriptor).st_size, size)
+            _check_header(path, header, os.fstat(descriptor).st_size)
             self.identity = file_identity(os.fstat(descriptor))
-            self._map = mmap.mmap(descriptor, size, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
+            self._map = mmap.mmap(descriptor, _SIZE, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
             if writable:
                 self._descriptor = os.dup(descriptor)
         finally:
@@ -166,7 +166,7 @@ class StateTable:
             return False
         return (
             file_identity(status) == self.identity
-            and status.st_size == len(self._map)
+            and status.st_size == _SIZE
             and self._map[: _HEADER.size] == _HEADER_BYTES
         )
 
@@ -220,7 +220,7 @@ class StateTable:
 
     def write(self, slot: int, record: Record) -> None:
         """Write `record` into `slot`, of which the caller is the one writer."""
-        if os.fstat(self._descriptor).st_size < len(self._map):
+        if os.lseek(self._descriptor, 0, os.SEEK_END) < _SIZE:
             return  # somebody has truncated the file: to touch the map would be the end by SIGBUS
         start = _HEADER_SIZE + slot * _SLOT_SIZE
         sequence = _SEQUENCE.unpack_from(self._map, start)[0] | 1
@@ -230,7 +230,7 @@ class StateTable:
 
     def write_beat(self, slot: int, beat: float) -> None:
         """Write when the hub of `slot` beat, and nothing else: one field, which a reader has old or new."""
-        if os.fstat(self._descriptor).st_size == len(self._map):
+        if os.lseek(self._descriptor, 0, os.SEEK_END) == _SIZE:
             _BEAT.pack_into(self._map, _HEADER_SIZE + slot * _SLOT_SIZE + _BEAT_OFFSET, beat)
 
     def close(self) -> None:
@@ -264,25 +264,25 @@ def file_identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _check_header(path: Path, header: bytes, size: int, expected: int) -> None:
+def _check_header(path: Path, header: bytes, size: int) -> None:
     if len(header) < _HEADER.size or header[:8] != _MAGIC:
         raise HubfarmError(f"{path} is not a state table: move it away")
     version, slots, slot_size = _HEADER.unpack(header)[1:]
-    if (version, slots, slot_size, size) != (_VERSION, MAX_HUBS, _SLOT_SIZE, expected):
+    if (version, slots, slot_size, size) != (_VERSION, MAX_HUBS, _SLOT_SIZE, _SIZE):
         raise HubfarmError(
             f"{path} is a state table of layout {version}, this hubfarm reads {_VERSION}: "
             "stop the farm with the hubfarm that started it"
         )
 
 
-def _create(path: Path, size: int) -> None:
+def _create(path: Path) -> None:
     temporary = path.with_name(f"{path.name}.new")
     temporary.unlink(missing_ok=True)
     try:
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             # Written, not left sparse: a full disk must say so here and not by SIGBUS at a heartbeat.
-            file.write(_HEADER_BYTES.ljust(size, b"\0"))
+            file.write(_HEADER_BYTES.ljust(_SIZE, b"\0"))
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

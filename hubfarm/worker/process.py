@@ -46,8 +46,8 @@ from hubfarm.worker.standard_profile import StandardProfile, Waits
 BEAT = 1.0
 """Between two heartbeats, seconds."""
 
-QUIET = 3.5
-"""How long a hub that nobody uses only beats, before it looks after its files again, seconds."""
+MEND_EVERY = 4.5
+"""Between two looks at the hub's own files, seconds: a little less than five heartbeats."""
 
 DRAIN = 2.0
 """How long an ending hub lets its queues drain, seconds."""
@@ -100,7 +100,7 @@ class HubProcess:
         self._journal: Journal | None = None
         self._trouble = ""
         self._requests = 0
-        self._quiet_until = 0.0
+        self._mend_at = 0.0
 
     async def start(self, sock: socket.socket) -> Running:
         """Take the guard, listen on `sock`, publish the lock file.
@@ -206,19 +206,27 @@ class HubProcess:
         now = time.monotonic()
         # First of all: whatever fails below, the next beat comes.
         self._timer = asyncio.get_running_loop().call_later(until_beat(now), self._beat)
-        if now < self._quiet_until and self._profile.requests == self._requests:
+        if self._is_idle() and now < self._mend_at:
             self._claim.beat(now)
         else:
             self._look_around(now)
 
+    def _is_idle(self) -> bool:
+        """Tell whether all is as it was at the last look, and no client or timeout is to be looked after."""
+        return (
+            self._requests == self._profile.requests
+            and self._state is HubState.RUNNING
+            and not (self._hub.clients or self.spec.timeout)
+        )
+
     def _look_around(self, now: float) -> None:
         spec = self.spec
         self._requests = self._profile.requests
-        if not self._hub.clients and not spec.timeout:
-            self._quiet_until = now + QUIET
         record = self._record()
         self._claim.write(record)
-        self._mend(record)
+        if now >= self._mend_at:
+            self._mend_at = now + MEND_EVERY
+            self._mend(record)
         if spec.timeout and now - self._hub.last_active >= spec.timeout:
             self.end(End.UNUSED, f"unused for {spec.timeout:g} s")
         if self._hub.drained:
