@@ -127,10 +127,13 @@ def encode_call(method: str, params: Sequence[Value]) -> bytes:
 
 def encode_call_around(method: str, params: Sequence[Value], *encoded: bytes) -> bytes:
     """Encode a call whose last parameters are `encoded` already (by `encode_value`)."""
-    values = [encode_value(param) for param in params]
-    return b"<?xml version='1.0'?>\n<methodCall><methodName>%s</methodName><params>%s</params></methodCall>\n" % (
-        _escape(method).encode(),
-        b"".join(b"<param>%s</param>" % value for value in (*values, *encoded)),
+    return b"".join(  # in one go: what is `encoded` may be long, and is copied once
+        [
+            b"<?xml version='1.0'?>\n<methodCall><methodName>%s</methodName><params>" % _escape(method).encode(),
+            *(b"<param>%s</param>" % encode_value(param) for param in params),
+            *(piece for value in encoded for piece in (b"<param>", value, b"</param>")),
+            b"</params></methodCall>\n",
+        ]
     )
 
 

@@ -33,7 +33,7 @@ With one at a time a hub that is busy with 16 senders turns to each receiver onc
 delivers 600 a second; with 32, all that it accepts.
 """
 
-STREAM_BYTES = 2**20
+STREAM_BYTES = 8 * 2**20
 """No more are sent behind so many bytes that are still to be answered."""
 
 FAREWELL_TIMEOUT = 2.0
