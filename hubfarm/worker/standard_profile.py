@@ -143,7 +143,7 @@ class StandardProfile:
         limits = hub.limits
         self._longest_fast = min(limits.string, MIN_VALUE_SIZE * limits.values) if limits.depth >= LEVELS else 0
         self._held = 0
-        self._ping = b""  # the last one: clients send theirs with the same bytes each time
+        self._ping: bytes | None = None  # the last one: clients send theirs with the same bytes each time
 
     def handle(self, body: bytes, peer: str = "") -> "Response | asyncio.Future[Response]":
         """Answer one call; what is wrong with it becomes an XML-RPC fault.
@@ -171,7 +171,7 @@ class StandardProfile:
             if call.method == "samp.hub.setXmlrpcCallback" and self._must_resolve(call.params):
                 return asyncio.ensure_future(self._resolve_and_run(call.method, call.params))
             if call.method == "samp.hub.ping":
-                self._ping = body if len(body) <= LONGEST_PING else b""
+                self._ping = body if len(body) <= LONGEST_PING else None
                 return _DONE
             result = self._run(call.method, call.params)
             return _DONE if result == "" else Response(encode_response(result))
