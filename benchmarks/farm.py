@@ -30,8 +30,9 @@ from hubfarm.client.discovery import answering_hubs
 
 COLUMNS = ("what", "hub", "figure", "smallest", "largest", "unit")
 
-FOREIGN_COUNTS = {"jsamp": (1, 10), "pyvo": (1, 10)}
-"""How many of them are started at once: each is a process of some 35 MB and a second of CPU."""
+FOREIGN = ("jsamp", "pyvo")
+MOST_FOREIGN = 100
+"""So many of them are started at once at most: each is a process of some 35 MB and a second of CPU."""
 
 SIZES = (1, 10, 100, 500)
 """How many hubs of ours a farm has."""
@@ -56,7 +57,7 @@ def measure(rounds: int, hubs: list[str], largest: int, tell: Callable[[str], No
         add(f"PSS a hub, {count} idle", "hubfarm", list(memory), "MB")
         add(f"CPU of {count} idle hubs and their coordinator", "hubfarm", list(idle), "% of a core")
     for hub in hubs:
-        for count in FOREIGN_COUNTS.get(hub, ()):
+        for count in (count for count in SIZES if hub in FOREIGN and count <= min(largest, MOST_FOREIGN)):
             tell(f"farm: {count} {hub}")
             started, memory = zip(*(_start_foreign(hub, count) for _ in range(rounds)), strict=True)
             add(f"start of {count}, per hub", hub, list(started), "ms")
@@ -65,7 +66,7 @@ def measure(rounds: int, hubs: list[str], largest: int, tell: Callable[[str], No
         tell(f"farm: {count} hubs under load")
         add(f"notify small, {count} hubs at once", "hubfarm", list(_together(count, rounds)), "deliveries/s")
     for hub in hubs:
-        if hub in ("hubfarm", *FOREIGN_COUNTS):
+        if hub in ("hubfarm", *FOREIGN):
             tell(f"farm: calcstorm on {hub}")
             add("JSAMP's calcstorm", hub, [_calcstorm(hub) for _ in range(rounds)], "s")
     return figures
