@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -55,11 +56,12 @@ def measure(rounds: int, hubs: list[str], largest: int, tell: Callable[[str], No
     add("import hubfarm", "hubfarm", [_import_time() for _ in range(2 * rounds)], "ms")
     for count in (count for count in SIZES if count <= largest):
         tell(f"farm: {count} hubs")
-        starts, lists, memory, idle = zip(*(_farm(count) for _ in range(rounds)), strict=True)
+        starts, lists, memory, idle, others = zip(*(_farm(count) for _ in range(rounds)), strict=True)
         add(f"start of {count}, per hub", "hubfarm", list(starts), "ms")
         add(f"hubfarm ls, {count} hubs", "hubfarm", [each for several in lists for each in several], "ms")
         add(f"PSS a hub, {count} idle", "hubfarm", list(memory), "MB")
-        add(f"CPU of {count} idle hubs and their coordinator", "hubfarm", list(idle), "% of a core")
+        add(f"CPU of {count} idle hubs", "hubfarm", list(idle), "% of a core")
+        add(f"CPU of their coordinator and forkserver, {count} idle", "hubfarm", list(others), "% of a core")
     for hub in hubs:
         for count in (count for count in SIZES if hub in FOREIGN and count <= min(largest, MOST_FOREIGN)):
             tell(f"farm: {count} {hub}")
@@ -98,8 +100,8 @@ def _import_time() -> float:
     return 1000 * float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
-def _farm(count: int) -> tuple[float, list[float], float, float]:
-    """Start a farm; return (start ms a hub, ms of each ls, PSS a hub MB, CPU % while idle)."""
+def _farm(count: int) -> tuple[float, list[float], float, float, float]:
+    """Start a farm; return (start ms a hub, ms of each ls, PSS a hub MB, CPU % while idle: hubs, and coordinator)."""
     with new_home() as home:
         try:
             started = time.monotonic()
@@ -112,11 +114,13 @@ def _farm(count: int) -> tuple[float, list[float], float, float]:
                 lists.append(1000 * (time.monotonic() - before))
             processes, urls = _processes(listing)
             assert len(urls) == count == len(answering_hubs(urls, timeout=20.0))
-            cpu, then = _cpu(processes), time.monotonic()
+            workers, others = processes[:count], processes[count:]
+            before_hubs, before_others, then = _cpu(workers), _cpu(others), time.monotonic()
             time.sleep(IDLE_SECONDS)
-            idle = 100 * (_cpu(processes) - cpu) / (time.monotonic() - then)
+            passed = (time.monotonic() - then) / 100
+            idle, others_idle = (_cpu(workers) - before_hubs) / passed, (_cpu(others) - before_others) / passed
             memory = sum(process.memory_full_info().pss for process in processes) / count / 2**20
-            return 1000 * running / count, lists, memory, idle
+            return 1000 * running / count, lists, memory, idle, others_idle
         finally:
             hubfarm(home, "stop", "--all", "--coordinator")
 
@@ -131,7 +135,11 @@ def _processes(listing: str) -> tuple[list[psutil.Process], list[str]]:
 
 
 def _cpu(processes: list[psutil.Process]) -> float:
-    return sum(times.user + times.system for times in (process.cpu_times() for process in processes))
+    """Return the CPU time of `processes`, seconds.
+
+    psutil counts hundredths, and an idle hub takes one in ten seconds.
+    """
+    return sum(int(Path(f"/proc/{process.pid}/schedstat").read_text().split()[0]) for process in processes) / 1e9
 
 
 def _start_foreign(name: str, count: int) -> tuple[float, float]:
