@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hubfarm.listing import HubInfo, ended_hubs, found_hubs, select
+from hubfarm.registry.files import guard_is_held
 from hubfarm.registry.history import Ending, read_history
 from hubfarm.registry.hubspec import MAX_HUBS, HubSpec, Limits, Restart, check_seconds
-from hubfarm.registry.lockdir import LockDir, guard_is_held
+from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName
 from hubfarm.samp.errors import HubfarmError, WrongUse

@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from hubfarm.registry.entry import Entry, Standing
 from hubfarm.registry.history import End, Ending, read_history
-from hubfarm.registry.lockdir import Entry, LockDir, Standing
+from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, HubState, Record, read_records
 from hubfarm.samp.errors import WrongUse

@@ -9,7 +9,8 @@ import os
 import threading
 from pathlib import Path
 
-from hubfarm.registry.lockdir import Entry, LockDir, Standing
+from hubfarm.registry.entry import Entry, Standing
+from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.samp.lockfile import file_path, parse_samp_hub

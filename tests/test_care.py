@@ -16,7 +16,8 @@ from urllib.request import urlopen
 import pytest
 
 from hubfarm.coordinator.control_client import ControlClient
-from hubfarm.farm import Farm, HubInfo
+from hubfarm.farm import Farm
+from hubfarm.listing import HubInfo
 from hubfarm.registry.history import End
 from tests.conftest import RunCli, remains
 from tests.support import PATIENCE, Receiver, read_lock_file, wait_for

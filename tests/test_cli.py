@@ -14,7 +14,8 @@ from xmlrpc.client import ServerProxy
 
 import pytest
 
-from hubfarm.farm import Farm, HubInfo
+from hubfarm.farm import Farm
+from hubfarm.listing import HubInfo
 from hubfarm.registry.paths import Paths
 from hubfarm.version import __version__
 from tests.conftest import RunCli, processes_of, remains, suspend_coordinator

@@ -9,7 +9,8 @@ from xmlrpc.client import ServerProxy
 
 import pytest
 
-from hubfarm.farm import Farm, HubInfo
+from hubfarm.farm import Farm
+from hubfarm.listing import HubInfo
 from tests.support import Receiver, message, wait_for
 
 CLIENT = """

@@ -10,7 +10,8 @@ from xmlrpc.client import Fault
 
 import pytest
 
-from hubfarm.farm import Farm, HubInfo
+from hubfarm.farm import Farm
+from hubfarm.listing import HubInfo
 from tests.conftest import RunCli, remains
 from tests.support import PATIENCE, Receiver, StuckReceiver, message, read_lock_file, wait_for
 

@@ -16,7 +16,8 @@ from xmlrpc.client import Fault, ServerProxy
 import psutil
 import pytest
 
-from hubfarm.farm import Farm, HubInfo
+from hubfarm.farm import Farm
+from hubfarm.listing import HubInfo
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from tests.conftest import processes_of, remains, suspend_coordinator
 from tests.support import Received, Receiver, StuckReceiver, message, read_lock_file, wait_for

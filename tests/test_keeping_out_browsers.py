@@ -8,7 +8,8 @@ from http.client import HTTPConnection
 import psutil
 import pytest
 
-from hubfarm.farm import Farm, HubInfo
+from hubfarm.farm import Farm
+from hubfarm.listing import HubInfo
 from hubfarm.samp.xmlrpc import decode_response, encode_call
 from hubfarm.worker.names import OurNames
 from tests.test_recorded_traffic import EXCHANGES, Exchange

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from hubfarm.registry.entry import Standing, parse_name
+from hubfarm.registry.files import guard_is_held, read_private, write_private
 from hubfarm.registry.hubspec import HubSpec
-from hubfarm.registry.lockdir import LockDir, Standing, guard_is_held, parse_name, read_private, write_private
+from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName
 from hubfarm.samp.errors import BadLockFile, HubfarmError, WrongUse

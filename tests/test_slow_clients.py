@@ -8,7 +8,8 @@ from xmlrpc.client import Fault
 import psutil
 import pytest
 
-from hubfarm.farm import Farm, HubInfo
+from hubfarm.farm import Farm
+from hubfarm.listing import HubInfo
 from tests.support import Receiver, StuckReceiver, message, wait_for
 
 

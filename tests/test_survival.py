@@ -20,7 +20,8 @@ import psutil
 import pytest
 
 from hubfarm.coordinator.aftermath import EARLY, MAX_EARLY_DEATHS
-from hubfarm.farm import Farm, HubInfo
+from hubfarm.farm import Farm
+from hubfarm.listing import HubInfo
 from hubfarm.worker import journal as journal_module
 from hubfarm.worker.records import ClientRecord
 from tests.conftest import suspend_coordinator

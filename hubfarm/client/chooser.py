@@ -3,7 +3,7 @@
 import sys
 
 from hubfarm.client.discovery import Choice, name_of
-from hubfarm.registry.lockdir import Entry
+from hubfarm.registry.entry import Entry
 from hubfarm.samp.errors import WrongUse
 from hubfarm.samp.toolkit import SAMPHubError
 

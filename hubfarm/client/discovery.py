@@ -15,7 +15,9 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from hubfarm.client.background import borrowed
-from hubfarm.registry.lockdir import Entry, LockDir, Standing, read_private
+from hubfarm.registry.entry import Entry, Standing
+from hubfarm.registry.files import read_private
+from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import BadLockFile, HubfarmError, WrongUse

@@ -22,10 +22,12 @@ from hubfarm.coordinator.supervisor import Supervisor
 from hubfarm.coordinator.workers import AdoptedWorker
 from hubfarm.registry import handover
 from hubfarm.registry.boot import boot_id
+from hubfarm.registry.entry import Entry, Standing
+from hubfarm.registry.files import file_identity
 from hubfarm.registry.hubspec import HubSpec, Restart
-from hubfarm.registry.lockdir import Entry, LockDir, Standing
+from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
-from hubfarm.registry.statetable import HubName, Record, file_identity, read_records
+from hubfarm.registry.statetable import HubName, Record, read_records
 from hubfarm.samp.errors import HubfarmError, WrongUse
 
 

@@ -19,9 +19,9 @@ from loguru import logger
 
 from hubfarm.coordinator.hub import ManagedHub
 from hubfarm.coordinator.supervisor import Plan, Supervisor
+from hubfarm.registry.files import file_identity
 from hubfarm.registry.hubspec import HubSpec, Limits, Restart, labels_for
 from hubfarm.registry.paths import Paths
-from hubfarm.registry.statetable import file_identity
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.version import __version__
 

@@ -11,10 +11,10 @@ from hubfarm.client.discovery import answering_hubs
 from hubfarm.coordinator.adoption import Adoption
 from hubfarm.coordinator.control import Control
 from hubfarm.coordinator.settings import Settings
+from hubfarm.registry.files import file_identity
 from hubfarm.registry.history import trim_history
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
-from hubfarm.registry.statetable import file_identity
 from hubfarm.registry.sweep import sweep
 from hubfarm.samp.errors import HubfarmError
 

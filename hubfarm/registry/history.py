@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from hubfarm.registry.files import write_private
 from hubfarm.registry.hubspec import HubSpec
-from hubfarm.registry.lockdir import write_private
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName
 from hubfarm.samp.errors import HubfarmError

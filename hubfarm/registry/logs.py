@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from loguru import logger
 
-from hubfarm.registry.statetable import file_identity
+from hubfarm.registry.files import file_identity
 from hubfarm.samp.errors import HubfarmError
 
 if TYPE_CHECKING:

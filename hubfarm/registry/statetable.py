@@ -19,6 +19,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
+from hubfarm.registry.files import file_identity
 from hubfarm.registry.hubspec import MAX_HUBS
 from hubfarm.samp.errors import HubfarmError
 
@@ -257,11 +258,6 @@ def read_records(path: Path) -> dict[HubName, Record]:
         return table.by_name()
     finally:
         table.close()
-
-
-def file_identity(status: os.stat_result) -> tuple[int, int]:
-    """Return what tells one file from another that took its name."""
-    return status.st_dev, status.st_ino
 
 
 def _check_header(path: Path, header: bytes, size: int) -> None:

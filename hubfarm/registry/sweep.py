@@ -19,7 +19,9 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from hubfarm.registry.lockdir import PREFIX, Entry, LockDir, Standing, guard_is_held
+from hubfarm.registry.entry import PREFIX, Entry, Standing
+from hubfarm.registry.files import guard_is_held
+from hubfarm.registry.lockdir import LockDir
 
 MIN_AGE = 60.0
 """A file younger than this may be a hub just starting, seconds."""

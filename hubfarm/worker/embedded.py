@@ -18,9 +18,9 @@ from pathlib import Path
 import uvloop
 from loguru import logger
 
+from hubfarm.registry.files import read_private
 from hubfarm.registry.history import End
 from hubfarm.registry.hubspec import HubSpec
-from hubfarm.registry.lockdir import read_private
 from hubfarm.registry.paths import Paths
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import WrongUse

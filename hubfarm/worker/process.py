@@ -21,10 +21,11 @@ import uvloop
 from loguru import logger
 
 from hubfarm.registry.boot import boot_id
+from hubfarm.registry.claim import Claim
 from hubfarm.registry.handover import hand_over
 from hubfarm.registry.history import End, record_end
 from hubfarm.registry.hubspec import HubSpec
-from hubfarm.registry.lockdir import Claim, LockDir
+from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, HubState, Record
 from hubfarm.samp import lockfile

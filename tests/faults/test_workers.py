@@ -14,7 +14,8 @@ from xmlrpc.client import ProtocolError, ServerProxy
 import psutil
 import pytest
 
-from hubfarm.farm import Farm, HubInfo
+from hubfarm.farm import Farm
+from hubfarm.listing import HubInfo
 from hubfarm.registry.history import End
 from hubfarm.registry.statetable import read_records
 from tests.faults.conftest import Scene, answers

@@ -8,7 +8,8 @@ from xmlrpc.client import ServerProxy
 
 import pytest
 
-from hubfarm.farm import Farm, HubInfo
+from hubfarm.farm import Farm
+from hubfarm.listing import HubInfo
 from tests.support import read_lock_file
 
 OnHub = Callable[..., subprocess.Popen[str]]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from hubfarm.farm import HubInfo
+from hubfarm.listing import HubInfo
 from tests.interop.conftest import OnHub, names_on
 from tests.support import Receiver, message, need, read_lock_file, wait_for
 

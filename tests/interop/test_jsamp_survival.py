@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from hubfarm.farm import Farm, HubInfo
+from hubfarm.farm import Farm
+from hubfarm.listing import HubInfo
 from tests.interop.conftest import OnHub, names_on
 from tests.support import Receiver, message, need, wait_for
 
