@@ -84,6 +84,7 @@ writers = st.sampled_from(list(WRITERS.values()))
 
 
 @given(calls, writers)
+@example(("samp.hub.notify", [{"samp.mtype": "<"}]), encode_call)
 def test_both_read_the_same_in_whatever_is_written_in_whichever_way(
     call: tuple[str, list[Value]], write: Writer
 ) -> None:

@@ -127,7 +127,7 @@ def test_hub_may_publish_again(lockdir: LockDir) -> None:
 def test_second_claim_on_one_hub_or_lock_file_is_refused(
     lockdir: LockDir, outside: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hubfarm.registry.lockdir._GUARD_TIMEOUT", 0.1)
+    monkeypatch.setattr("hubfarm.registry.claim._GUARD_TIMEOUT", 0.1)
     path = lockdir.paths.home / "lock" if outside else None
     claim = publish(lockdir.paths, 1, path=path)
     with pytest.raises(HubfarmError, match="is held by a hub that runs already"):

@@ -97,7 +97,7 @@ _MAP_PARAM = re.compile(rb"<param>%b(?=<value>)" % _S)
 _MAP = re.compile(rb"<value>%b<struct>%b" % (_S, _S))
 _MEMBER = re.compile(
     rb"<member>%b<name>(%b)</name>%b"
-    rb"(?:<value>(?:%b<string>(%b)</string>%b|(%b))</value>%b</member>%b|(?=<value>%b<([sa])))"
+    rb"(?:<value>(?:%b<string>(%b)</string>%b|(%b))</value>%b</member>%b|(?=<value>%b<(struct|array)>))"
     % (_S, _PLAIN, _S, _S, _PLAIN, _S, _PLAIN, _S, _S, _S)
 )
 # On its own, without groups: behind a group `re` saves the groups at every turn of a loop, and takes twice as long.
@@ -170,7 +170,7 @@ def _cut_map(data: bytes, start: int) -> EncodedMap | None:
         key, value = name.decode(), string or bare or b""
         if key in outline or b"\r" in name or b"\r" in value:
             return None
-        outline[key] = value.decode() if kind is None else {} if kind == b"s" else []
+        outline[key] = value.decode() if kind is None else {} if kind == b"struct" else []
         if kind is not None:
             nested = True
             found = _NESTED.match(data, found.end())
