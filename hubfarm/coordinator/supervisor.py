@@ -32,7 +32,7 @@ from hubfarm.registry.statetable import HubName, read_records
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.wire.http_server import bind
 from hubfarm.worker.journal import set_aside
-from hubfarm.worker.process import BEAT, DRAIN, Running
+from hubfarm.worker.process import BEAT, DRAIN, Running, until_beat
 
 START_TIMEOUT = 30.0
 """How long a forked worker may take until it serves, seconds."""
@@ -41,7 +41,7 @@ STOP_TIMEOUT = DRAIN + 5.0
 """How long a worker may take to end in order before it is killed, seconds."""
 
 TICK = BEAT
-"""The loop looks at everything once so often, seconds."""
+"""The loop looks at everything once so often, seconds; see `_between_beats`."""
 
 ROUND = 10
 """Ticks between two looks at hubs that run and report nothing: they wake the loop themselves."""
@@ -217,7 +217,7 @@ class Supervisor:
         while not (self._closing and not self.hubs):
             self._wake.clear()
             if time.monotonic() >= next_tick:
-                next_tick = time.monotonic() + TICK
+                next_tick = _between_beats(time.monotonic())
                 try:
                     self._watch_beats()
                 except Exception:
@@ -450,6 +450,11 @@ class Supervisor:
                 hub.sock = sock
                 return
         sock.close()
+
+
+def _between_beats(now: float) -> float:
+    """Return when to tick next, halfway between two heartbeats: what missed one is noticed half a second later."""
+    return now + until_beat(now - BEAT / 2)
 
 
 def _port_of(url: str) -> int:

@@ -230,8 +230,8 @@ class StateTable:
         _SEQUENCE.pack_into(self._map, start, (sequence + 1) % 2**64)
 
     def write_beat(self, slot: int, beat: float) -> None:
-        """Write when the hub of `slot` beat, and nothing else: one field, which a reader has old or new."""
-        if os.lseek(self._descriptor, 0, os.SEEK_END) == _SIZE:
+        """Write the heartbeat of `slot`: one field, which a reader has old or new."""
+        if os.lseek(self._descriptor, 0, os.SEEK_END) == _SIZE:  # see `write`
             _BEAT.pack_into(self._map, _HEADER_SIZE + slot * _SLOT_SIZE + _BEAT_OFFSET, beat)
 
     def close(self) -> None:

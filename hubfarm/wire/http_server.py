@@ -146,10 +146,11 @@ class _Connection(asyncio.Protocol):
         try:
             if not self._in_request and self._crlf.transparent and self._stays_open:
                 data = self._take_known(data)
-                self._new_head = head_of(data)
-            self._unfinished += len(data)
-            self._feed(data)
-            self._check_head()
+                self._new_head = head_of(data) if data else b""
+            if data:
+                self._unfinished += len(data)
+                self._feed(data)
+                self._check_head()
         except _Refused as refused:
             self._refuse(refused)
         except httptools.HttpParserCallbackError as error:
@@ -167,8 +168,7 @@ class _Connection(asyncio.Protocol):
 
     def _take_known(self, data: bytes) -> bytes:
         """Answer the requests that `data` begins with and whose heads are known, return the rest of it."""
-        while (known := self._server.known.find(data)) is not None and len(data) >= known.size + known.length:
-            end = known.size + known.length
+        while data and (known := self._server.known.find(data)) and len(data) >= (end := known.size + known.length):
             method, target, headers, version = known.says
             request = Request(method, target, headers, data[known.size : end], self._peer)
             self._answer(self._server.handle(request), keep_alive=True, version=version)

@@ -47,8 +47,8 @@ from hubfarm.worker.standard_profile import StandardProfile, Waits
 BEAT = 1.0
 """Between two heartbeats, seconds."""
 
-MEND_EVERY = 4.5
-"""Between two looks at the hub's own files, seconds: a little less than five heartbeats."""
+MEND_EVERY = 3.5
+"""Between two looks at the hub's own files, seconds: with every fourth heartbeat."""
 
 DRAIN = 2.0
 """How long an ending hub lets its queues drain, seconds."""
@@ -95,7 +95,8 @@ class HubProcess:
         self._lock_path = lock_path
         self._started = time.monotonic()
         self._state = HubState.STARTING
-        self._ended: asyncio.Future[tuple[End, str]] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[tuple[End, str]] = self._loop.create_future()
         self._timer: asyncio.TimerHandle | None = None
         self._claim: Claim
         self._journal: Journal | None = None
@@ -206,7 +207,7 @@ class HubProcess:
     def _beat(self) -> None:
         now = time.monotonic()
         # First of all: whatever fails below, the next beat comes.
-        self._timer = asyncio.get_running_loop().call_later(until_beat(now), self._beat)
+        self._timer = self._loop.call_later(until_beat(now), self._beat)
         if self._is_idle() and now < self._mend_at:
             self._claim.beat(now)
         else:
