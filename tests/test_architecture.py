@@ -26,3 +26,15 @@ def test_listing_hubs_loads_neither_asyncio_nor_an_http_stack() -> None:
     )
     result = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_who_starts_a_coordinator_loads_nothing_of_it_and_it_forks_before_it_loads_the_rest() -> None:
+    check = (
+        "import sys, {}; heavy = {{'aiohttp', 'uvloop', 'hubfarm.coordinator.supervisor', 'hubfarm.worker.process'}};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    for module in ("hubfarm.coordinator.launch", "hubfarm.coordinator.__main__"):
+        result = subprocess.run(
+            [sys.executable, "-c", check.format(module)], capture_output=True, text=True, check=True
+        )
+        assert result.stdout.strip() == "[]", module

@@ -5,6 +5,7 @@ The module's name ends in ``__main__``, so multiprocessing does not import it ag
 
 import argparse
 import json
+import os
 import sys
 
 from hubfarm.coordinator.forkserver import start_forkserver
@@ -23,9 +24,10 @@ def main() -> int:
     options = parser.parse_args()
     try:
         paths = Paths.from_environment()
+        os.umask(0o077)  # a Unix socket is open to others from its binding on, or never
         raise_descriptor_limit()
         start_forkserver(paths.prepare())
-        # Only now: half a second of loading, which goes on in both processes at once.
+        # Only now: a third of a second of loading, and both processes load at once.
         from hubfarm.coordinator.daemon import run_in_background, run_in_foreground
 
         if options.ready is not None:

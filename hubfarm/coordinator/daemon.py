@@ -27,7 +27,6 @@ from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.logs import log_to
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError
-from hubfarm.wire.connections import raise_descriptor_limit
 
 
 class Coordinator:
@@ -198,8 +197,6 @@ def run_in_foreground(paths: Paths, level: str, request: dict[str, Any], *, as_j
 
 def _run(paths: Paths, level: str, log: Path | None, ready: Callable[[Supervisor], Awaitable[None]]) -> None:
     setproctitle("hubfarm coordinator")
-    os.umask(0o077)  # a Unix socket is open to others from its binding on, or never
-    raise_descriptor_limit()
 
     def open_log() -> None:
         log_to(log, "coordinator", level)

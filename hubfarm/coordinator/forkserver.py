@@ -9,6 +9,7 @@ import tempfile
 from multiprocessing.context import ForkServerContext
 
 from hubfarm.registry.paths import Paths
+from hubfarm.samp.errors import HubfarmError
 
 
 def start_forkserver(paths: Paths) -> ForkServerContext:
@@ -21,11 +22,14 @@ def start_forkserver(paths: Paths) -> ForkServerContext:
 
     Raises
     ------
-    OSError
-        There is no room for one more process.
+    HubfarmError
+        There is no room for one more process, or for its socket.
     """
     tempfile.tempdir = str(paths.scratch)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["hubfarm.worker.preload"])
-    multiprocessing.forkserver.ensure_running()
+    try:
+        multiprocessing.forkserver.ensure_running()
+    except OSError as error:
+        raise HubfarmError(f"cannot start a forkserver: {error.strerror}") from None
     return context
