@@ -8,12 +8,14 @@ it left and from the history.
 
 import asyncio
 import contextlib
+import os
 import secrets
 import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import psutil
@@ -42,6 +44,9 @@ STOP_TIMEOUT = DRAIN + 5.0
 
 TICK = BEAT
 """The loop looks at everything once so often, seconds; see `_between_beats`."""
+
+MOST_STARTING = 2 + 2 * (os.cpu_count() or 1)
+"""So many workers start at a time: more would only wait for the processor, and for each other's registry mutex."""
 
 ROUND = 10
 """Ticks between two looks at hubs that run and report nothing: they wake the loop themselves."""
@@ -245,7 +250,7 @@ class Supervisor:
         match hub.phase:
             case Phase.WAITING if not hub.wanted:
                 self._forget(hub, "not wanted any more")
-            case Phase.WAITING if time.monotonic() >= hub.not_before:
+            case Phase.WAITING if time.monotonic() >= hub.not_before and self._has_room():
                 await self._fork(hub)
             case Phase.STARTING | Phase.RUNNING if not hub.wanted or hub.replacing:
                 hub.enter(Phase.STOPPING)
@@ -256,6 +261,15 @@ class Supervisor:
             case Phase.STOPPING if hub.has_waited(STOP_TIMEOUT):
                 logger.warning("hub {} does not end: killed", hub.spec.name)
                 self._signal(hub, signal.SIGKILL)
+
+    def _has_room(self) -> bool:
+        return sum(hub.phase is Phase.STARTING for hub in self.hubs.values()) < MOST_STARTING
+
+    def _look_at_next(self) -> None:
+        """One worker less is starting: look at those that wait for that."""
+        now = time.monotonic()
+        ready = (hub for hub in self.hubs.values() if hub.phase is Phase.WAITING and hub.not_before <= now)
+        self._look_at(*islice(ready, MOST_STARTING))
 
     async def _fork(self, hub: ManagedHub) -> None:
         try:
@@ -315,6 +329,7 @@ class Supervisor:
                     hub.serving_since = time.monotonic()
                     if hub.phase is Phase.STARTING:
                         hub.enter(Phase.RUNNING)
+                        self._look_at_next()
                     if not hub.served.done():
                         hub.served.set_result(None)
                 case "failed", str():
@@ -372,6 +387,7 @@ class Supervisor:
         hub.worker = None
         hub.hung = False
         hub.serving_since = 0.0
+        self._look_at_next()
         worker.close()
         hub.failure = own_account.reason if own_account else hub.failure
         finished = own_account is not None and own_account.how in (End.UNUSED, End.DRAINED)

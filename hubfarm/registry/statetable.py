@@ -211,7 +211,8 @@ class StateTable:
         HubfarmError
             All slots are in use.
         """
-        for slot in range(MAX_HUBS):
+        for turn in range(MAX_HUBS):
+            slot = (record.id - 1 + turn) % MAX_HUBS  # by its id: it is free as a rule, or a dead predecessor's
             present = self._holder(slot)
             if present is None or not in_use(present):
                 writer = SlotWriter(self, slot)
