@@ -39,6 +39,9 @@ MOST_FOREIGN = 100
 SIZES = (1, 10, 100, 500)
 """How many hubs of ours a farm has."""
 
+SETTLING = 5.0
+"""How long after the last request a farm counts as idle, seconds."""
+
 IDLE_SECONDS = 10.0
 
 CALCSTORM_TIMEOUT = 60.0
@@ -114,6 +117,7 @@ def _farm(count: int) -> tuple[float, list[float], float, float, float]:
                 lists.append(1000 * (time.monotonic() - before))
             processes, urls = _processes(listing)
             assert len(urls) == count == len(answering_hubs(urls, timeout=20.0))
+            time.sleep(SETTLING)
             workers, others = processes[:count], processes[count:]
             before_hubs, before_others, then = _cpu(workers), _cpu(others), time.monotonic()
             time.sleep(IDLE_SECONDS)

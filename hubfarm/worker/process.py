@@ -103,6 +103,7 @@ class HubProcess:
         self._trouble = ""
         self._requests = 0
         self._mend_at = 0.0
+        self._quiet_until = 0.0
 
     async def start(self, sock: socket.socket) -> Running:
         """Take the guard, listen on `sock`, publish the lock file.
@@ -184,6 +185,7 @@ class HubProcess:
         """Take no new clients, and end once nothing waits for any client."""
         self._state = HubState.DRAINING
         self._hub.drain()
+        self._quiet_until = 0.0
         self._keep()
         logger.info("draining: {} deliveries wait", self._hub.counters.queued)
 
@@ -208,18 +210,10 @@ class HubProcess:
         now = time.monotonic()
         # First of all: whatever fails below, the next beat comes.
         self._timer = self._loop.call_later(until_beat(now), self._beat)
-        if self._is_idle() and now < self._mend_at:
+        if now < self._quiet_until and self._profile.requests == self._requests:
             self._claim.beat(now)
         else:
             self._look_around(now)
-
-    def _is_idle(self) -> bool:
-        """Tell whether all is as it was at the last look, and no client or timeout is to be looked after."""
-        return (
-            self._requests == self._profile.requests
-            and self._state is HubState.RUNNING
-            and not (self._hub.clients or self.spec.timeout)
-        )
 
     def _look_around(self, now: float) -> None:
         spec = self.spec
@@ -229,6 +223,9 @@ class HubProcess:
         if now >= self._mend_at:
             self._mend_at = now + MEND_EVERY
             self._mend(record)
+        # Without clients and timeouts only a request can bring something to look after.
+        idle = self._state is HubState.RUNNING and not (self._hub.clients or spec.timeout)
+        self._quiet_until = self._mend_at if idle else 0.0
         if spec.timeout and now - self._hub.last_active >= spec.timeout:
             self.end(End.UNUSED, f"unused for {spec.timeout:g} s")
         if self._hub.drained:
