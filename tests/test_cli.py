@@ -19,7 +19,7 @@ from hubfarm.listing import HubInfo
 from hubfarm.registry.paths import Paths
 from hubfarm.version import __version__
 from tests.conftest import RunCli, processes_of, remains, suspend_coordinator
-from tests.support import PATIENCE, StuckReceiver, need, read_lock_file, wait_for
+from tests.support import PATIENCE, need, read_lock_file, wait_for
 
 Done = subprocess.CompletedProcess[str]
 
@@ -522,12 +522,17 @@ def test_coordinator_that_is_killed_while_it_starts_hubs_is_a_clear_failure(home
 
 
 def test_interrupted_command_says_so(farm: Farm) -> None:
-    with StuckReceiver() as stuck:
-        (hub,) = farm.start()
-        stuck.join_by(hub.lock_file, "stuck", "*")
+    (hub,) = farm.start()
+    assert hub.pid is not None
+    os.kill(hub.pid, signal.SIGSTOP)  # so that it takes its time
+    try:
         command = [sys.executable, "-m", "hubfarm", "stop", "--all"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            wait_for(lambda: not hub.lock_file.exists(), "the hub is ending, held up by a client")
+            wait_for(
+                lambda: [each["phase"] for each in farm.coordinator()["hubs"]] == ["stopping"], "it is told to end"
+            )
             process.send_signal(signal.SIGINT)
             output, errors = process.communicate(timeout=PATIENCE)
+    finally:
+        os.kill(hub.pid, signal.SIGCONT)
     assert (process.returncode, output, errors.strip()) == (130, "", "hubfarm: interrupted")
