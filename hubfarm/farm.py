@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from hubfarm.coordinator.requests import start_request
 from hubfarm.listing import HubInfo, ended_hubs, found_hubs, select
 from hubfarm.registry.files import guard_is_held
 from hubfarm.registry.history import Ending, read_history
-from hubfarm.registry.hubspec import MAX_HUBS, HubSpec, Limits, Restart, check_seconds
+from hubfarm.registry.hubspec import HubSpec, Restart, check_seconds
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from hubfarm.farmfile import Change, Declared
     from hubfarm.registry.sweep import Verdict
 
-__all__ = ["Farm", "HubInfo", "start_request"]
+__all__ = ["Farm", "HubInfo"]
 
 STOP_TIMEOUT = 15.0
 """How long `Farm.stop` waits for a hub that it ends by signal, seconds."""
@@ -528,59 +529,3 @@ def _request_for(hub: "Declared") -> dict[str, Any]:
         callback_hosts=spec.callback_hosts,
         origin=spec.origin,
     )
-
-
-def start_request(
-    *,
-    count: int,
-    label: str,
-    owner: str,
-    group: str,
-    timeout: float,
-    client_timeout: float,
-    host: str,
-    port: int,
-    limits: Iterable[str],
-    restart: str,
-    callback_hosts: Iterable[str] = (),
-    origin: str = "",
-) -> dict[str, Any]:
-    """Check the parameters of `Farm.start` and return them as the control API takes them.
-
-    Raises
-    ------
-    WrongUse
-        One is wrong.
-    """
-    if not 1 <= count <= MAX_HUBS:
-        raise WrongUse(f"count is {count}: a farm holds 1 to {MAX_HUBS} hubs")
-    if not 0 <= port <= 65535 or (port and port + count - 1 > 65535):
-        raise WrongUse(f"port is {port}: it must be 0 (chosen by the system) or 1 to 65535, for all {count} hubs")
-    settings, callbacks = list(limits), list(callback_hosts)
-    if restart not in list(Restart):
-        raise WrongUse(f"restart is {restart!r}: it must be one of {', '.join(Restart)}")
-    HubSpec(
-        id=0,
-        label=label,
-        owner=owner,
-        group=group,
-        timeout=timeout,
-        client_timeout=client_timeout,
-        host=host,
-        limits=Limits.parse(settings),
-        callback_hosts=tuple(callbacks),
-    )
-    return {
-        "count": count,
-        "label": label,
-        "owner": owner,
-        "group": group,
-        "timeout": timeout,
-        "client_timeout": client_timeout,
-        "host": host,
-        "port": port,
-        "limits": settings,
-        "restart": str(restart),
-        "callback_hosts": callbacks,
-        "origin": origin,
-    }

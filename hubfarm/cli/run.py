@@ -11,7 +11,8 @@ import click
 
 from hubfarm.cli.options import LOG_LEVELS, hub_options, json_option, selectors_argument
 from hubfarm.cli.show import print_hubs, print_json, print_table, progress
-from hubfarm.farm import Farm, start_request
+from hubfarm.coordinator.requests import start_request
+from hubfarm.farm import Farm
 from hubfarm.samp.errors import WrongUse
 
 

@@ -11,16 +11,16 @@ import json
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 from loguru import logger
 
 from hubfarm.coordinator.hub import ManagedHub
-from hubfarm.coordinator.supervisor import Plan, Supervisor
+from hubfarm.coordinator.requests import read_plan
+from hubfarm.coordinator.supervisor import Supervisor
 from hubfarm.registry.files import file_identity
-from hubfarm.registry.hubspec import HubSpec, Limits, Restart, labels_for
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.version import __version__
@@ -32,50 +32,6 @@ By then every request has been answered: what is left came too late, and aiohttp
 """
 
 Tell = Callable[[dict[str, Any]], Awaitable[None]]
-
-
-def read_plan(body: dict[str, Any]) -> Plan:
-    """Return the plan that a request to ``POST /hubs`` describes.
-
-    Parameters
-    ----------
-    body : dict
-        ``{"hubs": [{"label": …, "count": …, …}, …]}``, each as `hubfarm.farm.start_request` makes it.
-
-    Raises
-    ------
-    WrongUse
-        Something is missing or wrong.
-    """
-    try:
-        wanted = [(_template(each), int(each["count"]), int(each["port"])) for each in body["hubs"]]
-    except (TypeError, ValueError, KeyError) as error:
-        raise WrongUse(f"not a request to start hubs: {error!r}") from None
-
-    def plan(used: Collection[str]) -> Sequence[tuple[HubSpec, int]]:
-        return [
-            (template.labelled(label), port and port + number)
-            for template, count, port in wanted
-            for number, label in enumerate(labels_for(template, count, used))
-        ]
-
-    return plan
-
-
-def _template(each: dict[str, Any]) -> HubSpec:
-    return HubSpec(
-        id=0,
-        label=each["label"],
-        owner=each["owner"],
-        group=each["group"],
-        timeout=float(each["timeout"]),
-        client_timeout=float(each["client_timeout"]),
-        host=each["host"],
-        limits=Limits.parse(each["limits"]),
-        restart=Restart(each["restart"]),
-        callback_hosts=tuple(each["callback_hosts"]),
-        origin=each["origin"],
-    )
 
 
 class Control:

@@ -17,9 +17,10 @@ from loguru import logger
 from setproctitle import setproctitle
 
 from hubfarm.coordinator.adoption import Adoption
-from hubfarm.coordinator.control import Control, read_plan
+from hubfarm.coordinator.control import Control
 from hubfarm.coordinator.housekeeping import CoordinatorGuard, Housekeeping
 from hubfarm.coordinator.hub import ManagedHub, Phase
+from hubfarm.coordinator.requests import read_plan
 from hubfarm.coordinator.settings import load_settings
 from hubfarm.coordinator.spawner import Spawner
 from hubfarm.coordinator.supervisor import Supervisor

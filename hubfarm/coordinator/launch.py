@@ -9,13 +9,15 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from hubfarm.registry.files import holding
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError
+
+START_TIMEOUT = 60.0
+"""How long a coordinator may take until it is ready, and another start until it is over, seconds."""
 
 
 def ensure_coordinator(paths: Paths, answers: Callable[[], bool], level: str) -> None:
@@ -37,7 +39,7 @@ def ensure_coordinator(paths: Paths, answers: Callable[[], bool], level: str) ->
     """
     if answers():
         return
-    with _starting_alone(paths.start_guard):
+    with holding(paths.start_guard, timeout=START_TIMEOUT, by="another start, which hangs"):
         if answers():
             return
         read_end, write_end = os.pipe()
@@ -63,24 +65,11 @@ def ensure_coordinator(paths: Paths, answers: Callable[[], bool], level: str) ->
         _wait_until_ready(process, read_end, output)
 
 
-@contextlib.contextmanager
-def _starting_alone(guard: Path, timeout: float = 60.0) -> Iterator[None]:
-    lock = FileLock(guard, timeout=timeout, mode=0o600, fallback_to_soft=False)
+def _wait_until_ready(
+    process: "subprocess.Popen[bytes]", read_end: int, output: Path, timeout: float = START_TIMEOUT
+) -> None:
     try:
-        lock.acquire()
-    except Timeout:
-        raise HubfarmError(f"{guard} has been locked for {timeout:g} s: another start hangs") from None
-    except OSError as error:
-        raise HubfarmError(f"cannot lock {guard}: {error.strerror}") from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _wait_until_ready(process: "subprocess.Popen[bytes]", read_end: int, output: Path, timeout: float = 60.0) -> None:
-    try:
-        readable, _, _ = select.select([read_end], [], [], timeout)
+        readable, _, _ = select.select([read_end], [], [], START_TIMEOUT)
         if readable and os.read(read_end, 16):
             process.returncode = 0  # it is no child to wait for: it outlives us
             return

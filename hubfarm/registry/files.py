@@ -5,6 +5,7 @@ import errno
 import fcntl
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,3 +146,34 @@ def file_lock(path: Path, *, timeout: float) -> "FileLock":
 
     # No soft fall-back: a lock that outlives its holder proves nothing.
     return FileLock(path, timeout=timeout, mode=0o600, thread_local=False, poll_interval=0.005, fallback_to_soft=False)
+
+
+@contextlib.contextmanager
+def holding(path: Path, *, timeout: float, by: str) -> Iterator[None]:
+    """Hold the lock `path` for a while.
+
+    Parameters
+    ----------
+    path : Path
+        The lock.
+    timeout : float
+        How long to wait for it, seconds.
+    by : str
+        Who else may hold it, for the error.
+
+    Raises
+    ------
+    HubfarmError
+        Another process has held it for so long, or it cannot be made.
+    """
+    lock = file_lock(path, timeout=timeout)
+    try:
+        lock.acquire()
+    except TimeoutError:
+        raise HubfarmError(f"{path} has been locked for {timeout:g} s by {by}") from None
+    except OSError as error:
+        raise HubfarmError(f"cannot lock {path}: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        lock.release()

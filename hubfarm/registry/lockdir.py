@@ -12,13 +12,14 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
 
 from hubfarm.registry.claim import MUTEX_TIMEOUT, Claim
 from hubfarm.registry.entry import PREFIX, Entry, Standing, name_in, parse_name
-from hubfarm.registry.files import file_lock, guard_is_held, points_to, read_private
+from hubfarm.registry.files import guard_is_held, holding, points_to, read_private
 from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, HubState, Record
@@ -38,9 +39,8 @@ class LockDir:
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
 
-    @contextlib.contextmanager
-    def mutex(self, timeout: float = MUTEX_TIMEOUT) -> Iterator[None]:
-        """Hold the mutex under which guards, slots and stable names change.
+    def mutex(self, timeout: float = MUTEX_TIMEOUT) -> AbstractContextManager[None]:
+        """Return the mutex under which guards, slots and stable names change, to be held by ``with``.
 
         Parameters
         ----------
@@ -52,17 +52,7 @@ class LockDir:
         HubfarmError
             Another process has held it for so long.
         """
-        lock = file_lock(self.paths.mutex, timeout=timeout)
-        try:
-            lock.acquire()
-        except TimeoutError:
-            raise HubfarmError(f"{self.paths.mutex} has been locked for {timeout:g} s by another process") from None
-        except OSError as error:
-            raise HubfarmError(f"cannot lock {self.paths.mutex}: {error.strerror}") from None
-        try:
-            yield
-        finally:
-            lock.release()
+        return holding(self.paths.mutex, timeout=timeout, by="another process")
 
     def guard_path(self, name: HubName) -> Path:
         """Return the guard of the hub `name`."""

@@ -6,7 +6,7 @@ All that workers have in common is loaded, made and tried out here, so that they
 import encodings.ascii
 import encodings.idna  # noqa: F401  # of these two, the first use of a codec would load them late
 
-import filelock  # noqa: F401  # which `lockdir` imports late
+import filelock  # noqa: F401  # which `registry.files` imports late
 from loguru import logger
 
 from hubfarm.registry.logs import make_sink
