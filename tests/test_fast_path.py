@@ -1,4 +1,4 @@
-"""The fast path reads what the plain path reads, and takes nothing that the plain path refuses."""
+"""The fast path reads what the plain path reads, and takes nothing that the plain path refuses; in C as in Python."""
 
 import re
 from collections.abc import Callable
@@ -8,11 +8,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hubfarm.samp.cutting import EncodedMap, cut_call
 from hubfarm.samp.errors import Fault
+from hubfarm.samp.nested import end_of_member
 from hubfarm.samp.values import Map, Value
-from hubfarm.samp.xmlrpc import Call, decode_call, encode_call
+from hubfarm.samp.xmlrpc import decode_call, encode_call
+from tests.fast_path_support import compare
 from tests.strategies import samp_values
+from tests.support import need_module
 
 METHODS = ("notify", "notifyAll", "call", "callAll", "callAndWait", "reply", "ping", "declareMetadata", "getMetadata")
 
@@ -58,25 +60,6 @@ def escape(text: str) -> str:
 
 WRITERS = {"ours": encode_call, "python": as_python_writes, "jsamp": as_jsamp_writes}
 Writer = Callable[[str, list[Value]], bytes]
-
-
-def compare(body: bytes) -> bool:
-    """Hold the fast path against the plain one; tell whether it took the call."""
-    cut = cut_call(body)
-    if cut is None:
-        return False
-    plain = decode_call(body)  # a Fault here fails the test: the fast path took what the plain one refuses
-    read = [param.decode() if isinstance(param, EncodedMap) else param for param in cut.params]
-    assert Call(cut.method, read) == plain
-    for param in cut.params:
-        if isinstance(param, EncodedMap):
-            assert param.outline == outline_of(param.decode())
-            assert param.xml in body
-    return True
-
-
-def outline_of(whole: Map) -> Map:
-    return {key: value if isinstance(value, str) else type(value)() for key, value in whole.items()}
 
 
 calls = st.tuples(st.sampled_from(METHODS).map("samp.hub.{}".format), st.lists(texts | maps | nested, max_size=4))
@@ -159,7 +142,7 @@ def test_what_has_to_be_rewritten_takes_the_plain_path(value: str) -> None:
         "<methodCall><methodName>samp.hub.notifyAll</methodName><params><param><value><struct><member>"
         f"<name>samp.params</name>{value}</member></struct></value></param></params></methodCall>"
     )
-    assert cut_call(body.encode()) is None
+    assert not compare(body.encode())
     assert decode_call(body.encode())
 
 
@@ -170,9 +153,20 @@ def test_two_members_of_one_name_are_refused_at_any_depth() -> None:
             "<methodCall><methodName>samp.hub.notifyAll</methodName><params><param><value><struct>"
             f"{inner}</struct></value></param></params></methodCall>"
         ).encode()
-        assert cut_call(body) is None
+        assert not compare(body)
         with pytest.raises(Fault, match="two members of one name"):
             decode_call(body)
+
+
+def test_names_that_an_xml_parser_makes_one_are_twins_too() -> None:
+    twins = "".join(f"<member><name>a{end}</name><value>1</value></member>" for end in ("\r\n", "\n"))
+    body = (
+        "<methodCall><methodName>samp.hub.notifyAll</methodName><params><param><value><struct><member><name>b</name>"
+        f"<value><struct>{twins}</struct></value></member></struct></value></param></params></methodCall>"
+    ).encode()
+    assert not compare(body)
+    with pytest.raises(Fault, match="two members of one name"):
+        decode_call(body)
 
 
 def test_members_of_one_name_in_different_maps_are_no_twins() -> None:
@@ -183,3 +177,33 @@ def test_members_of_one_name_in_different_maps_are_no_twins() -> None:
 @given(samp_values())
 def test_any_value_in_a_message_arrives_as_it_was_sent(value: Value) -> None:
     compare(encode_call("samp.hub.notifyAll", ["key", {"samp.mtype": "a.b", "samp.params": {"value": value}}]))
+
+
+MEMBER = (
+    b"<value> <struct>\n<member> <name>a</name> <value>x&#13;y&amp;</value> </member>"
+    b"<member><name>b</name><value><array> <data><value><string>1</string></value>\n"
+    b"<value>\t<array><data></data></array></value><value><struct></struct></value>"
+    b"</data></array></value></member></struct>\n</value></member>\n"
+)
+BYTES = [b"", b"<", b">", b"&", b"/", b"\x00", b"\x0b", b"\x1f", b"\r", b"\n", b" ", b"b", b"\x7f", b"\xe9"]
+
+
+def test_the_reader_in_c_and_the_one_in_python_say_the_same_of_whatever_is_cut_short_or_changed() -> None:
+    in_c, in_python = need_module("hubfarm.samp._nested").end_of_member, end_of_member
+    for levels, end in ((0, -1), (2, -1), (3, len(MEMBER)), (4, len(MEMBER))):
+        assert in_c(MEMBER, 0, levels) == in_python(MEMBER, 0, levels) == end
+    for at in range(len(MEMBER) + 1):
+        for damaged in (MEMBER[:at], *(MEMBER[:at] + other + MEMBER[at + 1 :] for other in BYTES)):
+            assert in_c(damaged, 0, 4) == in_python(damaged, 0, 4), damaged
+        assert in_c(MEMBER, at, 4) == in_python(MEMBER, at, 4)
+
+
+def test_the_reader_in_c_refuses_what_it_cannot_read() -> None:
+    in_c = need_module("hubfarm.samp._nested").end_of_member
+    for position in (-1, len(MEMBER) + 1, 2**62):
+        with pytest.raises(ValueError, match="outside"):
+            in_c(MEMBER, position, 4)
+    with pytest.raises(TypeError):
+        in_c(bytearray(MEMBER), 0, 4)
+    with pytest.raises(OverflowError):
+        in_c(MEMBER, 2**70, 4)
