@@ -143,19 +143,25 @@ def test_it_comes_back_to_a_hub_that_was_replaced(farm: Farm) -> None:
     run(main())
 
 
+async def wait_for_slow(one: AsyncClient, two: AsyncClient) -> "asyncio.Task[dict[str, Any]]":
+    """Let one call the other, which is at it when this returns, and for long."""
+    begun = asyncio.Event()
+
+    @two.on_call("my.slow")
+    async def slow(message: Message) -> None:
+        begun.set()
+        await asyncio.sleep(PATIENCE)
+
+    await two.declare_subscriptions()
+    waiting = asyncio.create_task(one.ecall_and_wait(str(two.id), "my.slow", 0))
+    await begun.wait()
+    return waiting
+
+
 def test_a_hub_that_ends_fails_who_waits_at_once(hub: SAMPHubServer) -> None:
     async def main() -> None:
         async with two_clients() as (one, two):
-            begun = asyncio.Event()
-
-            @two.on_call("my.slow")
-            async def slow(message: Message) -> None:
-                begun.set()
-                await asyncio.sleep(PATIENCE)
-
-            await two.declare_subscriptions()
-            waiting = asyncio.create_task(one.ecall_and_wait(str(two.id), "my.slow", 0))
-            await begun.wait()
+            waiting = await wait_for_slow(one, two)
             await two.disconnect()
             answer = await waiting
             assert answer["samp.status"] == "samp.error"
@@ -175,16 +181,7 @@ def test_many_calls_at_once_share_few_connections(hub: SAMPHubServer) -> None:
 def test_a_wait_that_is_cancelled_leaves_the_connection_usable(hub: SAMPHubServer) -> None:
     async def main() -> None:
         async with two_clients() as (one, two):
-            begun = asyncio.Event()
-
-            @two.on_call("my.slow")
-            async def slow(message: Message) -> None:
-                begun.set()
-                await asyncio.sleep(PATIENCE)
-
-            await two.declare_subscriptions()
-            waiting = asyncio.create_task(one.ecall_and_wait(str(two.id), "my.slow", 0))
-            await begun.wait()
+            waiting = await wait_for_slow(one, two)
             waiting.cancel()
             assert await one.ping() == ""
 

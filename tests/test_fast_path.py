@@ -146,23 +146,24 @@ def test_what_has_to_be_rewritten_takes_the_plain_path(value: str) -> None:
     assert decode_call(body.encode())
 
 
-def test_two_members_of_one_name_are_refused_at_any_depth() -> None:
-    twice = "<member><name>a</name><value>1</value></member>" * 2
-    for inner in (twice, f"<member><name>b</name><value><struct>{twice}</struct></value></member>"):
-        body = (
-            "<methodCall><methodName>samp.hub.notifyAll</methodName><params><param><value><struct>"
-            f"{inner}</struct></value></param></params></methodCall>"
-        ).encode()
-        assert not compare(body)
-        with pytest.raises(Fault, match="two members of one name"):
-            decode_call(body)
+def twins(*names: str) -> str:
+    return "".join(f"<member><name>{name}</name><value>1</value></member>" for name in names)
 
 
-def test_names_that_an_xml_parser_makes_one_are_twins_too() -> None:
-    twins = "".join(f"<member><name>a{end}</name><value>1</value></member>" for end in ("\r\n", "\n"))
+def in_a_map(members: str) -> str:
+    return f"<member><name>b</name><value><struct>{members}</struct></value></member>"
+
+
+@pytest.mark.parametrize(
+    "members",
+    # XML parsers make one of the last two.
+    [twins("a", "a"), in_a_map(twins("a", "a")), in_a_map(twins("a\r\n", "a\n"))],
+    ids=["the message", "a map in it", "ends of lines"],
+)
+def test_two_members_of_one_name_are_refused_at_any_depth(members: str) -> None:
     body = (
-        "<methodCall><methodName>samp.hub.notifyAll</methodName><params><param><value><struct><member><name>b</name>"
-        f"<value><struct>{twins}</struct></value></member></struct></value></param></params></methodCall>"
+        "<methodCall><methodName>samp.hub.notifyAll</methodName><params><param><value><struct>"
+        f"{members}</struct></value></param></params></methodCall>"
     ).encode()
     assert not compare(body)
     with pytest.raises(Fault, match="two members of one name"):
