@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 
 from hubfarm.coordinator.requests import start_request
 from hubfarm.listing import HubInfo, ended_hubs, found_hubs, select
-from hubfarm.registry.files import guard_is_held
 from hubfarm.registry.history import Ending, read_history
 from hubfarm.registry.hubspec import HubSpec, Restart, check_seconds
 from hubfarm.registry.lockdir import LockDir
+from hubfarm.registry.locks import guard_is_held
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName
 from hubfarm.samp.errors import HubfarmError, WrongUse

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from hubfarm.registry.entry import Standing, parse_name
-from hubfarm.registry.files import guard_is_held, read_private, write_private
+from hubfarm.registry.files import read_private, write_private
 from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.lockdir import LockDir
+from hubfarm.registry.locks import guard_is_held
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName
 from hubfarm.samp.errors import BadLockFile, HubfarmError, WrongUse

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from filelock import FileLock, Timeout
 from loguru import logger
 
 from hubfarm.client.discovery import answering_hubs
@@ -14,6 +13,7 @@ from hubfarm.coordinator.settings import Settings
 from hubfarm.registry.files import file_identity
 from hubfarm.registry.history import trim_history
 from hubfarm.registry.lockdir import LockDir
+from hubfarm.registry.locks import Lock
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.sweep import sweep
 from hubfarm.samp.errors import HubfarmError
@@ -41,10 +41,10 @@ class CoordinatorGuard:
         self._take()
 
     def _take(self) -> None:
-        lock = FileLock(self._path, mode=0o600, thread_local=False, fallback_to_soft=False)
+        lock = Lock(self._path)
         try:
-            lock.acquire(blocking=False)
-        except Timeout:
+            lock.acquire(timeout=0)
+        except TimeoutError:
             raise HubfarmError(f"a coordinator runs already: it holds {self._path}") from None
         except OSError as error:
             raise HubfarmError(f"cannot take the coordinator's guard {self._path}: {error.strerror}") from None

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from hubfarm.registry.files import holding
+from hubfarm.registry.locks import holding
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError
 

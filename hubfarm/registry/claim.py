@@ -9,21 +9,18 @@ from typing import TYPE_CHECKING
 from hubfarm.registry.entry import Standing
 from hubfarm.registry.files import (
     file_identity,
-    file_lock,
-    guard_is_held,
     identity_of,
     lstat_or_none,
     point,
     points_to,
     write_private,
 )
+from hubfarm.registry.locks import Lock, guard_is_held
 from hubfarm.registry.statetable import HubName, Record, SlotWriter, StateTable
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import HubfarmError
 
 if TYPE_CHECKING:
-    from filelock import FileLock
-
     from hubfarm.registry.lockdir import LockDir
 
 MUTEX_TIMEOUT = 30.0
@@ -51,7 +48,7 @@ class Claim:
         self.path = path
         self.stable_name = lockdir.paths.by_label / label if label else None
         self._lockdir = lockdir
-        self._guards: dict[Path, FileLock] = {}
+        self._guards: dict[Path, Lock] = {}
         self._held: dict[Path, tuple[int, int]] = {}
         self._tokens: Mapping[str, str] | None = None
         self._published: os.stat_result | None = None
@@ -85,9 +82,9 @@ class Claim:
         held = HubfarmError(f"{what} is held by a hub that runs already")
         if guard_is_held(path):
             raise held  # at once, as the mutex must not be kept waiting
-        guard = file_lock(path, timeout=_GUARD_TIMEOUT)  # longer than any reader's look at it takes
+        guard = Lock(path)
         try:
-            guard.acquire()
+            guard.acquire(_GUARD_TIMEOUT)  # longer than any reader's look at it takes
         except TimeoutError:
             raise held from None
         self._guards[path] = guard
@@ -222,7 +219,7 @@ class Claim:
     def _give_guards_back(self) -> None:
         for guard in self._guards.values():
             with contextlib.suppress(OSError):
-                os.unlink(guard.lock_file)
+                os.unlink(guard.path)
             guard.release()
 
 

@@ -1,18 +1,11 @@
-"""Small private files, links and locks: written whole, read with care, asked about without disturbing."""
+"""Small private files and links: written whole, read with care."""
 
 import contextlib
-import errno
-import fcntl
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hubfarm.samp.errors import BadLockFile, HubfarmError
-
-if TYPE_CHECKING:
-    from filelock import FileLock
 
 _MAX_LOCK_FILE = 64 * 2**10
 
@@ -41,29 +34,6 @@ def read_private(path: Path, *, follow: bool = False) -> str:
         return data.decode()
     except UnicodeDecodeError:
         return data.decode("latin-1")
-
-
-def guard_is_held(guard: Path) -> bool:
-    """Tell whether a living process holds `guard`.
-
-    The shared flock disturbs neither the holder nor others who ask at the same time, which
-    taking the guard by filelock (flock as well) would.
-    """
-    try:
-        descriptor = os.open(guard, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            return False  # a link that somebody has put there is nobody's guard
-        raise
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def write_private(path: Path, text: str) -> None:
@@ -138,42 +108,3 @@ def points_to(link: Path, target: Path) -> bool:
         return os.readlink(link) == str(target)
     except OSError:
         return False
-
-
-def file_lock(path: Path, *, timeout: float) -> "FileLock":
-    """Return a filelock on `path`, to be acquired within `timeout` seconds."""
-    from filelock import FileLock  # with asyncio and logging: 20 ms, which `hubfarm ls` need not pay
-
-    # No soft fall-back: a lock that outlives its holder proves nothing.
-    return FileLock(path, timeout=timeout, mode=0o600, thread_local=False, poll_interval=0.005, fallback_to_soft=False)
-
-
-@contextlib.contextmanager
-def holding(path: Path, *, timeout: float, by: str) -> Iterator[None]:
-    """Hold the lock `path` for a while.
-
-    Parameters
-    ----------
-    path : Path
-        The lock.
-    timeout : float
-        How long to wait for it, seconds.
-    by : str
-        Who else may hold it, for the error.
-
-    Raises
-    ------
-    HubfarmError
-        Another process has held it for so long, or it cannot be made.
-    """
-    lock = file_lock(path, timeout=timeout)
-    try:
-        lock.acquire()
-    except TimeoutError:
-        raise HubfarmError(f"{path} has been locked for {timeout:g} s by {by}") from None
-    except OSError as error:
-        raise HubfarmError(f"cannot lock {path}: {error.strerror}") from None
-    try:
-        yield
-    finally:
-        lock.release()

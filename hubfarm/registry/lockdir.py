@@ -1,4 +1,4 @@
-"""Claim, publish and scan: the lock files of one host, guarded by filelock.
+"""Claim, publish and scan: the lock files of one host, guarded.
 
 A lock file says who *claims* to run; only its guard proves it (design.md 3).  A hub holds its
 guard from before its lock file appears until after it is gone, and the kernel drops the guard
@@ -19,8 +19,9 @@ from pathlib import Path
 
 from hubfarm.registry.claim import MUTEX_TIMEOUT, Claim
 from hubfarm.registry.entry import PREFIX, Entry, Standing, name_in, parse_name
-from hubfarm.registry.files import guard_is_held, holding, points_to, read_private
+from hubfarm.registry.files import points_to, read_private
 from hubfarm.registry.hubspec import HubSpec
+from hubfarm.registry.locks import guard_is_held, holding
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, HubState, Record
 from hubfarm.samp import lockfile

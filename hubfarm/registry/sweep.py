@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 import psutil
 
 from hubfarm.registry.entry import PREFIX, Entry, Standing
-from hubfarm.registry.files import guard_is_held
 from hubfarm.registry.lockdir import LockDir
+from hubfarm.registry.locks import guard_is_held
 
 MIN_AGE = 60.0
 """A file younger than this may be a hub just starting, seconds."""

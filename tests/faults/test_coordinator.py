@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from hubfarm.coordinator.launch import ensure_coordinator
-from hubfarm.registry.files import guard_is_held
+from hubfarm.registry.locks import guard_is_held
 from tests.faults.conftest import Scene, answers, cpu_seconds, workers_of
 from tests.support import wait_for
 
