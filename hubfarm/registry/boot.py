@@ -1,5 +1,6 @@
 """Which start of this host it is: what died with an earlier one is nobody's loss."""
 
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -7,6 +8,7 @@ import psutil
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
+@cache
 def boot_id() -> str:
     """Return what tells this start of the host from all others.
 

@@ -83,6 +83,10 @@ class Limits:
             values[name] = int(value)
         return cls(**values)
 
+    def with_room_for(self, clients: int) -> "Limits":
+        """Return the same limits, but for no more than so many registered clients."""
+        return self if self.clients <= clients else replace(self, clients=clients)
+
     def write(self) -> list[str]:
         """Return the settings that differ from the defaults, as `parse` reads them."""
         default = Limits()

@@ -6,12 +6,14 @@ answers too; but the browser says under which name it thinks to have reached us,
 they have from the lock file, or none (DS9).
 """
 
-import ipaddress
 import socket
 
 import psutil
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+EVERYWHERE = ("0.0.0.0", "::")
+"""Addresses that stand for all of this machine's."""
 
 
 class OurNames:
@@ -34,9 +36,9 @@ class OurNames:
 
     def __init__(self, sock: socket.socket, given: str) -> None:
         address, self._port = sock.getsockname()[:2]
-        bound = ipaddress.ip_address(address.partition("%")[0])
-        self._everywhere = bound.is_unspecified
-        names = {*LOOPBACK_NAMES, _written(given), _written(str(bound)), *_host_names(public=not bound.is_loopback)}
+        bound = address.partition("%")[0]
+        self._everywhere = bound in EVERYWHERE
+        names = {*LOOPBACK_NAMES, _written(given), _written(bound), *_host_names(public=not is_loopback(bound))}
         self._known = frozenset(each for name in names for each in self._spellings(name))
 
     def _spellings(self, name: str) -> tuple[bytes, bytes]:
@@ -58,6 +60,11 @@ class OurNames:
         if port and port != str(self._port).encode():
             return False
         return name.strip(b"[]").decode("ascii", "replace") in own_addresses()
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether an address that a socket is bound to (`socket.getsockname`) is for this host alone."""
+    return address == "::1" or address.startswith("127.")  # by `ipaddress`, a worker has 0.1 MB more of its own
 
 
 def own_addresses() -> set[str]:
