@@ -9,11 +9,7 @@ import pytest
 
 import hubfarm
 
-MODULES = [
-    name
-    for _, name, _ in pkgutil.walk_packages(hubfarm.__path__, "hubfarm.")
-    if not name.endswith(("__main__", ".preload"))
-]
+MODULES = [name for _, name, _ in pkgutil.walk_packages(hubfarm.__path__, "hubfarm.") if not name.endswith("__main__")]
 
 
 @pytest.mark.parametrize("name", ["hubfarm", *MODULES])

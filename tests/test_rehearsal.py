@@ -1,4 +1,4 @@
-"""The forkserver's rehearsal leaves nothing behind: no file, no thread, no handler."""
+"""The forkserver's rehearsal leaves nothing behind: no file, no descriptor, no thread, no handler."""
 
 import subprocess
 import sys
@@ -8,18 +8,18 @@ from hubfarm.registry.paths import Paths
 
 _LOOK = """
 import os, signal, threading
-from loguru import logger
-logger.remove()
-from hubfarm.worker import rehearsal
+from hubfarm.worker import process, rehearsal
+descriptors = len(os.listdir("/proc/self/fd"))
 before = {number: signal.getsignal(number) for number in signal.valid_signals()}
 ended = []
-stop = rehearsal.HubProcess.stop
+stop = process.HubProcess.stop
 async def noted(*args):
     await stop(*args)
     ended.append(args)
-rehearsal.HubProcess.stop = noted
-rehearsal.rehearse()
-assert ended, "the rehearsal failed"
+process.HubProcess.stop = noted
+rehearsal.rehearse("INFO")
+assert len(ended) == rehearsal.TIMES, "the rehearsal failed"
+assert len(os.listdir("/proc/self/fd")) == descriptors + 2  # libuv's pipe, which each process has once
 assert before == {number: signal.getsignal(number) for number in signal.valid_signals()}
 assert threading.active_count() == 1 and len(os.listdir("/proc/self/task")) == 1
 """

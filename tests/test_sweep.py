@@ -248,9 +248,9 @@ def test_other_files_in_the_lock_directory_stay(paths: Paths) -> None:
 
 
 def test_temporary_files_of_a_dead_coordinator_go_and_of_a_living_one_stay(paths: Paths) -> None:
-    left = paths.scratch / "pymp-1"
+    left = paths.scratch / "tmp1"
     left.mkdir()
-    (left / "listener").write_text("")
+    (left / "runtime").write_text("")
     with FileLock(paths.coordinator_guard):
         assert gc(paths) == {}
     assert gc(paths)[left].removed

@@ -1,14 +1,11 @@
-"""``python -m hubfarm.coordinator``: what `hubfarm start` starts; not for people to type.
-
-The module's name ends in ``__main__``, so multiprocessing does not import it again in each worker.
-"""
+"""``python -m hubfarm.coordinator``: what `hubfarm start` starts; not for people to type."""
 
 import argparse
 import json
 import os
 import sys
 
-from hubfarm.coordinator.forkserver import start_forkserver
+from hubfarm.coordinator.forkserver import ForkServer
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.wire.connections import raise_descriptor_limit
@@ -26,14 +23,16 @@ def main() -> int:
         paths = Paths.from_environment()
         os.umask(0o077)  # a Unix socket is open to others from its binding on, or never
         raise_descriptor_limit()
-        start_forkserver(paths.prepare())
+        paths.prepare()
+        forkserver = ForkServer(options.log_level)
         # Only now: a third of a second of loading, and both processes load at once.
         from hubfarm.coordinator.daemon import run_in_background, run_in_foreground
 
         if options.ready is not None:
-            run_in_background(paths, options.log_level, options.ready)
+            run_in_background(paths, options.log_level, forkserver, options.ready)
         else:
-            run_in_foreground(paths, options.log_level, json.loads(options.start), as_json=options.json)
+            request = json.loads(options.start)
+            run_in_foreground(paths, options.log_level, forkserver, request, as_json=options.json)
     except HubfarmError as error:
         print(f"hubfarm: {error}", file=sys.stderr)
         return 2 if isinstance(error, WrongUse) else 1

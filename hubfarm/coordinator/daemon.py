@@ -18,6 +18,7 @@ from setproctitle import setproctitle
 
 from hubfarm.coordinator.adoption import Adoption
 from hubfarm.coordinator.control import Control
+from hubfarm.coordinator.forkserver import ForkServer
 from hubfarm.coordinator.housekeeping import CoordinatorGuard, Housekeeping
 from hubfarm.coordinator.hub import ManagedHub, Phase
 from hubfarm.coordinator.requests import read_plan
@@ -25,6 +26,7 @@ from hubfarm.coordinator.settings import load_settings
 from hubfarm.coordinator.spawner import Spawner
 from hubfarm.coordinator.supervisor import Supervisor
 from hubfarm.registry.hubspec import HubSpec
+from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.logs import log_to
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError
@@ -40,8 +42,8 @@ class Coordinator:
     ----------
     paths : Paths
         Where the farm's files lie; prepared.
-    level : str
-        What coordinator and hubs log.
+    forkserver : ForkServer
+        What workers are forked from.
     reopen_log : callable
         Opens the coordinator's log anew.
 
@@ -53,12 +55,12 @@ class Coordinator:
         Another coordinator runs.
     """
 
-    def __init__(self, paths: Paths, level: str, reopen_log: Callable[[], None]) -> None:
+    def __init__(self, paths: Paths, forkserver: ForkServer, reopen_log: Callable[[], None]) -> None:
         self._paths = paths
         self._reopen_log = reopen_log
         self._guard = CoordinatorGuard(paths)
         self._ended = asyncio.Event()
-        self.supervisor = Supervisor(paths, Spawner(paths, level), load_settings())
+        self.supervisor = Supervisor(paths, Spawner(forkserver, LockDir(paths)), load_settings())
         self._control = Control(self.supervisor, paths, self._ended.set)
         self._adoption = Adoption(self.supervisor, paths)
         self._reloading: asyncio.Task[None] | None = None
@@ -149,7 +151,7 @@ def notify_service_manager(state: str) -> None:
             connection.sendto(state.encode(), "\0" + address[1:] if address[0] == "@" else address)
 
 
-def run_in_background(paths: Paths, level: str, ready_descriptor: int) -> None:
+def run_in_background(paths: Paths, level: str, forkserver: ForkServer, ready_descriptor: int) -> None:
     """Be the coordinator that `hubfarm.coordinator.launch` has started; tell it by the pipe when ready.
 
     Raises
@@ -162,10 +164,12 @@ def run_in_background(paths: Paths, level: str, ready_descriptor: int) -> None:
         os.write(ready_descriptor, b"ready\n")
         os.close(ready_descriptor)
 
-    _run(paths, level, paths.logs / "coordinator.log", ready)
+    _run(paths, level, forkserver, paths.logs / "coordinator.log", ready)
 
 
-def run_in_foreground(paths: Paths, level: str, request: dict[str, Any], *, as_json: bool) -> None:
+def run_in_foreground(
+    paths: Paths, level: str, forkserver: ForkServer, request: dict[str, Any], *, as_json: bool
+) -> None:
     """Be the coordinator, start hubs, and print how each is reached; logs go to standard error.
 
     Hubs that an earlier coordinator has left are adopted; those of the request whose label is
@@ -193,17 +197,23 @@ def run_in_foreground(paths: Paths, level: str, request: dict[str, Any], *, as_j
             await told(hub)
         await supervisor.start(missing, told)
 
-    _run(paths, level, None, ready)
+    _run(paths, level, forkserver, None, ready)
 
 
-def _run(paths: Paths, level: str, log: Path | None, ready: Callable[[Supervisor], Awaitable[None]]) -> None:
+def _run(
+    paths: Paths,
+    level: str,
+    forkserver: ForkServer,
+    log: Path | None,
+    ready: Callable[[Supervisor], Awaitable[None]],
+) -> None:
     setproctitle("hubfarm coordinator")
 
     def open_log() -> None:
         log_to(log, "coordinator", level)
 
     async def coordinate() -> None:
-        await Coordinator(paths.prepare(), level, open_log).run(ready)
+        await Coordinator(paths.prepare(), forkserver, open_log).run(ready)
 
     open_log()
     asyncio.run(coordinate())

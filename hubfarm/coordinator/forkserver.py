@@ -1,35 +1,79 @@
-"""The clean process that workers are forked from: multiprocessing's forkserver, with all that hubs need loaded.
+"""The coordinator's hold on its fork server, the clean process that workers are forked from.
 
 The coordinator has threads and an event loop and must not fork itself.
 """
 
-import multiprocessing
-import multiprocessing.forkserver
-import tempfile
-from multiprocessing.context import ForkServerContext
+import os
+import socket
+import subprocess
+import sys
 
-from hubfarm.registry.paths import Paths
+from hubfarm.registry.hubspec import HubSpec
 from hubfarm.samp.errors import HubfarmError
+from hubfarm.worker.fork_requests import ask
 
 
-def start_forkserver(paths: Paths) -> ForkServerContext:
-    """Start the forkserver if it does not run, and return at once: it goes on loading by itself.
+class ForkServer:
+    """A fork server, started at once; it goes on loading by itself.
 
     Parameters
     ----------
-    paths : Paths
-        Its socket lies in the farm's scratch directory: there, a sweep can find what is left of it.
+    level : str
+        What its workers log.
 
     Raises
     ------
     HubfarmError
-        There is no room for one more process, or for its socket.
+        There is no room for one more process.
     """
-    tempfile.tempdir = str(paths.scratch)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hubfarm.worker.preload"])
-    try:
-        multiprocessing.forkserver.ensure_running()
-    except OSError as error:
-        raise HubfarmError(f"cannot start a forkserver: {error.strerror}") from None
-    return context
+
+    def __init__(self, level: str) -> None:
+        self._level = level
+        self._start()
+
+    def _start(self) -> None:
+        self._connection, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "hubfarm.worker.forkserver", str(theirs.fileno()), self._level],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                )
+            except OSError as error:
+                self._connection.close()
+                raise HubfarmError(f"cannot start a forkserver: {error.strerror}") from None
+
+    def fork(self, spec: HubSpec, sock: socket.socket) -> tuple[int, int]:
+        """Fork a worker for a hub on its socket; return its PID, and the pipe on which it reports, not blocking.
+
+        Raises
+        ------
+        ConnectionError
+            The fork server is gone.
+        OSError
+            There is no room for one more process.
+        """
+        ours, theirs = os.pipe()
+        try:
+            os.set_blocking(ours, False)
+            pid = ask(self._connection, spec, sock.fileno(), theirs)
+        except BaseException:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
+        return pid, ours
+
+    def replace(self) -> None:
+        """End it and start another; its workers live on.
+
+        Raises
+        ------
+        HubfarmError
+            There is no room for one more process.
+        """
+        self._connection.close()
+        self._process.kill()
+        self._process.wait()
+        self._start()

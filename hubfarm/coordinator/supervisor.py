@@ -18,14 +18,13 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-import psutil
 from loguru import logger
 
 from hubfarm.coordinator.aftermath import MAX_EARLY_DEATHS, Next, after_end
 from hubfarm.coordinator.hub import ManagedHub, Phase
 from hubfarm.coordinator.settings import Settings
 from hubfarm.coordinator.spawner import Spawner
-from hubfarm.coordinator.workers import AdoptedWorker, Worker
+from hubfarm.coordinator.workers import Worker
 from hubfarm.registry.history import End, end_of, record_end
 from hubfarm.registry.hubspec import MAX_HUBS, HubSpec
 from hubfarm.registry.lockdir import LockDir
@@ -34,7 +33,8 @@ from hubfarm.registry.statetable import HubName, read_records
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.wire.http_server import bind
 from hubfarm.worker.journal import set_aside
-from hubfarm.worker.process import BEAT, DRAIN, Running, until_beat
+from hubfarm.worker.process import BEAT, DRAIN, until_beat
+from hubfarm.worker.reports import Report
 
 START_TIMEOUT = 30.0
 """How long a forked worker may take until it serves, seconds."""
@@ -242,11 +242,12 @@ class Supervisor:
 
     async def _reconcile(self, hub: ManagedHub) -> None:
         if hub.worker is not None:
-            self._take_reports(hub, hub.worker)
-            if not hub.worker.has_ended():
-                self.watch(hub)
-            elif not self._outlived_its_forkserver(hub, hub.worker):
+            ended = hub.worker.has_ended()
+            self._take_reports(hub, hub.worker)  # only now: nothing can come after the end
+            if ended:
                 await self._bury(hub, hub.worker)
+            else:
+                self.watch(hub)
         match hub.phase:
             case Phase.WAITING if not hub.wanted:
                 self._forget(hub, "not wanted any more")
@@ -300,31 +301,12 @@ class Supervisor:
         for descriptor in worker.descriptors():
             asyncio.get_running_loop().remove_reader(descriptor)
 
-    def _outlived_its_forkserver(self, hub: ManagedHub, worker: Worker) -> bool:
-        """Watch a worker by its process if it lives, though its forkserver says no more how it ends."""
-        name = HubName(worker.pid, hub.spec.id)
-        if isinstance(worker, AdoptedWorker) or not self._lockdir.is_alive(name):
-            return False
-        try:
-            adopted = AdoptedWorker(name, self._lockdir)
-        except psutil.NoSuchProcess:
-            return False
-        self._unwatch(worker)
-        worker.close()
-        hub.worker = adopted
-        self.watch(hub)
-        if hub.phase is Phase.STARTING:
-            hub.failure = "the forkserver died"  # and with it the way on which the worker reports
-            self._signal(hub, signal.SIGKILL)
-        logger.warning("hub {} (id {}) has outlived its forkserver", hub.spec.name, hub.spec.id)
-        return True
-
     def _take_reports(self, hub: ManagedHub, worker: Worker) -> None:
         for what, detail in worker.reports():
-            match what, detail:
-                case "running", Running():
-                    logger.info("hub {} (id {}) serves at {}", hub.spec.name, hub.spec.id, detail.url)
-                    hub.url = detail.url
+            match what:
+                case Report.RUNNING:
+                    logger.info("hub {} (id {}) serves at {}", hub.spec.name, hub.spec.id, detail)
+                    hub.url = detail
                     hub.missed_beats = 0
                     hub.serving_since = time.monotonic()
                     if hub.phase is Phase.STARTING:
@@ -332,7 +314,7 @@ class Supervisor:
                         self._look_at_next()
                     if not hub.served.done():
                         hub.served.set_result(None)
-                case "failed", str():
+                case Report.FAILED:
                     hub.failure = detail
 
     def _signal(self, hub: ManagedHub, number: signal.Signals) -> None:

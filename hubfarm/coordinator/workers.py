@@ -8,13 +8,12 @@ import contextlib
 import os
 import signal
 from abc import ABC, abstractmethod
-from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerProcess
 
 import psutil
 
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.statetable import HubName
+from hubfarm.worker.reports import Report, hear
 
 
 class Worker(ABC):
@@ -27,8 +26,8 @@ class Worker(ABC):
         """Return what becomes readable when the worker reports or ends."""
 
     @abstractmethod
-    def reports(self) -> list[tuple[str, object]]:
-        """Return what it has reported since the last time; see `hubfarm.worker.entry.serve`."""
+    def reports(self) -> list[tuple[Report, str]]:
+        """Return what it has reported since the last time; see `hubfarm.worker.reports`."""
 
     @abstractmethod
     def has_ended(self) -> bool:
@@ -56,46 +55,58 @@ class Worker(ABC):
 class ForkedWorker(Worker):
     """A worker that this coordinator has forked.
 
+    It has ended when its reports have.  The last one says how, unless its forkserver has died before it:
+    then its guard tells, as it does of an adopted one.
+
     Parameters
     ----------
-    process : ForkServerProcess
-        Its process.
-    report : Connection
-        What it reports.
+    name : HubName
+        Its hub.
+    lockdir : LockDir
+        Knows where its guard lies.
+    report : int
+        The pipe on which it reports.
     """
 
-    def __init__(self, process: ForkServerProcess, report: "Connection[None, tuple[str, object]]") -> None:
-        assert process.pid is not None
-        self.pid = process.pid
-        self._process = process
+    def __init__(self, name: HubName, lockdir: LockDir, report: int) -> None:
+        self.pid = name.pid
+        self._guard = lockdir.guard_path(name)
         self._report = report
+        self._heard: list[tuple[Report, str]] = []
+        self._ended = False
+        self._exit_code: int | None = None
 
     def descriptors(self) -> list[int]:
-        return [self._process.sentinel, self._report.fileno()]
+        return [self._report]
 
-    def reports(self) -> list[tuple[str, object]]:
-        found = []
-        with contextlib.suppress(EOFError, OSError):
-            while self._report.poll():
-                found.append(self._report.recv())
-        return found
+    def _hear(self) -> None:
+        if not self._ended:
+            heard, self._ended = hear(self._report)
+            self._heard += heard
+            for what, detail in heard:
+                if what is Report.ENDED:
+                    self._exit_code = int(detail)
+
+    def reports(self) -> list[tuple[Report, str]]:
+        self._hear()
+        heard, self._heard = self._heard, []
+        return heard
 
     def has_ended(self) -> bool:
-        return self._process.exitcode is not None
+        self._hear()
+        return self._ended
 
     def ended_in_order(self) -> bool:
-        return self._process.exitcode == 0
+        return not self._guard.exists() if self._exit_code is None else self._exit_code == 0
 
     def how_it_ended(self) -> str:
-        code = self._process.exitcode
-        if code is not None and code < 0:
-            return f"killed by {signal.Signals(-code).name}"
-        return f"exit code {code}"
+        code = self._exit_code
+        if code is None:
+            return "its process died"
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
     def close(self) -> None:
-        self._report.close()
-        self._process.join()
-        self._process.close()
+        os.close(self._report)
 
 
 class AdoptedWorker(Worker):
@@ -129,7 +140,7 @@ class AdoptedWorker(Worker):
     def descriptors(self) -> list[int]:
         return [self._descriptor] if self._descriptor >= 0 else []
 
-    def reports(self) -> list[tuple[str, object]]:
+    def reports(self) -> list[tuple[Report, str]]:
         return []
 
     def has_ended(self) -> bool:

@@ -77,8 +77,13 @@ class LogFile(RotatingFileHandler):
             It cannot be opened.
         """
         self._close_stream()
-        self.baseFilename = os.path.abspath(path)
+        self.baseFilename = str(path)
         self.stream = self._open()
+
+    def close(self) -> None:
+        """Close what is open; what is logged then is lost."""
+        self._close_stream()
+        self.baseFilename = os.devnull
 
     def write(self, line: str) -> None:
         """Append a line; loguru calls `flush` after it."""
@@ -106,8 +111,11 @@ class LogFile(RotatingFileHandler):
                 stream.close()
 
     def _open(self) -> TextIOWrapper:
-        os.makedirs(os.path.dirname(self.baseFilename), mode=0o700, exist_ok=True)
-        stream = open(self.baseFilename, "a", encoding="utf-8", opener=_open_private)  # noqa: SIM115  # kept open
+        try:
+            stream = _append_to(self.baseFilename)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(self.baseFilename), mode=0o700, exist_ok=True)
+            stream = _append_to(self.baseFilename)
         self._identity = file_identity(os.fstat(stream.fileno()))
         return stream
 
@@ -126,6 +134,12 @@ def make_sink(level: str) -> LogFile:
     return sink
 
 
+def log_to_nowhere() -> None:
+    """Close this process's log, until `log_to` opens one."""
+    for sink in _made.values():
+        sink.close()
+
+
 def _add(sink: "LogFile | TextIO", level: str) -> None:
     logger.remove()
     _made.clear()
@@ -134,6 +148,10 @@ def _add(sink: "LogFile | TextIO", level: str) -> None:
 
 def _hide_keys(record: "Record") -> None:
     record["message"] = _KEY.sub("(a key)", record["message"])
+
+
+def _append_to(path: str) -> TextIOWrapper:
+    return open(path, "a", encoding="utf-8", opener=_open_private)
 
 
 def _open_private(path: str, flags: int) -> int:

@@ -18,7 +18,7 @@ RUNTIME_VARIABLE = "HUBFARM_RUNTIME_DIR"
 MAX_SOCKET_PATH = 107
 """Longest path of a Unix socket, bytes (Linux; macOS has 103)."""
 
-_LONGEST_SOCKET = "scratch/pymp-xxxxxxxx/listener-xxxxxxxx"  # multiprocessing's, for the forkserver
+_LONGEST_SOCKET = "handover"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class Paths:
 
     @property
     def scratch(self) -> Path:
-        """The coordinator's temporary files."""
+        """The temporary files of the coordinator's fork server."""
         return self.runtime / "scratch"
 
     def prepare(self) -> "Paths":

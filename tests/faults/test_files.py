@@ -96,7 +96,7 @@ def test_lock_directory_is_made_again(scene: Scene, home: Path) -> None:
 
     scene.measure(lambda: shutil.rmtree(home / ".samp-1"), lambda: True, is_back)
     assert scene.coordinator.pid == coordinator
-    scene.lose(victim, lambda: os.kill(victim.pid or 0, signal.SIGKILL))  # the forkserver's socket was there as well
+    scene.lose(victim, lambda: os.kill(victim.pid or 0, signal.SIGKILL))
     assert "is replaced" in scene.farm.log_file("coordinator").read_text()  # the log goes on, in a new file
 
 

@@ -1,0 +1,39 @@
+"""What the coordinator is told of a worker, on a pipe of its own: by the worker, and at its end by the fork server.
+
+The pipe ends when the worker has: whoever holds it for writing is the worker, and the fork server, which reaps it.
+"""
+
+import contextlib
+import os
+import select
+from enum import StrEnum
+
+
+class Report(StrEnum):
+    """What can be told; each with a detail."""
+
+    RUNNING = "running"
+    """The hub serves, at this URL."""
+    FAILED = "failed"
+    """It cannot, for this reason."""
+    ENDED = "ended"
+    """The worker has ended, with this exit code; below zero, by that signal."""
+
+
+def tell(pipe: int, what: Report, detail: object) -> None:
+    """Report something; nobody need listen, as the coordinator may be gone."""
+    line = f"{what.value} {detail}".replace("\n", " ").encode(errors="replace")
+    with contextlib.suppress(OSError):
+        os.write(pipe, line[: select.PIPE_BUF - 1] + b"\n")  # so it is written whole
+
+
+def hear(pipe: int) -> tuple[list[tuple[Report, str]], bool]:
+    """Return what has been reported since the last time, and whether nothing more will be; `pipe` does not block."""
+    reports = []
+    with contextlib.suppress(BlockingIOError):
+        while data := os.read(pipe, 2**16):
+            for line in data.decode(errors="replace").splitlines():
+                what, _, detail = line.partition(" ")
+                reports.append((Report(what), detail))
+        return reports, True
+    return reports, False

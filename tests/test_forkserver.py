@@ -1,0 +1,147 @@
+"""The fork server: what it is asked for, what it tells of its workers, and when it ends."""
+
+import os
+import select
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hubfarm.coordinator.forkserver import ForkServer
+from hubfarm.coordinator.workers import ForkedWorker
+from hubfarm.registry.hubspec import HubSpec
+from hubfarm.registry.lockdir import LockDir
+from hubfarm.registry.paths import Paths
+from hubfarm.registry.statetable import HubName
+from hubfarm.wire.http_server import bind
+from hubfarm.worker.reports import Report, hear, tell
+from tests.support import PATIENCE, wait_for
+
+
+@pytest.fixture
+def forkserver(home: Path) -> Iterator[ForkServer]:
+    Paths.from_environment().prepare()
+    server = ForkServer("INFO")
+    yield server
+    for child in psutil.Process().children(recursive=True):
+        child.kill()
+        child.wait()
+
+
+@pytest.fixture
+def sock() -> Iterator[socket.socket]:
+    with bind("127.0.0.1", 0) as bound:
+        yield bound
+
+
+def fork(server: ForkServer, sock: socket.socket, number: int = 1, **spec: object) -> ForkedWorker:
+    """Fork a worker, and return once it serves."""
+    pid, report = server.fork(HubSpec(id=number, label=f"hub{number}", secret="s", **spec), sock)  # type: ignore[arg-type]
+    worker = ForkedWorker(HubName(pid, number), LockDir(Paths.from_environment()), report)
+    assert next_report(worker)[0] is Report.RUNNING
+    return worker
+
+
+def next_report(worker: ForkedWorker) -> tuple[Report, str]:
+    assert select.select(worker.descriptors(), [], [], PATIENCE)[0], "it reports"
+    (report,) = worker.reports()
+    return report
+
+
+def process_of(server: ForkServer) -> psutil.Process:
+    return psutil.Process(server._process.pid)
+
+
+def test_worker_serves_on_the_socket_and_its_end_is_told(forkserver: ForkServer, sock: socket.socket) -> None:
+    worker = fork(forkserver, sock)
+    assert psutil.Process(worker.pid).cmdline()[0] == "hubfarm hub hub1"
+    assert not worker.has_ended()
+    worker.signal(signal.SIGTERM)
+    assert next_report(worker) == (Report.ENDED, "0")
+    wait_for(worker.has_ended, "it has ended")
+    assert worker.ended_in_order()
+    worker.close()
+
+
+def test_how_a_worker_was_killed_is_told_though_its_siblings_live(forkserver: ForkServer, sock: socket.socket) -> None:
+    first, second = fork(forkserver, sock), fork(forkserver, sock, 2)
+    first.signal(signal.SIGKILL)
+    wait_for(first.has_ended, "it has ended")
+    assert first.reports() == [(Report.ENDED, "-9")]
+    assert (first.ended_in_order(), first.how_it_ended()) == (False, "killed by SIGKILL")
+    assert not second.has_ended()
+
+
+def test_worker_that_cannot_start_says_why(forkserver: ForkServer, sock: socket.socket) -> None:
+    fork(forkserver, sock)
+    pid, report = forkserver.fork(HubSpec(id=2, label="hub1", secret="s"), sock)
+    worker = ForkedWorker(HubName(pid, 2), LockDir(Paths.from_environment()), report)
+    wait_for(worker.has_ended, "it ends")
+    (failed, reason), ended = worker.reports()
+    assert (failed, ended) == (Report.FAILED, (Report.ENDED, "1"))
+    assert reason.startswith("the label hub1 is in use by the hub")
+    assert (worker.ended_in_order(), worker.how_it_ended()) == (False, "exit code 1")
+
+
+def test_request_may_be_longer_than_one_read(forkserver: ForkServer, sock: socket.socket) -> None:
+    hosts = tuple(f"host{number}.example.org" for number in range(2000))
+    worker = fork(forkserver, sock, callback_hosts=hosts)
+    (entry,) = LockDir(Paths.from_environment()).living()
+    assert entry.tokens["hubfarm.callback-hosts"] == " ".join(hosts)
+    assert not worker.has_ended()
+
+
+def test_workers_of_a_killed_forkserver_are_known_by_their_guards(forkserver: ForkServer, sock: socket.socket) -> None:
+    in_order, killed = fork(forkserver, sock), fork(forkserver, sock, 2)
+    process = process_of(forkserver)
+    process.kill()
+    process.wait()
+    with pytest.raises(ConnectionError):
+        forkserver.fork(HubSpec(id=3, secret="s"), sock)
+    forkserver.replace()
+    assert not fork(forkserver, sock, 3).has_ended()
+    assert [worker.has_ended() for worker in (in_order, killed)] == [False, False]
+    in_order.signal(signal.SIGTERM)
+    killed.signal(signal.SIGKILL)
+    for worker in (in_order, killed):
+        wait_for(worker.has_ended, "it has ended")
+        assert worker.reports() == []
+    assert in_order.ended_in_order()
+    assert (killed.ended_in_order(), killed.how_it_ended()) == (False, "its process died")
+
+
+def test_it_ends_when_no_coordinator_and_no_worker_is_left(forkserver: ForkServer, sock: socket.socket) -> None:
+    process = process_of(forkserver)
+    worker = fork(forkserver, sock)
+    forkserver._connection.close()
+    assert not worker.has_ended()
+    assert process.is_running()
+    worker.signal(signal.SIGKILL)
+    wait_for(worker.has_ended, "the worker has ended")
+    assert worker.reports() == [(Report.ENDED, "-9")]  # it is reaped all the same
+    process.wait(PATIENCE)
+
+
+def test_reports_are_heard_whole_and_in_order() -> None:
+    ours, theirs = os.pipe()
+    os.set_blocking(ours, False)
+    assert hear(ours) == ([], False)
+    tell(theirs, Report.FAILED, "line one\nline two" + "x" * 10_000)
+    tell(theirs, Report.ENDED, 1)
+    (failed, ended), over = hear(ours)
+    assert failed[0] is Report.FAILED
+    assert failed[1].startswith("line one line two")
+    assert (ended, over) == ((Report.ENDED, "1"), False)
+    os.close(theirs)
+    assert hear(ours) == ([], True)
+    os.close(ours)
+
+
+def test_report_to_nobody_is_no_error() -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    tell(theirs, Report.RUNNING, "http://127.0.0.1/")
+    os.close(theirs)
