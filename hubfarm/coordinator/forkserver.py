@@ -36,7 +36,7 @@ class ForkServer:
         with theirs:
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "hubfarm.worker.forkserver", str(theirs.fileno()), self._level],
+                    [sys.executable, "-m", "hubfarm.worker", str(theirs.fileno()), self._level],
                     stdin=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],
                 )

@@ -1,17 +1,16 @@
 """The process that workers are forked from: it loads and tries out what a hub needs, and then does nothing but fork.
 
-``python -m hubfarm.worker.forkserver DESCRIPTOR LEVEL``: a socket to the coordinator that starts it, which says what is
-wanted (`hubfarm.worker.fork_requests`), and what workers log.  It ends when no coordinator and no worker is left.
+It ends when no coordinator and no worker is left.
 
 Rule: between two forks it writes to as little memory as possible.  A page that it writes to is
 copied, and the old one is left to the worker that was forked before, as memory of its own.
 """
 
 import os
+import random
 import select
 import signal
 import socket
-import sys
 
 from setproctitle import setproctitle
 
@@ -24,16 +23,24 @@ from hubfarm.worker.rehearsal import rehearse
 from hubfarm.worker.reports import Report, tell
 
 
-def main() -> None:
-    """Be the fork server; in each worker, be the worker."""
-    connection, level = socket.socket(fileno=int(sys.argv[1])), sys.argv[2]
+def run(connection: int, level: str) -> None:
+    """Be the fork server; in each worker, be the worker.
+
+    Parameters
+    ----------
+    connection : int
+        A socket to the coordinator, which says what is wanted; see `hubfarm.worker.fork_requests`.
+    level : str
+        What workers log.
+    """
     setproctitle("hubfarm forkserver")
     paths = Paths.from_environment()
     make_sink(level)
     rehearse(level)
     seal()
-    request = _fork_workers(connection)
+    request = _fork_workers(socket.socket(fileno=connection))
     if request is not None:
+        random.seed()
         body, sock, report = request
         os._exit(serve(read(body), socket.socket(fileno=sock), paths, report, level))
 
@@ -88,7 +95,3 @@ def _reap(reports: dict[int, int]) -> None:
         report = reports.pop(pid)
         tell(report, Report.ENDED, os.waitstatus_to_exitcode(status))
         os.close(report)
-
-
-if __name__ == "__main__":
-    main()
