@@ -1,4 +1,4 @@
-"""The fork server: what it is asked for, what it tells of its workers, and when it ends."""
+"""The forkserver: what it is asked for, what it tells of its workers, and when it ends."""
 
 import os
 import select

@@ -1,4 +1,4 @@
-"""The coordinator's hold on its fork server, the clean process that workers are forked from.
+"""The coordinator's hold on its forkserver, the clean process that workers are forked from.
 
 The coordinator has threads and an event loop and must not fork itself.
 """
@@ -14,7 +14,7 @@ from hubfarm.worker.fork_requests import ask
 
 
 class ForkServer:
-    """A fork server, started at once; it goes on loading by itself.
+    """A forkserver, started at once; it goes on loading by itself.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class ForkServer:
         Raises
         ------
         ConnectionError
-            The fork server is gone.
+            The forkserver is gone.
         OSError
             There is no room for one more process.
         """

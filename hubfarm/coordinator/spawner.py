@@ -1,4 +1,4 @@
-"""Fork workers, through the fork server, and give it a successor when it is gone."""
+"""Fork workers, through the forkserver, and give it a successor when it is gone."""
 
 import socket
 

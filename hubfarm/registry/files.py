@@ -3,6 +3,7 @@
 import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from hubfarm.samp.errors import BadLockFile, HubfarmError
@@ -44,23 +45,26 @@ def write_private(path: Path, text: str) -> None:
     HubfarmError
         The disk is full, or the directory cannot be written.
     """
-    temporary = _temporary(path)
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+    with _replacing(path, "") as temporary:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path, what: str) -> Iterator[Path]:
+    """Give a name to make something under; it takes the place of `path` once it is made."""
+    # Not beginning with samp-hub: foreign clients take every such file for a hub.
+    temporary = path.with_name(f".new-{path.name.removeprefix('.')}")
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        yield temporary
         os.replace(temporary, path)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise HubfarmError(f"cannot write {path}: {error.strerror}") from None
-
-
-def _temporary(path: Path) -> Path:
-    # Not beginning with samp-hub: foreign clients take every such file for a hub.
-    return path.with_name(f".new-{path.name.removeprefix('.')}")
+        raise HubfarmError(f"cannot write {what}{path}: {error.strerror}") from None
 
 
 def file_identity(status: os.stat_result) -> tuple[int, int]:
@@ -90,16 +94,8 @@ def point(link: Path, target: Path) -> None:
     HubfarmError
         It cannot be made.
     """
-    temporary = _temporary(link)
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+    with _replacing(link, "the stable name ") as temporary:
         temporary.symlink_to(target)
-        os.replace(temporary, link)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise HubfarmError(f"cannot write the stable name {link}: {error.strerror}") from None
 
 
 def points_to(link: Path, target: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Claim, publish and scan: the lock files of one host, guarded.
+"""Claim, publish and scan: the lock files of one host, guarded by filelock.
 
 A lock file says who *claims* to run; only its guard proves it (design.md 3).  A hub holds its
 guard from before its lock file appears until after it is gone, and the kernel drops the guard

@@ -144,7 +144,7 @@ class Paths:
 
     @property
     def scratch(self) -> Path:
-        """The temporary files of the coordinator's fork server."""
+        """The temporary files of the coordinator's forkserver."""
         return self.runtime / "scratch"
 
     def prepare(self) -> "Paths":

@@ -1,14 +1,14 @@
-"""``python -m hubfarm.worker DESCRIPTOR LEVEL``: the fork server that a coordinator starts; not for people to type."""
+"""``python -m hubfarm.worker DESCRIPTOR LEVEL``: the forkserver that a coordinator starts; not for people to type."""
 
 import os
 import sys
 
 
 def main() -> None:
-    """Be the fork server; in each worker, be the worker."""
+    """Be the forkserver; in each worker, be the worker."""
     # Libraries have Python call them at each fork, to make locks anew that another thread may have held (threading,
     # logging, loguru) and to seed `random`.  Here no other thread is, and `forkserver.run` seeds; by itself, each
-    # fork would copy 0.2 MB more.
+    # fork would copy 0.5 MB more.
     os.register_at_fork = lambda **_: None
     from hubfarm.worker.forkserver import run  # only now: it loads them
 

@@ -1,4 +1,4 @@
-"""A request to fork a worker, and its answer: what the coordinator and the fork server say to each other.
+"""A request to fork a worker, and its answer: what the coordinator and the forkserver say to each other.
 
 Rule: one request is under way at a time, so a request or an answer never has another behind it.
 """
@@ -23,7 +23,7 @@ def ask(connection: socket.socket, spec: HubSpec, sock: int, report: int) -> int
     Parameters
     ----------
     connection : socket
-        To the fork server.
+        To the forkserver.
     spec : HubSpec
         The worker's hub.
     sock : int
@@ -34,7 +34,7 @@ def ask(connection: socket.socket, spec: HubSpec, sock: int, report: int) -> int
     Raises
     ------
     ConnectionError
-        The fork server is gone.
+        The forkserver is gone.
     OSError
         It has no room for one more process.
     """

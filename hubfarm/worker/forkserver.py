@@ -24,7 +24,7 @@ from hubfarm.worker.reports import Report, tell
 
 
 def run(connection: int, level: str) -> None:
-    """Be the fork server; in each worker, be the worker.
+    """Be the forkserver; in each worker, be the worker.
 
     Parameters
     ----------
