@@ -471,7 +471,8 @@ def test_gc_clears_after_the_whole_farm_was_killed(farm: Farm, four: list[HubInf
     for process in processes_of(home):
         process.kill()
     wait_for(lambda: not processes_of(home), "all are dead")
-    assert {hub.state for hub in farm.hubs(everything=True)} == {"dead"}
+    # A process that is being killed loses its environment first, by which it is known, and its guard last.
+    wait_for(lambda: {hub.state for hub in farm.hubs(everything=True)} == {"dead"}, "no guard is held")
     farm.gc()
     assert set(remains(home)) <= {str(farm.paths.control_socket)}
     assert [hub.label for hub in farm.start(count=4, group="mima")] == [hub.label for hub in four]
