@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import tempfile
+from asyncio import create_task
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,9 @@ from pathlib import Path
 from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.logs import log_to, log_to_nowhere
 from hubfarm.registry.paths import Paths
+from hubfarm.samp.values import Value
+from hubfarm.samp.xmlrpc import decode_response, encode_call
+from hubfarm.wire.http_client import HttpClient
 from hubfarm.wire.http_server import bind
 from hubfarm.worker.process import run
 
@@ -59,5 +63,28 @@ def _scratch() -> Iterator[Paths]:
 def _start_and_end(paths: Paths, level: str) -> None:
     log_to(paths.logs / "rehearsal.log", "rehearsal", level)
     spec = HubSpec(id=1, label="rehearsal", secret="none")
+    talks = []
     with bind("127.0.0.1", 0) as sock:
-        run(spec, sock, paths, kind="farm", started=lambda _: os.kill(os.getpid(), signal.SIGTERM))
+        run(spec, sock, paths, kind="farm", started=lambda running: talks.append(create_task(_talk(running.url))))
+
+
+async def _talk(url: str) -> None:
+    """Be a client that comes and goes, and end the hub."""
+    client = HttpClient(url)
+
+    async def call(method: str, *params: Value) -> Value:
+        return decode_response(await client.post(encode_call(f"samp.hub.{method}", params), timeout=1.0))
+
+    try:
+        for _ in range(2):
+            await call("ping")
+        registered = await call("register", "none")
+        assert isinstance(registered, dict)
+        key = registered["samp.private-key"]
+        await call("declareMetadata", key, {"samp.name": "rehearsal"})
+        await call("declareSubscriptions", key, {"samp.app.ping": {}})
+        await call("notifyAll", key, {"samp.mtype": "samp.app.ping", "samp.params": {}})
+        await call("unregister", key)
+    finally:
+        client.close()
+        os.kill(os.getpid(), signal.SIGTERM)
