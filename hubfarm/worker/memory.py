@@ -183,7 +183,7 @@ class HubMemory:
         delivery.to.queued_bytes -= size
         self.counters.queued -= 1
         self.counters.queued_bytes -= size
-        if self._noting:
+        if self._noting and not self._is_synchronous(delivery):
             last = self._changes[-1] if self._changes else None
             if isinstance(last, SettledRecord):
                 last.numbers.append(delivery.number)

@@ -21,6 +21,7 @@ from hubfarm.samp.xmlrpc import (
     encode_fault,
     encode_response,
     encode_response_around,
+    encode_value,
 )
 from hubfarm.wire.http_client import check_http_url
 from hubfarm.wire.http_messages import Response
@@ -53,20 +54,36 @@ class Waits:
     """The synchronous calls that wait for their answer, by msg-id."""
 
     def __init__(self) -> None:
-        self._futures: dict[str, asyncio.Future[Param]] = {}
+        self._futures: dict[str, asyncio.Future[Response]] = {}
 
-    def open(self, msg_id: str) -> "asyncio.Future[Param]":
-        """Return the future that `answer` will set."""
-        future: asyncio.Future[Param] = asyncio.get_running_loop().create_future()
+    def open(self, msg_id: str, seconds: float) -> "asyncio.Future[Response]":
+        """Return the future that `answer` will set; after so many seconds, unless they are 0, it is a fault."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Response] = loop.create_future()
         self._futures[msg_id] = future
-        future.add_done_callback(lambda _: self._futures.pop(msg_id, None))
+        timer = loop.call_later(seconds, self._give_up, msg_id, seconds) if seconds > 0 else None
+        future.add_done_callback(lambda _: self._close(msg_id, timer))
         return future
+
+    def _close(self, msg_id: str, timer: asyncio.TimerHandle | None) -> None:
+        del self._futures[msg_id]
+        if timer is not None:
+            timer.cancel()
 
     def answer(self, answer: Answer) -> None:
         """Give an answer to whoever waits for it."""
-        future = self._futures.get(answer.msg_id)
+        response = answer.response
+        encoded = response.xml if isinstance(response, EncodedMap) else encode_value(response)
+        self._set(answer.msg_id, Response(encode_response_around(encoded)))
+
+    def _give_up(self, msg_id: str, seconds: float) -> None:
+        fault = Fault(f"the recipient has not replied within {seconds:g} s")
+        self._set(msg_id, Response(encode_fault(fault)))
+
+    def _set(self, msg_id: str, response: Response) -> None:
+        future = self._futures.get(msg_id)
         if future is not None and not future.done():
-            future.set_result(answer.response)
+            future.set_result(response)
 
 
 class _Method(NamedTuple):
@@ -261,30 +278,13 @@ class StandardProfile:
         outcome = self._hub.call_and_wait(client, str(recipient), message, self._clock())
         logger.debug("{}: samp.hub.callAndWait {}", client, outcome.result)
         msg_id = str(outcome.result)
-        answer = self._waits.open(msg_id)
-        waiting = asyncio.ensure_future(_response_within(answer, seconds))
-        # Also when its caller goes away, even before it has begun to wait.
-        waiting.add_done_callback(lambda _: self._stop_waiting(msg_id, answer))
+        waiting = self._waits.open(msg_id, seconds)
+        waiting.add_done_callback(lambda _: self._hub.abandon(msg_id))  # also when its caller goes away
         self._deliveries.carry_out(outcome.effects)
         return waiting
-
-    def _stop_waiting(self, msg_id: str, answer: "asyncio.Future[Param]") -> None:
-        answer.cancel()
-        self._hub.abandon(msg_id)
 
 
 def _refusal(error: Fault | WrongUse) -> Response:
     fault = error if isinstance(error, Fault) else Fault(str(error), WRONG_PARAMETERS)
     logger.debug("fault: {}", fault.text)
     return Response(encode_fault(fault))
-
-
-async def _response_within(answer: "asyncio.Future[Param]", seconds: float) -> Response:
-    try:
-        async with asyncio.timeout(seconds if seconds > 0 else None):
-            response = await answer
-            return Response(
-                encode_response_around(response.xml) if isinstance(response, EncodedMap) else encode_response(response)
-            )
-    except TimeoutError:
-        return Response(encode_fault(Fault(f"the recipient has not replied within {seconds:g} s")))
