@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from hubfarm.coordinator.forkserver import ForkServer
+from hubfarm.coordinator.spawner import Spawner
 from hubfarm.coordinator.workers import ForkedWorker
 from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.lockdir import LockDir
@@ -111,6 +112,18 @@ def test_workers_of_a_killed_forkserver_are_known_by_their_guards(forkserver: Fo
         assert worker.reports() == []
     assert in_order.ended_in_order()
     assert (killed.ended_in_order(), killed.how_it_ended()) == (False, "its process died")
+
+
+def test_forkserver_that_hangs_is_replaced(forkserver: ForkServer, sock: socket.socket) -> None:
+    worker = fork(forkserver, sock)
+    hung = process_of(forkserver)
+    hung.suspend()
+    forkserver._connection.settimeout(0.1)
+    spawner = Spawner(forkserver, LockDir(Paths.from_environment()))
+    another = spawner.fork(HubSpec(id=2, label="hub2", secret="s"), sock)
+    assert next_report(another)[0] is Report.RUNNING
+    assert process_of(forkserver).pid != hung.pid
+    assert not worker.has_ended()
 
 
 def test_it_ends_when_no_coordinator_and_no_worker_is_left(forkserver: ForkServer, sock: socket.socket) -> None:

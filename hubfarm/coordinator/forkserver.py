@@ -12,6 +12,9 @@ from hubfarm.registry.hubspec import HubSpec
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.worker.fork_requests import ask
 
+ANSWER_TIMEOUT = 15.0
+"""How long it may take to fork, or first to load, seconds; other hubs wait for their fork meanwhile."""
+
 
 class ForkServer:
     """A forkserver, started at once; it goes on loading by itself.
@@ -33,6 +36,7 @@ class ForkServer:
 
     def _start(self) -> None:
         self._connection, theirs = socket.socketpair()
+        self._connection.settimeout(ANSWER_TIMEOUT)
         with theirs:
             try:
                 self._process = subprocess.Popen(
@@ -51,6 +55,8 @@ class ForkServer:
         ------
         ConnectionError
             The forkserver is gone.
+        TimeoutError
+            It does not answer.
         OSError
             There is no room for one more process.
         """

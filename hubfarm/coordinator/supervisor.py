@@ -217,7 +217,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Reconcile what has changed at once, and what is under way once a tick, until `close`."""
-        next_tick = time.monotonic()
+        next_tick = _between_beats(time.monotonic() - TICK)  # within a second, as the others
         ticks = 0
         while not (self._closing and not self.hubs):
             self._wake.clear()

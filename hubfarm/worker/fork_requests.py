@@ -35,6 +35,8 @@ def ask(connection: socket.socket, spec: HubSpec, sock: int, report: int) -> int
     ------
     ConnectionError
         The forkserver is gone.
+    TimeoutError
+        It has not answered within the connection's timeout.
     OSError
         It has no room for one more process.
     """
