@@ -119,6 +119,10 @@ def test_forkserver_that_hangs_is_replaced(forkserver: ForkServer, sock: socket.
     hung = process_of(forkserver)
     hung.suspend()
     forkserver._connection.settimeout(0.1)
+    with pytest.raises(ConnectionError, match="does not answer"):
+        forkserver.fork(HubSpec(id=2, label="hub2", secret="s"), sock)
+    with pytest.raises(BrokenPipeError):  # not asked again: a late answer would be taken for this one's
+        forkserver.fork(HubSpec(id=3, label="hub3", secret="s"), sock)
     spawner = Spawner(forkserver, LockDir(Paths.from_environment()))
     another = spawner.fork(HubSpec(id=2, label="hub2", secret="s"), sock)
     assert next_report(another)[0] is Report.RUNNING

@@ -54,9 +54,7 @@ class ForkServer:
         Raises
         ------
         ConnectionError
-            The forkserver is gone.
-        TimeoutError
-            It does not answer.
+            The forkserver is gone, or does not answer.
         OSError
             There is no room for one more process.
         """

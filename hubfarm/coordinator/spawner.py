@@ -38,7 +38,7 @@ class Spawner:
         try:
             try:
                 pid, report = self._forkserver.fork(spec, sock)
-            except (ConnectionError, TimeoutError) as error:
+            except ConnectionError as error:
                 logger.warning("the forkserver is not to be reached ({}): another takes its place", error)
                 self._forkserver.replace()
                 pid, report = self._forkserver.fork(spec, sock)

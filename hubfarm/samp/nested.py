@@ -9,7 +9,7 @@ from functools import cache
 # Possessive quantifiers throughout: nothing is ever tried twice, whatever is sent.
 SPACE = rb"[ \t\r\n]*+"
 PLAIN = rb"[^<&>\x00-\x08\x0b\x0c\x0e-\x1f]*+"
-NAME = rb"[^<&>\x00-\x08\x0b-\x1f]*+"
+_NAME_TEXT = rb"[^<&>\x00-\x08\x0b-\x1f]*+"
 _TEXT = rb"%b(?:&(?:amp|lt|gt|quot|apos|#13);%b)*+" % (PLAIN, PLAIN)
 
 _NAME = re.compile(rb"<name>([^<]*+)")
@@ -58,7 +58,7 @@ def _value(levels: int) -> bytes:
     if levels:
         inner = _value(levels - 1)
         strings = rb"(?:<value><string>%b</string></value>%b)++" % (PLAIN, SPACE)
-        member = rb"<member>%b<name>%b</name>%b%b%b</member>%b" % (SPACE, NAME, SPACE, inner, SPACE, SPACE)
+        member = rb"<member>%b<name>%b</name>%b%b%b</member>%b" % (SPACE, _NAME_TEXT, SPACE, inner, SPACE, SPACE)
         kinds += rb"|<struct>%b(?:%b)*+</struct>" % (SPACE, member)
         kinds += rb"|<array>%b<data>%b(?:%b|%b%b)*+</data>%b</array>" % (SPACE, SPACE, strings, inner, SPACE, SPACE)
     return rb"<value>(?:%b(?:%b)%b|%b)</value>" % (SPACE, kinds, SPACE, _TEXT)

@@ -34,17 +34,19 @@ def ask(connection: socket.socket, spec: HubSpec, sock: int, report: int) -> int
     Raises
     ------
     ConnectionError
-        The forkserver is gone.
-    TimeoutError
-        It has not answered within the connection's timeout.
+        The forkserver is gone, or has not answered within the connection's timeout; then it is not asked again.
     OSError
         It has no room for one more process.
     """
     body = pickle.dumps(spec)
     data = _SIZE.pack(len(body)) + body
-    sent = socket.send_fds(connection, [data], [sock, report])
-    connection.sendall(data[sent:])
-    answer = connection.recv(_ANSWER.size)
+    try:
+        sent = socket.send_fds(connection, [data], [sock, report])
+        connection.sendall(data[sent:])
+        answer = connection.recv(_ANSWER.size)
+    except TimeoutError:
+        connection.shutdown(socket.SHUT_RDWR)  # an answer that came late would be taken for the next one's
+        raise ConnectionAbortedError("it does not answer") from None
     if not answer:
         raise ConnectionResetError("it has closed the connection")
     (result,) = _ANSWER.unpack(answer)
