@@ -4,6 +4,14 @@ from setuptools import Extension, setup
 
 setup(
     scripts=["bin/hubfarm", "bin/sampy.py"],
-    # Optional: where there is no compiler, hubfarm/samp/nested.py takes its place.
-    ext_modules=[Extension("hubfarm.samp._nested", ["hubfarm/samp/_nested.c"], optional=True)],
+    # Optional: where there is no compiler, hubfarm/samp/expat_reader.py takes its place.
+    ext_modules=[
+        Extension(
+            "hubfarm.samp._codec",
+            ["hubfarm/samp/_codec.c"],
+            py_limited_api=True,
+            extra_compile_args=["-O3"],  # the search for the end of a text becomes one with vectors
+            optional=True,
+        )
+    ],
 )

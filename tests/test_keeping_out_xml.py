@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from hubfarm.samp.errors import Fault
-from hubfarm.samp.xmlrpc import DEFAULT_VALUES, MOST_ATTRIBUTES, PARSE_ERROR, PORTION, decode_call, decode_response
+from hubfarm.samp.expat_reader import MOST_ATTRIBUTES, PORTION
+from hubfarm.samp.xmlrpc import DEFAULT_VALUES, PARSE_ERROR, decode_call, decode_response
 
 CPU_SECONDS = 20.0
 """What one refusal may take at most on a slow machine: without its limit each of these takes minutes, or all memory."""

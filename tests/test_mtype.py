@@ -1,11 +1,13 @@
 """MTypes and subscription patterns: what they are, and which matches which (SAMP 1.3, 3.6.2 and 3.7)."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubfarm.samp.errors import BadValue
-from hubfarm.samp.mtype import best_match, candidates, check_mtype, check_pattern, without_x
+from hubfarm.samp.mtype import LONGEST, candidates, check_mtype, check_pattern, is_matched, without_x
 from tests.strategies import mtypes, patterns
 
 
@@ -52,16 +54,25 @@ def test_a_star_anywhere_else_is_an_error(text: str) -> None:
 def test_a_wildcard_matches_everything_below_its_prefix_and_nothing_else(
     pattern: str, mtype: str, expected: bool
 ) -> None:
-    assert (best_match({pattern: "yes"}, mtype) == "yes") is expected
+    assert is_matched([pattern], mtype) is expected
 
 
-@given(st.dictionaries(patterns, st.integers(), max_size=6), mtypes)
+@given(st.sets(patterns, max_size=6), mtypes)
 @settings(deadline=None, max_examples=200)
-def test_the_longest_matching_pattern_wins(subscriptions: dict[str, int], mtype: str) -> None:
+def test_the_longest_matching_pattern_comes_first(subscriptions: set[str], mtype: str) -> None:
     matching = [pattern for pattern in subscriptions if matches(pattern, mtype)]
     # `a.*` is longer than the `a.b` that it matches: an exact match wins whatever its length.
     best = mtype if mtype in matching else max(matching, key=len, default=None)
-    assert best_match(subscriptions, mtype) == (None if best is None else subscriptions[best])
+    assert next((pattern for pattern in candidates(mtype) if pattern in subscriptions), None) == best
+    assert is_matched(subscriptions, mtype) is bool(matching)
+
+
+@pytest.mark.parametrize("check", [check_mtype, check_pattern])
+def test_an_mtype_and_a_pattern_may_be_as_long_as_the_limit_and_no_longer(check: Callable[[str], str]) -> None:
+    longest = "a." * (LONGEST // 2) + "a"
+    assert len(check(longest)) == LONGEST
+    with pytest.raises(BadValue, match="255 at most"):
+        check(longest + "a")
 
 
 @given(mtypes, patterns)

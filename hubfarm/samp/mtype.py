@@ -6,16 +6,16 @@ An MType is dot-separated atoms.  A pattern is an MType, or a prefix that ends i
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Container, Iterator
 
 from hubfarm.samp.errors import BadValue
-
-T = TypeVar("T")
 
 _ATOM = r"[A-Za-z0-9_-]+"
 _MTYPE = re.compile(rf"{_ATOM}(\.{_ATOM})*", re.ASCII)
 _PATTERN = re.compile(rf"\*|{_ATOM}(\.{_ATOM})*(\.\*)?", re.ASCII)
+
+LONGEST = 255
+"""Longest MType or pattern, characters: what could match grows with the square of the length."""
 
 
 def check_mtype(text: str) -> str:
@@ -24,13 +24,15 @@ def check_mtype(text: str) -> str:
     Raises
     ------
     BadValue
-        It is not made of dot-separated atoms.
+        It is not made of dot-separated atoms, or longer than `LONGEST`.
 
     Examples
     --------
     >>> check_mtype("table.load.votable")
     'table.load.votable'
     """
+    if len(text) > LONGEST:
+        raise BadValue(f"the MType {text[:80]!r}… has {len(text)} characters: {LONGEST} at most")
     if not _MTYPE.fullmatch(text):
         raise BadValue(f"not an MType: {text[:80]!r} (dot-separated atoms of A-Z a-z 0-9 _ -, as table.load.votable)")
     return text
@@ -42,13 +44,15 @@ def check_pattern(text: str) -> str:
     Raises
     ------
     BadValue
-        It is neither an MType, nor an MType followed by ``.*``, nor ``*``.
+        It is neither an MType, nor an MType followed by ``.*``, nor ``*``; or longer than `LONGEST`.
 
     Examples
     --------
     >>> check_pattern("table.*")
     'table.*'
     """
+    if len(text) > LONGEST:
+        raise BadValue(f"the subscription {text[:80]!r}… has {len(text)} characters: {LONGEST} at most")
     if not _PATTERN.fullmatch(text):
         raise BadValue(f"not a subscription: {text[:80]!r} (an MType, or one that ends in .*, or * alone)")
     return text
@@ -70,18 +74,15 @@ def candidates(mtype: str) -> Iterator[str]:
     yield "*"
 
 
-def best_match(patterns: Mapping[str, T], mtype: str) -> T | None:
-    """Return what the most specific matching pattern maps to, or None.
+def is_matched(patterns: Container[str], mtype: str) -> bool:
+    """Tell whether one of some patterns matches `mtype`.
 
     Examples
     --------
-    >>> best_match({"*": "any", "table.*": "tables"}, "table.load.votable")
-    'tables'
+    >>> is_matched({"*", "table.*"}, "table.load.votable"), is_matched({"image.*"}, "table.load.votable")
+    (True, False)
     """
-    for pattern in candidates(mtype):
-        if pattern in patterns:
-            return patterns[pattern]
-    return None
+    return any(pattern in patterns for pattern in candidates(mtype))
 
 
 def without_x(mtype: str) -> str:

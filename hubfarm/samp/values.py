@@ -15,8 +15,15 @@ Value: TypeAlias = "str | list[Value] | dict[str, Value]"
 Map: TypeAlias = dict[str, Value]
 
 _ILLEGAL_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-_INT = re.compile(r"[+-]?[0-9]+", re.ASCII)
-_FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
+# Possessive quantifiers: nothing is ever tried twice, whatever is sent.
+_INT = re.compile(r"[+-]?+[0-9]++", re.ASCII)
+_FLOAT = re.compile(r"[+-]?+(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][+-]?+[0-9]++)?+", re.ASCII)
+
+DEEPEST = 256
+"""No limit on how deep lists and maps nest may be set higher: who reads documents calls itself for each level."""
+
+LONGEST_NUMBER = 4000
+"""A number has no more characters: to make a number of a million digits takes seconds."""
 
 
 def check_string(text: str) -> str:
@@ -90,6 +97,25 @@ def _type_name(value: object) -> str:
     return "string" if isinstance(value, str) else "list" if isinstance(value, list) else "map"
 
 
+def outline_of(whole: Map) -> Map:
+    """Return a map's members: strings as they are, of lists and maps only that they are such.
+
+    Examples
+    --------
+    >>> outline_of({"samp.mtype": "a.b", "samp.params": {"x": "1"}})
+    {'samp.mtype': 'a.b', 'samp.params': {}}
+    """
+    outlined: Map = {}
+    for key, value in whole.items():
+        if isinstance(value, str):
+            outlined[key] = value
+        elif key == "samp.error" and isinstance(value, dict):  # what is in an error is looked at too
+            outlined[key] = {name: item if isinstance(item, str) else type(item)() for name, item in value.items()}
+        else:
+            outlined[key] = type(value)()
+    return outlined
+
+
 def expect_string(value: object, what: str) -> str:
     """Return `value` if it is a string; `what` names it in the error.
 
@@ -109,14 +135,14 @@ def parse_int(text: str) -> int:
     Raises
     ------
     BadValue
-        `text` is not ``[+-]?[0-9]+``, or has over 4,000 digits.
+        `text` is not ``[+-]?[0-9]+``, or longer than `LONGEST_NUMBER`.
 
     Examples
     --------
     >>> parse_int("-7")
     -7
     """
-    if len(text) > 4000 or not _INT.fullmatch(text):
+    if len(text) > LONGEST_NUMBER or not _INT.fullmatch(text):
         raise BadValue(f"not a SAMP int (an optional sign and digits): {text[:40]!r}")
     return int(text)
 
@@ -127,14 +153,14 @@ def parse_float(text: str) -> float:
     Raises
     ------
     BadValue
-        `text` is not a decimal number with an optional exponent.
+        `text` is not a decimal number with an optional exponent, or longer than `LONGEST_NUMBER`.
 
     Examples
     --------
     >>> parse_float("1.5e3")
     1500.0
     """
-    if not _FLOAT.fullmatch(text):
+    if len(text) > LONGEST_NUMBER or not _FLOAT.fullmatch(text):
         raise BadValue(f"not a SAMP float (a decimal number, as 1.5 or 2e-3): {text[:40]!r}")
     return float(text)
 
@@ -172,20 +198,18 @@ def check_message(message: Value) -> Map:
     """Return `message` if it is a SAMP message (SAMP 1.3, 3.8).
 
     A message is a map with the string ``samp.mtype`` and the map ``samp.params``;
-    any other key is legal and stays.
+    any other key is legal and stays.  Some clients leave ``samp.params`` out when there are none.
 
     Raises
     ------
     BadValue
-        One of the two is missing or of the wrong type.
+        The MType is missing, or one of the two is of the wrong type.
     """
     checked = check_map(message, "a message")
     if "samp.mtype" not in checked:
         raise BadValue("a message needs the key samp.mtype: it says what the message means")
     expect_string(checked["samp.mtype"], "samp.mtype")
-    if "samp.params" not in checked:
-        raise BadValue("a message needs the key samp.params: a map, empty if there are none")
-    check_map(checked["samp.params"], "samp.params")
+    check_map(checked.get("samp.params", {}), "samp.params")
     return checked
 
 
@@ -199,24 +223,27 @@ _NEEDED_BY_STATUS: Mapping[str, tuple[str, ...]] = {
 def check_response(response: Value) -> Map:
     """Return `response` if it is a SAMP response (SAMP 1.3, 3.9).
 
+    A status of another word passes, with a result or an error beside it.
+
     Raises
     ------
     BadValue
-        ``samp.status`` is missing or unknown, or a key that this status needs is
+        ``samp.status`` is missing, or a key that this status needs is
         missing or not a map, or ``samp.error`` has no ``samp.errortxt``.
     """
     checked = check_map(response, "a response")
     status = checked.get("samp.status")
-    if not isinstance(status, str) or status not in _NEEDED_BY_STATUS:
-        raise BadValue(f"a response needs samp.status as one of {', '.join(_NEEDED_BY_STATUS)}, not {status!r}")
-    for key in _NEEDED_BY_STATUS[status]:
-        if key not in checked:
-            raise BadValue(f"a response with samp.status {status} needs the key {key}: a map")
+    if not isinstance(status, str):
+        raise BadValue(f"a response needs samp.status: one of {', '.join(_NEEDED_BY_STATUS)}")
+    present = [key for key in ("samp.result", "samp.error") if key in checked]
+    for key in _NEEDED_BY_STATUS.get(status, present or ["samp.result"]):
+        if key not in present:
+            raise BadValue(f"a response with samp.status {status[:40]} needs the key {key}: a map")
+    for key in present:
         check_map(checked[key], key)
-    if "samp.error" in _NEEDED_BY_STATUS[status]:
-        error = check_map(checked["samp.error"], "samp.error")
-        if not isinstance(error.get("samp.errortxt"), str):
-            raise BadValue("samp.error needs the key samp.errortxt: a string that says what went wrong")
+    error = checked.get("samp.error")
+    if isinstance(error, dict) and not isinstance(error.get("samp.errortxt"), str):
+        raise BadValue("samp.error needs the key samp.errortxt: a string that says what went wrong")
     return checked
 
 

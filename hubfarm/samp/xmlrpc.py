@@ -1,18 +1,31 @@
-"""XML-RPC as SAMP uses it: bytes to calls, responses and faults, and back.
+"""XML-RPC as SAMP uses it: bytes to calls, responses and faults, and back (SAMP 1.3, 4.1).
 
-The codec knows exactly SAMP's part of XML-RPC (SAMP 1.3, 4.1) and is liberal in what it
-takes: ``<int>``, ``<i4>``, ``<boolean>`` and ``<double>`` become their SAMP strings, a bare
-``<value>text</value>`` is a string.  expat reads the XML; DTDs and entity declarations are
-refused; depth, string size and the number of values bounded.  Whatever comes in, the outcome is a value or a `Fault`.
+The codec knows exactly SAMP's part of XML-RPC and is liberal in what it takes: ``<int>``, ``<i4>``,
+``<boolean>`` and ``<double>`` become their SAMP strings, a bare ``<value>text</value>`` is a string.
+Documents are read and values written in C (``_codec.c``), or where that could not be compiled by
+`hubfarm.samp.expat_reader` and `hubfarm.samp.plain_writer`.  DTDs and entity declarations are refused; depth,
+string size and the number of values bounded.  Whatever comes in, the outcome is a value or a `Fault`.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from xml.parsers import expat
+from typing import NamedTuple, TypeAlias
 
+from hubfarm.samp.encodings import encoding_of, to_utf8
 from hubfarm.samp.errors import BadValue, Fault
-from hubfarm.samp.values import Map, Value, check_string, parse_boolean, parse_float, parse_int
+from hubfarm.samp.plain_writer import escape, write_plainly
+from hubfarm.samp.refusals import in_words
+from hubfarm.samp.values import DEEPEST, Map, Value, outline_of, parse_int
+
+try:
+    from hubfarm.samp._codec import read, read_start, write
+except ImportError:  # no compiler was at hand when this was installed
+    from hubfarm.samp.expat_reader import read, read_start
+    from hubfarm.samp.plain_writer import write_plainly as write
+
+COMPILED = read.__module__ != "hubfarm.samp.expat_reader"
+"""Whether documents are read in C."""
 
 PARSE_ERROR = -32700
 """faultCode of a body that is not an XML-RPC document (xmlrpc-epi's numbers)."""
@@ -24,14 +37,58 @@ DEFAULT_DEPTH = 64
 DEFAULT_STRING = 32 * 2**20
 """Longest string, characters."""
 DEFAULT_VALUES = 1_000_000
-"""Values in one document: it takes some seconds to read so many, and the hub stands still meanwhile."""
+"""Values in one document."""
 
-PORTION = 2**20
-"""So much of a document is given to expat at once, bytes."""
-LONGEST_TAG = 2 * PORTION
-"""Longest tag or comment in a document of several portions, bytes."""
-MOST_ATTRIBUTES = 16
-"""Attributes of one element: they mean nothing, but declare a name space for some."""
+
+class EncodedMap(NamedTuple):
+    """A map that stays encoded: a hub needs little of it, and pastes it into other documents.
+
+    Parameters
+    ----------
+    xml : bytes
+        Its ``<value>`` element.
+    outline : Map
+        Its members: strings as they are, of lists and maps only that they are such: they are empty.
+        A ``samp.error`` is outlined likewise.
+    file : str
+        The name of the file in which a journal has it already; empty for none.
+    """
+
+    xml: bytes
+    outline: Map
+    file: str = ""
+
+    @classmethod
+    def of(cls, whole: Map) -> "EncodedMap":
+        """Encode a map.
+
+        Raises
+        ------
+        BadValue
+            It holds something that is not a SAMP value.
+
+        Examples
+        --------
+        >>> EncodedMap.of({"samp.name": "x"}).decode()
+        {'samp.name': 'x'}
+        """
+        return cls(encode_value(whole), outline_of(whole))
+
+    def decode(self) -> Map:
+        """Return the map itself.
+
+        Examples
+        --------
+        >>> EncodedMap(b"<value><struct></struct></value>", {}).decode()
+        {}
+        """
+        value = decode_value(self.xml)
+        assert isinstance(value, dict)
+        return value
+
+
+Param: TypeAlias = "Value | EncodedMap"
+"""A parameter of a call, as it is decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,42 +107,14 @@ class Call:
     params: list[Value]
 
 
+class CallInOutline(NamedTuple):
+    """A call whose maps are still encoded; otherwise as `Call`."""
+
+    method: str
+    params: list[Param]
+
+
 # ------------------------------------------------------------------ encoding
-
-_TO_ESCAPE = re.compile("[&<>\r]")
-_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
-
-
-def _escape(text: str) -> str:
-    if text.isascii() and text.isalnum():
-        return text  # ids, keys, numbers: the two searches below take ten times as long
-    # XML readers turn a literal carriage return into a newline: only a reference survives.
-    check_string(text)
-    return _TO_ESCAPE.sub(lambda found: _ESCAPES[found[0]], text)
-
-
-def _write_value(value: object, write: Callable[[str], None]) -> None:
-    match value:
-        case str():
-            write(f"<value><string>{_escape(value)}</string></value>")
-        case dict():
-            write("<value><struct>")
-            for key, item in value.items():
-                if not isinstance(key, str):
-                    raise BadValue(f"the keys of a SAMP map are strings, not {key!r}")
-                write(f"<member><name>{_escape(key)}</name>")
-                _write_value(item, write)
-                write("</member>")
-            write("</struct></value>")
-        case list():
-            write("<value><array><data>")
-            for item in value:
-                _write_value(item, write)
-            write("</data></array></value>")
-        case _:
-            raise BadValue(
-                f"SAMP knows strings, lists and maps only, not {type(value).__name__}: write {value!r} as a string"
-            )
 
 
 def encode_value(value: Value) -> bytes:
@@ -104,9 +133,20 @@ def encode_value(value: Value) -> bytes:
     >>> encode_value(["1", "a&b"])
     b'<value><array><data><value><string>1</string></value><value><string>a&amp;b</string></value></data></array></value>'
     """
-    parts: list[str] = []
-    _write_value(value, parts.append)
-    return "".join(parts).encode()
+    written = write(value)
+    return write_plainly(value) if written is None else written  # which says what is wrong
+
+
+def encode_map_around(members: Map, name: str, encoded: bytes) -> bytes:
+    """Encode a map with one more member, whose value is `encoded` already (by `encode_value`).
+
+    Examples
+    --------
+    >>> decode_value(encode_map_around({"id": "c1"}, "metadata", encode_value({"samp.name": "x"})))
+    {'id': 'c1', 'metadata': {'samp.name': 'x'}}
+    """
+    rest = encode_value(members).removesuffix(b"</struct></value>")
+    return b"%s<member><name>%s</name>%s</member></struct></value>" % (rest, escape(name).encode(), encoded)
 
 
 def encode_call(method: str, params: Sequence[Value]) -> bytes:
@@ -122,19 +162,23 @@ def encode_call(method: str, params: Sequence[Value]) -> bytes:
     >>> decode_call(encode_call("samp.hub.unregister", ["key"]))
     Call(method='samp.hub.unregister', params=['key'])
     """
-    return encode_call_around(method, params)
-
-
-def encode_call_around(method: str, params: Sequence[Value], *encoded: bytes) -> bytes:
-    """Encode a call whose last parameters are `encoded` already (by `encode_value`)."""
-    return b"".join(  # in one go: what is `encoded` may be long, and is copied once
+    return b"".join(
         [
-            b"<?xml version='1.0'?>\n<methodCall><methodName>%s</methodName><params>" % _escape(method).encode(),
+            b"<?xml version='1.0'?>\n<methodCall><methodName>%s</methodName><params>" % escape(method).encode(),
             *(b"<param>%s</param>" % encode_value(param) for param in params),
-            *(piece for value in encoded for piece in (b"<param>", value, b"</param>")),
             b"</params></methodCall>\n",
         ]
     )
+
+
+def encode_call_around(method: str, params: Sequence[Value], encoded: bytes) -> Sequence[bytes]:
+    """Encode a call whose last parameter is `encoded` already (by `encode_value`), in pieces: it is not copied."""
+    start = [
+        b"<?xml version='1.0'?>\n<methodCall><methodName>%s</methodName><params>" % escape(method).encode(),
+        *(b"<param>%s</param>" % encode_value(param) for param in params),
+        b"<param>",
+    ]
+    return b"".join(start), encoded, b"</param></params></methodCall>\n"
 
 
 def encode_response(value: Value) -> bytes:
@@ -153,215 +197,43 @@ def encode_response_around(encoded: bytes) -> bytes:
     return b"<?xml version='1.0'?>\n<methodResponse><params><param>%s</param></params></methodResponse>\n" % encoded
 
 
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
 def encode_fault(fault: Fault) -> bytes:
     """Encode a fault.
 
     Characters that XML cannot carry are replaced: a fault is always sent.
     """
-    text = re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", fault.text)
+    text = _NOT_IN_XML.sub("\ufffd", fault.text)
     return (
         b"<?xml version='1.0'?>\n<methodResponse><fault><value><struct>"
         b"<member><name>faultCode</name><value><int>%d</int></value></member>"
         b"<member><name>faultString</name><value><string>%s</string></value></member>"
-        b"</struct></value></fault></methodResponse>\n" % (fault.code, _escape(text).encode())
+        b"</struct></value></fault></methodResponse>\n" % (fault.code, escape(text).encode())
     )
 
 
 # ------------------------------------------------------------------ decoding
 
-_SCALARS: dict[str, Callable[[str], str]] = {}
 
-
-def _scalar(*names: str) -> Callable[[Callable[[str], str]], Callable[[str], str]]:
-    def enter(read: Callable[[str], str]) -> Callable[[str], str]:
-        _SCALARS.update(dict.fromkeys(names, read))
-        return read
-
-    return enter
-
-
-@_scalar("string")
-def _read_string(text: str) -> str:
-    return text
-
-
-@_scalar("int", "i4", "i8")
-def _read_int(text: str) -> str:
-    parse_int(text.strip())
-    return text.strip()
-
-
-@_scalar("boolean")
-def _read_boolean(text: str) -> str:
-    parse_boolean(text.strip())
-    return text.strip()
-
-
-@_scalar("double")
-def _read_double(text: str) -> str:
-    parse_float(text.strip())
-    return text.strip()
-
-
-_CHILDREN: dict[str, frozenset[str]] = {
-    "": frozenset({"methodCall", "methodResponse"}),
-    "methodCall": frozenset({"methodName", "params"}),
-    "methodResponse": frozenset({"params", "fault"}),
-    "params": frozenset({"param"}),
-    "param": frozenset({"value"}),
-    "fault": frozenset({"value"}),
-    "value": frozenset({"struct", "array", *_SCALARS}),
-    "struct": frozenset({"member"}),
-    "member": frozenset({"name", "value"}),
-    "array": frozenset({"data"}),
-    "data": frozenset({"value"}),
-}
-"""Which element may stand in which: the whole grammar, but for the counts."""
-
-_HOLDS_TEXT = frozenset({"methodName", "name", "value", *_SCALARS})
-_OPENS_LEVEL = frozenset({"struct", "array"})
-_IN_ORDER = {"methodCall": ("methodName", "params"), "member": ("name", "value")}
-"""Elements that hold these, each once at most."""
-_ONE_CHILD = frozenset({"methodResponse", "param", "fault", "value", "array"})
-"""Elements that hold exactly one child (a ``value`` may hold text instead)."""
-_NONE = frozenset[str]()
-
-
-class _Document:
-    """One XML-RPC document being read: expat's events in, nested values out.
-
-    Every open element has a name and a list of what its children left in it; an element that
-    ends leaves one value in its parent's list.  After `parse`, `root` names the root element
-    and `content` is what it held.
-    """
-
-    def __init__(self, depth: int, string: int, values: int) -> None:
-        self.root = ""
-        self.content: list[Value] = []
-        self.is_fault = False
-        self._max_depth = depth
-        self._max_string = string
-        self._max_values = values
-        self._values = 0
-        self._depth = 0
-        self._names = [""]
-        self._held: list[list[Value]] = [[]]
-        self._text: list[str] = []
-        self._text_size = 0
-
-    def parse(self, data: bytes) -> None:
-        parser = expat.ParserCreate(namespace_separator=None)
-        parser.buffer_text = True
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._characters
-        parser.StartDoctypeDeclHandler = self._refuse_doctype
-        parser.EntityDeclHandler = self._refuse_doctype
+def _read(
+    data: bytes, depth: int, string: int, values: int, *, outline: bool = False
+) -> tuple[bool, str | None, list[Param], bool]:
+    try:
         try:
-            # In portions: expat collects a tag with a million attributes before it tells of it.
-            for end in range(PORTION, len(data), PORTION):
-                parser.Parse(data[end - PORTION : end], False)
-                if end - parser.CurrentByteIndex > LONGEST_TAG:
-                    raise BadValue(f"a tag or comment is longer than {LONGEST_TAG} bytes")
-            parser.Parse(data[(len(data) - 1) // PORTION * PORTION :], True)
-        except expat.ExpatError as error:
-            raise Fault(f"not well-formed XML: {error}", PARSE_ERROR) from None
-        except (ValueError, LookupError) as error:  # BadValue, and encodings that Python or expat can't take
-            raise Fault(f"not an XML-RPC document: {error}", PARSE_ERROR) from None
-
-    def _refuse_doctype(self, *_: object) -> None:
-        raise BadValue("document types and entity declarations are refused")
-
-    def _start(self, name: str, attributes: dict[str, str]) -> None:
-        parent = self._names[-1]
-        if len(attributes) > MOST_ATTRIBUTES:
-            raise BadValue(f"<{name[:40]}> has {len(attributes)} attributes, and XML-RPC knows none")
-        if name not in _CHILDREN.get(parent, _NONE):
-            where = f"in <{parent}>" if parent else "as the document's root"
-            raise BadValue(f"<{name[:40]}> cannot stand {where}")
-        held = self._held[-1]
-        if held and parent in _ONE_CHILD:
-            raise BadValue(f"<{parent}> holds more than one element")
-        if parent in _IN_ORDER and name not in _IN_ORDER[parent][len(held) : len(held) + 1]:
-            raise BadValue(f"a <{parent}> holds one {' and then one '.join(f'<{each}>' for each in _IN_ORDER[parent])}")
-        if self._text:
-            self._drop_white_space(parent)
-        if name in _OPENS_LEVEL:
-            self._depth += 1
-            if self._depth > self._max_depth:
-                raise BadValue(f"values nest deeper than {self._max_depth} levels")
-        if name == "value":
-            self._values += 1
-            if self._values > self._max_values:
-                raise BadValue(f"there are more than {self._max_values} values in it")
-        self._names.append(name)
-        self._held.append([])
-
-    def _characters(self, text: str) -> None:
-        self._text_size += len(text)
-        if self._text_size > self._max_string:
-            raise BadValue(f"a string is longer than {self._max_string} characters")
-        self._text.append(text)
-
-    def _drop_white_space(self, name: str) -> None:
-        if not "".join(self._text).isspace():
-            raise BadValue(f"there is text between the elements of <{name}>")
-        self._text.clear()
-        self._text_size = 0
-
-    def _take_text(self) -> str:
-        text = "".join(self._text)
-        self._text.clear()
-        self._text_size = 0
-        return text
-
-    def _end(self, name: str) -> None:
-        self._names.pop()
-        held = self._held.pop()
-        if self._text and (held or name not in _HOLDS_TEXT):
-            self._drop_white_space(name)
-        above = self._held[-1]
-        if name == "value":
-            above.append(held[0] if held else self._take_text())
-        elif name in _SCALARS:
-            above.append(_SCALARS[name](self._take_text()))
-        elif name == "name":
-            above.append(self._take_text())
-        else:
-            self._end_structure(name, held, above)
-
-    def _end_structure(self, name: str, held: list[Value], above: list[Value]) -> None:
-        match name:
-            case "member":
-                if len(held) != 2:
-                    raise BadValue("a <member> holds one <name> and then one <value>")
-                above.append(held)
-            case "struct":
-                self._depth -= 1
-                struct: Map = dict(held)  # type: ignore[arg-type]  # each of `held` is a member: a name and a value
-                if len(struct) != len(held):
-                    raise BadValue("a <struct> holds two members of one name")
-                above.append(struct)
-            case "array":
-                self._depth -= 1
-                above.append(_only(name, held))
-            case "data" | "params":
-                above.append(held)
-            case "param":
-                above.append(_only(name, held))
-            case "fault":
-                self.is_fault = True
-                above.append(_only(name, held))
-            case "methodName":
-                above.append(self._take_text().strip())
-            case "methodCall" | "methodResponse":
-                self.root, self.content = name, held
-
-
-def _only(name: str, held: list[Value]) -> Value:
-    if not held:
-        raise BadValue(f"<{name}> holds nothing")
-    return held[0]
+            found = read(data, outline, depth, string, values)
+        except ValueError as refused:
+            if refused.args[0] != "encoding":
+                raise
+            found = read(to_utf8(data, encoding_of(data)), outline, depth, string, values)
+    except BadValue as error:
+        raise Fault(f"not an XML-RPC document: {error}", PARSE_ERROR) from None
+    except ValueError as refused:
+        reason = in_words(*refused.args, depth=depth, string=string, values=values)
+        raise Fault(f"not an XML-RPC document: {reason}", PARSE_ERROR) from None
+    is_call, method, params, is_fault = found
+    return is_call, method, [EncodedMap(*param) if isinstance(param, tuple) else param for param in params], is_fault
 
 
 def decode_call(
@@ -372,7 +244,7 @@ def decode_call(
     Parameters
     ----------
     data : bytes
-        The whole XML document, in any encoding that expat reads.
+        The whole XML document, in UTF-8, UTF-16, or an encoding with one byte a character that it declares.
     depth : int
         How deep lists and maps may nest, levels.
     string : int
@@ -390,15 +262,52 @@ def decode_call(
     >>> decode_call(b"<methodCall><methodName>samp.hub.ping</methodName></methodCall>")
     Call(method='samp.hub.ping', params=[])
     """
-    document = _Document(depth, string, values)
-    document.parse(data)
-    if document.root == "methodCall":
-        match document.content:
-            case [str(method)] if method:
-                return Call(method, [])
-            case [str(method), list(params)] if method:
-                return Call(method, params)
-    raise Fault("not an XML-RPC call: it needs a <methodCall> of a <methodName> and then <params>", PARSE_ERROR)
+    is_call, method, params, _ = _read(data, depth, string, values)
+    return Call(_check_call(is_call, method), params)  # type: ignore[arg-type]  # not in outline, there are values only
+
+
+def decode_call_in_outline(
+    data: bytes, *, depth: int = DEFAULT_DEPTH, string: int = DEFAULT_STRING, values: int = DEFAULT_VALUES
+) -> CallInOutline:
+    """Decode the body of a request, but leave the maps among its parameters encoded.
+
+    A list among them is read as an empty one: no method of SAMP takes any.  Parameters and errors are
+    those of `decode_call`; a map that has over 10,000 members itself is refused too.
+
+    Examples
+    --------
+    >>> message = {"samp.mtype": "samp.app.ping", "samp.params": {"a": "1"}}
+    >>> call = decode_call_in_outline(encode_call("samp.hub.notifyAll", ["key", message]))
+    >>> call.params[1].outline
+    {'samp.mtype': 'samp.app.ping', 'samp.params': {}}
+    >>> call.params[1].decode() == message
+    True
+    """
+    is_call, method, params, _ = _read(data, depth, string, values, outline=True)
+    return CallInOutline(_check_call(is_call, method), params)
+
+
+def _check_call(is_call: bool, method: str | None) -> str:
+    if not (is_call and method):
+        raise Fault("not an XML-RPC call: it needs a <methodCall> of a <methodName> and then <params>", PARSE_ERROR)
+    return method
+
+
+def decode_start(data: bytes) -> tuple[str, str]:
+    """Return a call's method and its first parameter, a string, from the beginning of its body; "" if it is not there.
+
+    Examples
+    --------
+    >>> decode_start(encode_call("samp.hub.notifyAll", ["key", {}])[:-50])
+    ('samp.hub.notifyAll', 'key')
+    """
+    encoding = encoding_of(data)
+    if encoding != "utf-8":
+        try:
+            data = to_utf8(data, encoding, whole=False)
+        except BadValue:
+            return "", ""
+    return read_start(data) or ("", "")
 
 
 def decode_response(
@@ -422,14 +331,11 @@ def decode_response(
     Traceback (most recent call last):
     hubfarm.samp.errors.Fault: no such client
     """
-    document = _Document(depth, string, values)
-    document.parse(data)
-    if document.root == "methodResponse":
-        match document.content:
-            case [value] if document.is_fault:
-                raise _fault_of(value)
-            case [[value]]:
-                return value
+    match _read(data, depth, string, values):
+        case False, _, [value], True:
+            raise _fault_of(value)  # type: ignore[arg-type]
+        case False, _, [value], False:
+            return value  # type: ignore[return-value]
     raise Fault("not an XML-RPC response: it needs a <methodResponse> with one value or a <fault>", PARSE_ERROR)
 
 
@@ -459,4 +365,4 @@ def decode_value(data: bytes) -> Value:
     """
     document = b"<methodResponse><params><param>%s</param></params></methodResponse>" % data
     # What was taken once is taken, whatever limits it was under.
-    return decode_response(document, depth=len(data), string=len(data), values=len(data))
+    return decode_response(document, depth=DEEPEST, string=len(data), values=len(data))

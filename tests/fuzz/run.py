@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 CORPUS = Path(__file__).parents[1] / "corpus"
-DICTIONARIES = {"xmlrpc": "xmlrpc", "fast_path": "xmlrpc", "http": "http", "heads": "http"}
+DICTIONARIES = {"xmlrpc": "xmlrpc", "codec": "xmlrpc", "http": "http", "heads": "http"}
 """The words of each target's language, which the fuzzer would be long in finding."""
 
 

@@ -1,0 +1,9 @@
+"""XML-RPC read and written in C; see `hubfarm.samp.expat_reader`, whose functions `read` and `read_start` these are."""
+
+from hubfarm.samp.values import Map, Value
+
+def read(
+    data: bytes, outline: bool, depth: int, string: int, values: int
+) -> tuple[bool, str | None, list[Value | tuple[bytes, Map]], bool]: ...
+def read_start(data: bytes) -> tuple[str, str] | None: ...
+def write(value: object) -> bytes | None: ...
