@@ -28,13 +28,15 @@ class CrlfHeads:
     b'POST / HTTP/1.0\r\nContent-length: 2\r\n\r\nhi'
     """
 
-    __slots__ = ("_body_left", "_held", "_max_head", "transparent")
+    __slots__ = ("_bare", "_body_left", "_held", "_max_head", "_searched", "transparent")
 
     def __init__(self, max_head: int) -> None:
         self.transparent = False
         """True once the peer is known to end its lines in CRLF: `feed` is no longer needed."""
         self._max_head = max_head
-        self._held = b""
+        self._held = bytearray()
+        self._searched = 0  # up to here there is no end of a head: each byte is looked at once
+        self._bare = False  # the first line of what is held ends in a bare LF
         self._body_left = 0
 
     @property
@@ -46,33 +48,49 @@ class CrlfHeads:
         """Take the next bytes from the socket, return those that are ready for the parser."""
         if self.transparent:
             return data
-        data = self._held + data
-        self._held = b""
-        ready = []
-        while data:
+        held, ready = self._held, []
+        held += data
+        while held:
             if self._body_left:
-                ready.append(data[: self._body_left])
-                data = data[self._body_left :]
+                ready.append(bytes(held[: self._body_left]))
+                del held[: self._body_left]
                 self._body_left -= len(ready[-1])
                 continue
-            first_end = data.find(b"\n")
-            if (first_end > 0 and data[first_end - 1] == 13) or (first_end < 0 and len(data) > self._max_head):
-                self.transparent = True
-                ready.append(data)
+            if self._ends_in_crlf():
+                ready.append(self._step_aside())
                 break
-            end = _END_OF_HEAD.search(data)
-            if end is None and len(data) <= self._max_head:
-                self._held = data
+            end = _END_OF_HEAD.search(held, max(0, self._searched - 3))
+            if end is None and len(held) <= self._max_head:
+                self._searched = len(held)
                 break
-            cut = end.end() if end else len(data)
-            head = data[:cut].replace(b"\r\n", b"\n")
-            ready.append(head.replace(b"\n", b"\r\n"))
-            data = data[cut:]
-            length = _CONTENT_LENGTH.search(head)
-            if length:
-                self._body_left = int(length[1])
-            elif head.startswith(b"HTTP/") or _TRANSFER_ENCODING.search(head):
-                self.transparent = True  # the body ends as the parser finds, or with the connection
-                ready.append(data)
-                break
+            ready.append(self._take_head(end.end() if end else len(held)))
+            if self.transparent:
+                ready.append(self._step_aside())
         return b"".join(ready)
+
+    def _ends_in_crlf(self) -> bool:
+        """Tell whether the first line ends in CRLF, or is so long that the parser will refuse it."""
+        if self._bare:
+            return False
+        end = self._held.find(b"\n", self._searched)
+        if end < 0:
+            return len(self._held) > self._max_head
+        self._bare = end == 0 or self._held[end - 1] != ord("\r")
+        return not self._bare
+
+    def _step_aside(self) -> bytes:
+        self.transparent = True
+        rest = bytes(self._held)
+        self._held.clear()
+        return rest
+
+    def _take_head(self, size: int) -> bytes:
+        head = bytes(self._held[:size]).replace(b"\r\n", b"\n")
+        del self._held[:size]
+        self._searched = 0
+        self._bare = False
+        if length := _CONTENT_LENGTH.search(head):
+            self._body_left = int(length[1])
+        elif head.startswith(b"HTTP/") or _TRANSFER_ENCODING.search(head):
+            self.transparent = True  # the body ends as the parser finds, or with the connection
+        return head.replace(b"\n", b"\r\n")

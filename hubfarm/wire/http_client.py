@@ -7,10 +7,12 @@ connection or their header lines with a bare LF (DS9) are all understood.
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import cast
 from urllib.parse import SplitResult, urlsplit
 
@@ -20,9 +22,23 @@ from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.wire.bare_lf import CrlfHeads
 from hubfarm.wire.known_heads import KnownHeads, head_of
 
-MAX_HEAD = 64 * 2**10
+MAX_HEAD = 16 * 2**10
 MAX_BODY = 64 * 2**20
 
+MAX_KNOWN = 16
+"""Heads of one server's answers that are remembered: it has few kinds."""
+
+LONGEST_URL = 2048
+"""Longest URL, characters: it is looked at more than once, and goes into every head."""
+
+JOINED = 64 * 2**10
+"""A longer request is not copied into one piece before it is sent, bytes."""
+
+_LOST_ON_THE_WAY = {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN}
+"""Errors that say nothing of the server: the network failed, or its host sleeps."""
+
+_NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
+"""What the name service says of a name that nobody has; anything else may pass."""
 
 Permits = Callable[[str, str], bool]
 
@@ -38,13 +54,13 @@ class Unreachable(HttpError):
     ----------
     text : str
         What happened.
-    refused : bool
-        The connection was refused: nobody listens there.
+    for_good : bool
+        Nobody listens there, or it may not be connected to: to try again is no use.
     """
 
-    def __init__(self, text: str, *, refused: bool = False) -> None:
+    def __init__(self, text: str, *, for_good: bool = False) -> None:
         super().__init__(text)
-        self.refused = refused
+        self.for_good = for_good
 
 
 class NoAnswer(HttpError):
@@ -55,8 +71,8 @@ class NoAnswer(HttpError):
     text : str
         What happened.
     again : bool
-        The server closed a connection that had served before, and not one byte of this answer
-        came: it is right to send the request once more.
+        Not one byte of this answer came, and the server closed a connection that had served before, or
+        the network failed: it is right to send the request once more.
     """
 
     def __init__(self, text: str, *, again: bool = False) -> None:
@@ -74,13 +90,15 @@ def check_http_url(url: str) -> SplitResult:
     Raises
     ------
     WrongUse
-        It is not.
+        It is not, or it is longer than `LONGEST_URL`.
 
     Examples
     --------
     >>> check_http_url("http://127.0.0.1:4000/xmlrpc").port
     4000
     """
+    if len(url) > LONGEST_URL:
+        raise WrongUse(f"the URL is longer than {LONGEST_URL} characters: {url[:60]!r}…")
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -91,6 +109,11 @@ def check_http_url(url: str) -> SplitResult:
     return parts
 
 
+@cache
+def _default_context() -> ssl.SSLContext:
+    return ssl.create_default_context()  # reads all of the system's certificates: 30 ms
+
+
 Done = Callable[["bytes | HttpError"], None]
 """Told what became of a request: the answer's body, or why there is none."""
 
@@ -98,12 +121,13 @@ Done = Callable[["bytes | HttpError"], None]
 class _Exchange(asyncio.Protocol):
     """One connection, and the requests that are under way on it, in order."""
 
-    def __init__(self, known: KnownHeads[None]) -> None:
+    def __init__(self, known: KnownHeads[None], max_body: int) -> None:
         self.reusable = True
         self.answers = 0
         self.persistent = False
         """The last answer leaves no doubt that the connection stays: HTTP/1.1, and its length given."""
         self._known = known
+        self._max_body = max_body
         self._transport: asyncio.Transport
         self._under_way: deque[Done] = deque()
         self._parser = httptools.HttpResponseParser(self)
@@ -120,9 +144,12 @@ class _Exchange(asyncio.Protocol):
         self._heard = False
         self._new_head = b""  # that of the answer being parsed, if it may be remembered
 
-    def request(self, data: bytes, done: Done, count: int = 1) -> None:
+    def request(self, pieces: Sequence[bytes], done: Done, count: int = 1) -> None:
         self._under_way.extend([done] * count)
-        self._transport.write(data)
+        if sum(map(len, pieces)) <= JOINED:
+            self._transport.write(b"".join(pieces))
+        else:
+            self._transport.writelines(pieces)
 
     def _finish(self, result: "bytes | HttpError", *, close: bool = False) -> None:
         """Give the first of those who wait its result; what stands behind it in a closed connection is unread."""
@@ -142,7 +169,11 @@ class _Exchange(asyncio.Protocol):
 
     def close(self) -> None:
         self.reusable = False
-        self._transport.close()
+        # To close it would wait until the server takes what was sent: one that never reads holds it for ever.
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()
+        else:
+            self._transport.close()
 
     # -------------------------------------------------------------- asyncio's events
 
@@ -155,6 +186,7 @@ class _Exchange(asyncio.Protocol):
             self._complete(keep_alive=False)  # a body without a length ends with the connection
         # A server may close a kept connection just as it is used again: that is no refusal.
         again = bool(self.answers) and not self._heard and (by_peer or self._ends_here)
+        again = again or (isinstance(exc, OSError) and exc.errno in _LOST_ON_THE_WAY and not self._heard)
         while self._under_way:
             text = f"the connection was closed before the answer was there{f': {exc}' if exc else ''}"
             self._finish(NoAnswer(text, again=again))
@@ -205,8 +237,8 @@ class _Exchange(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         self._size += len(body)
-        if self._size > MAX_BODY:
-            self._finish(BadAnswer(f"answered with more than {MAX_BODY} bytes"), close=True)
+        if self._size > self._max_body:
+            self._finish(BadAnswer(f"answered with more than {self._max_body} bytes"), close=True)
         else:
             self._body.append(body)
 
@@ -241,6 +273,8 @@ class HttpClient:
         How long a connection may take to be made, seconds.
     permits : callable
         Tells of the URL's host and an address that it leads to whether to connect there.
+    max_body : int
+        Longest body of an answer, bytes.
 
     Raises
     ------
@@ -248,17 +282,20 @@ class HttpClient:
         `url` is of another kind.
     """
 
-    def __init__(self, url: str, *, connect_timeout: float = 5.0, permits: Permits | None = None) -> None:
+    def __init__(
+        self, url: str, *, connect_timeout: float = 5.0, permits: Permits | None = None, max_body: int = MAX_BODY
+    ) -> None:
         parts = check_http_url(url)
         secure = parts.scheme == "https"
         self.url = url
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if secure else 80)
-        self._ssl = ssl.create_default_context() if secure else None
+        self._ssl = _default_context() if secure else None
         self._connect_timeout = connect_timeout
         self._permits = permits
+        self._max_body = max_body
         self._exchange: _Exchange | None = None
-        self._known: KnownHeads[None] = KnownHeads()
+        self._known: KnownHeads[None] = KnownHeads(MAX_KNOWN)
         target = parts.path or "/"
         if parts.query:
             target += f"?{parts.query}"
@@ -267,15 +304,15 @@ class HttpClient:
             "Content-Type: text/xml\r\nUser-Agent: hubfarm\r\nContent-Length: "
         ).encode("ascii")
 
-    async def post(self, body: bytes, *, timeout: float) -> bytes:
+    async def post(self, *body: bytes, timeout: float | None) -> bytes:
         """Send `body`, return the body of the answer.
 
         Parameters
         ----------
-        body : bytes
-            What to send.
-        timeout : float
-            How long the answer may take once the connection stands, seconds.
+        *body : bytes
+            What to send, in pieces.
+        timeout : float or None
+            How long the answer may take once the connection stands, seconds; None for as long as it does.
 
         Raises
         ------
@@ -286,16 +323,16 @@ class HttpClient:
         BadAnswer
             The answer was not HTTP 200.
         """
-        data = self._request(body)
+        request = self._request(body)
         exchange = await self._connected()
         try:
-            return await self._send(exchange, data, timeout)
+            return await self._send(exchange, request, timeout)
         except NoAnswer as error:
             if not error.again:
                 raise
-        return await self._send(await self._connected(), data, timeout)
+        return await self._send(await self._connected(), request, timeout)
 
-    async def _send(self, exchange: _Exchange, data: bytes, timeout: float) -> bytes:
+    async def _send(self, exchange: _Exchange, request: Sequence[bytes], timeout: float | None) -> bytes:
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
         def done(result: bytes | HttpError) -> None:
@@ -306,7 +343,7 @@ class HttpClient:
             else:
                 future.set_result(result)
 
-        exchange.request(data, done)
+        exchange.request(request, done)
         try:
             async with asyncio.timeout(timeout):
                 return await future
@@ -316,8 +353,8 @@ class HttpClient:
             if not future.done() or future.cancelled():
                 exchange.close()
 
-    def _request(self, body: bytes) -> bytes:
-        return b"%s%d\r\n\r\n%s" % (self._head, len(body), body)
+    def _request(self, body: Sequence[bytes]) -> Sequence[bytes]:
+        return (b"%s%d\r\n\r\n" % (self._head, sum(map(len, body))), *body)
 
     @property
     def takes_more(self) -> bool:
@@ -325,20 +362,20 @@ class HttpClient:
         exchange = self._exchange
         return exchange is not None and exchange.reusable and exchange.persistent and exchange.answers > 1
 
-    def send(self, bodies: Sequence[bytes], done: Done) -> None:
+    def send(self, bodies: Sequence[Sequence[bytes]], done: Done) -> None:
         """Send `bodies` in one write, without waiting for the answers to what was sent before (pipelining).
 
         Only while `takes_more`; answers come in the order of the requests.
 
         Parameters
         ----------
-        bodies : sequence of bytes
-            What to send.
+        bodies : sequence of sequence of bytes
+            What to send, each in pieces.
         done : callable
             Told the body of each answer, or the `HttpError` that became of it.
         """
         assert self._exchange is not None
-        self._exchange.request(b"".join(map(self._request, bodies)), done, len(bodies))
+        self._exchange.request([piece for body in bodies for piece in self._request(body)], done, len(bodies))
 
     async def connect(self) -> None:
         """Make the connection, if none stands.
@@ -361,19 +398,23 @@ class HttpClient:
         except (OSError, UnicodeError) as error:  # UnicodeError: a host that cannot be a name
             raise Unreachable(
                 f"no connection to {self._host}:{self._port}: {getattr(error, 'strerror', None) or error}",
-                refused=isinstance(error, ConnectionRefusedError),
+                for_good=isinstance(error, ConnectionRefusedError | UnicodeError) or error.errno in _NO_SUCH_NAME,
             ) from None
         return self._exchange
 
     async def _connect(self) -> _Exchange:
         loop = asyncio.get_running_loop()
         if self._permits is None:
-            return (await loop.create_connection(self._new_exchange, self._host, self._port, ssl=self._ssl))[1]
+            transport, exchange = await loop.create_connection(
+                self._new_exchange, self._host, self._port, ssl=self._ssl
+            )
+            _notice_silence(transport)
+            return exchange
         # To an address, not to the name: a second look-up could lead elsewhere than was checked.
         found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         addresses = [address for each in found if self._permits(self._host, address := str(each[4][0]))]
         if not addresses:
-            raise Unreachable(f"{self._host} is at {found[0][4][0]}, where this hub calls nobody back")
+            raise Unreachable(f"{self._host} is at {found[0][4][0]}, where this hub calls nobody back", for_good=True)
         for address in addresses[:-1]:
             with contextlib.suppress(OSError):
                 return await self._connect_to(address)
@@ -382,13 +423,14 @@ class HttpClient:
     async def _connect_to(self, address: str) -> _Exchange:
         name = self._host if self._ssl is not None else None
         loop = asyncio.get_running_loop()
-        _, exchange = await loop.create_connection(
+        transport, exchange = await loop.create_connection(
             self._new_exchange, address, self._port, ssl=self._ssl, server_hostname=name
         )
+        _notice_silence(transport)
         return exchange
 
     def _new_exchange(self) -> _Exchange:
-        return _Exchange(self._known)
+        return _Exchange(self._known, self._max_body)
 
     @property
     def connected(self) -> bool:
@@ -407,15 +449,17 @@ class HttpClient:
             self._exchange = None
 
 
-async def check_reachable(client: HttpClient) -> None:
-    """Make a connection, and close it again.
+KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 6}
+"""A peer on another host counts as lost that has been silent so long, and does not answer the kernel, seconds."""
 
-    Raises
-    ------
-    Unreachable
-        None could be made.
-    """
-    try:
-        await client.connect()
-    finally:
-        client.close()
+
+def _notice_silence(transport: asyncio.BaseTransport) -> None:
+    """Let the kernel find out if the peer's host is gone, however long an answer may take."""
+    sock = transport.get_extra_info("socket")
+    host = str(transport.get_extra_info("peername")[0])
+    if host == "::1" or host.startswith("127."):
+        return  # this kernel knows
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in KEEPALIVE.items():
+        if hasattr(socket, option):  # macOS has them in part
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

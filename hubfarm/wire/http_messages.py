@@ -51,9 +51,12 @@ class Response(NamedTuple):
 
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 
+JOINED = 64 * 2**10
+"""A longer body is not copied behind its head, bytes."""
 
-def encode(response: Response, *, keep_alive: bool, version: str) -> bytes:
-    """Return the bytes of a response.
+
+def encode(response: Response, *, keep_alive: bool, version: str) -> tuple[bytes, ...]:
+    """Return the bytes of a response, in one piece or two.
 
     Parameters
     ----------
@@ -64,18 +67,19 @@ def encode(response: Response, *, keep_alive: bool, version: str) -> bytes:
     version : str
         The request's, ``1.1`` or ``1.0``.
     """
+    body = response.body
     if keep_alive and version == "1.1" and response.status == 200:  # as nearly always: half the time
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s"
-        return head % (response.content_type, len(response.body), response.body)
-    connection = b""
-    if not keep_alive:
-        connection = b"Connection: close\r\n"
-    elif version == "1.0":
-        connection = b"Connection: keep-alive\r\n"
-    return b"%sContent-Type: %s\r\nContent-Length: %d\r\n%s\r\n%s" % (
-        _STATUS_LINES[response.status],
-        response.content_type,
-        len(response.body),
-        connection,
-        response.body,
-    )
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n" % (response.content_type, len(body))
+    else:
+        connection = b""
+        if not keep_alive:
+            connection = b"Connection: close\r\n"
+        elif version == "1.0":
+            connection = b"Connection: keep-alive\r\n"
+        head = b"%sContent-Type: %s\r\nContent-Length: %d\r\n%s\r\n" % (
+            _STATUS_LINES[response.status],
+            response.content_type,
+            len(body),
+            connection,
+        )
+    return (head + body,) if len(body) <= JOINED else (head, body)

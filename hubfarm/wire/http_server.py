@@ -2,8 +2,15 @@
 
 `HttpServer` speaks HTTP/1.1 and 1.0 with keep-alive and pipelining: httptools parses, an
 asyncio protocol moves the bytes.  A handler gets a whole `Request` and returns a `Response`,
-or a future of one; answers leave in the order of the requests.  Whatever a peer sends, it
-gets an answer or is closed, and nothing else is disturbed.
+or a future of one.  Whatever a peer sends, it gets an answer or is closed, and nothing else is disturbed.
+
+Rules it lives by:
+
+1. The requests of a connection are handled one after the other: the next one when the answer to the
+   last is there, and the peer has taken what was sent before.  Until then little more is read of it.
+2. Nobody is read for long on trust: a body that is longer than some is read on only if whoever has to
+   handle it admits its beginning.
+3. What requests that are not whole yet hold is counted for all connections together.
 """
 
 import asyncio
@@ -25,8 +32,20 @@ from hubfarm.wire.known_heads import KnownHeads, head_of
 BACKLOG = 1024
 """Connections that may wait to be accepted; astropy's hub has 5, and hangs at 20 busy clients."""
 
-MAX_PIPELINED = 64
-"""Requests of one connection that may wait for an answer before its socket is left unread."""
+SLICE = 16 * 2**10
+"""So much is parsed before it is asked whether there is a request to be answered first, bytes."""
+
+MOST_UNSENT = 256 * 2**10
+"""Requests of a peer wait while it has more than so much of its answers to take, bytes."""
+
+MOST_UNREAD = 64 * 2**10
+"""While a request waits for its answer, so much of what follows is read, bytes: enough to see that the peer leaves."""
+
+MOST_FIELDS = 100
+"""Header fields of one request."""
+
+FIELD_SIZE = len(": \r\n")
+"""What a header field takes beside its name and value, bytes."""
 
 LINGER = 5.0
 """How long a refused peer may go on sending before its connection is closed, seconds.
@@ -48,25 +67,37 @@ class HttpLimits:
         Request line and header fields together, bytes.
     body : int
         Body, bytes.
+    on_trust : int
+        What is read of a body before it is asked whether it is admitted, bytes.
+    held_on_trust : int
+        What all requests that are not whole may hold together that were not admitted, bytes.
+    held : int
+        Likewise those that were.
     connections : int
         Open at the same time.
     patience : Patience
         How long one may stand still.
     """
 
-    head: int = 64 * 2**10
+    head: int = 16 * 2**10
     body: int = 64 * 2**20
+    on_trust: int = 64 * 2**10
+    held_on_trust: int = 64 * 2**20
+    held: int = 512 * 2**20
     connections: int = MAX_CONNECTIONS
     patience: Patience = field(default_factory=Patience)
 
 
 class _Refused(Exception):
-    """Raised inside the parser's callbacks to end a request with an HTTP error."""
+    """Raised inside the parser's callbacks to end a request with an answer."""
 
-    def __init__(self, status: HTTPStatus, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-        self.text = text
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
+def _refused(status: HTTPStatus, text: str) -> _Refused:
+    return _Refused(Response(f"{text}\n".encode(), status, b"text/plain; charset=utf-8"))
 
 
 class _Says(NamedTuple):
@@ -78,13 +109,12 @@ class _Says(NamedTuple):
     version: str
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    """A request whose answer is not there yet, or may not leave before an earlier one."""
+class _Asked(NamedTuple):
+    """A request that is to be answered, or was refused already."""
 
+    request: Request | Response
     keep_alive: bool
     version: str
-    answer: "Response | asyncio.Future[Response]"
 
 
 class _Connection(asyncio.Protocol):
@@ -95,8 +125,12 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._crlf = CrlfHeads(server.limits.head)
         self._parser = httptools.HttpRequestParser(self)
-        self._waiting: deque[_Waiting] = deque()
+        self._asked: deque[_Asked] = deque()
+        self._awaited: asyncio.Future[Response] | None = None  # the answer to the first of those
+        self._unread: list[bytes] = []  # what came behind them, and was not parsed yet
+        self._unread_size = 0
         self._out: list[bytes] = []
+        self._out_size = 0
         self._ended = False  # no further request is read
         self._refused = False
         self._lingering: asyncio.TimerHandle | None = None
@@ -106,15 +140,20 @@ class _Connection(asyncio.Protocol):
         self._in_body = False
         self._peer = ""
         self._now = self.since = server.loop.time()
+        self._held_on_trust = self._held = 0
         self._reset()
 
     def _reset(self) -> None:
+        self._give_back()
         self._head_size = 0
+        self._fields = 0
         self._unfinished = 0  # bytes fed since the parser's last event
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self._body_size = 0
+        self._length = 0
+        self._admitted = False
 
     # -------------------------------------------------------------- asyncio's events
 
@@ -122,16 +161,18 @@ class _Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
         self._peer = str((transport.get_extra_info("peername") or ("",))[0])
         if not self._server.connections.admit(self):
-            self._refuse(_Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections: try again"))
+            self._refuse(_refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections: try again"))
             self.flush()
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)
-        for waiting in self._waiting:
-            if isinstance(waiting.answer, asyncio.Future):
-                waiting.answer.cancel()
-        self._waiting.clear()
+        self._ended = True
+        self._asked.clear()
+        self._unread.clear()
+        self._reset()
+        if self._awaited is not None:
+            self._awaited.cancel()
         if self._lingering is not None:
             self._lingering.cancel()
 
@@ -139,18 +180,37 @@ class _Connection(asyncio.Protocol):
         if self._ended:
             return
         self._now = self._server.loop.time()
+        if self._waits:
+            self._unread.append(data)
+            self._unread_size += len(data)
+            self._read_or_pause()
+            return
         if not self._in_request and not self._crlf.holding:
             self.since = self._now
-        if not self._crlf.transparent:
-            data = self._crlf.feed(data)
+        self._read(data)
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+        self._read_or_pause()
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        self._go_on()
+
+    # -------------------------------------------------------------- reading
+
+    @property
+    def _waits(self) -> bool:
+        """Whether something has to happen before the next request may be looked at."""
+        return bool(self._asked) or self._write_paused or self._out_size > MOST_UNSENT
+
+    def _read(self, data: bytes) -> None:
+        """Parse what has come, as far as requests may be looked at."""
         try:
-            if not self._in_request and self._crlf.transparent and self._stays_open:
-                data = self._take_known(data)
-                self._new_head = head_of(data) if data else b""
-            if data:
-                self._unfinished += len(data)
-                self._feed(data)
-                self._check_head()
+            while data and not (self._ended or self._waits):
+                size = max(SLICE, self._length - self._body_size if self._in_body else 0)
+                piece, data = (data, b"") if len(data) <= size else (data[:size], data[size:])
+                self._parse(piece)
         except _Refused as refused:
             self._refuse(refused)
         except httptools.HttpParserCallbackError as error:
@@ -158,20 +218,30 @@ class _Connection(asyncio.Protocol):
                 raise
             self._refuse(error.__context__)
         except httptools.HttpParserError as error:
-            self._refuse(_Refused(HTTPStatus.BAD_REQUEST, f"not an HTTP request: {error}"))
+            self._refuse(_refused(HTTPStatus.BAD_REQUEST, f"not an HTTP request: {error}"))
+        if data and not self._ended:
+            self._unread.insert(0, data)
+            self._unread_size += len(data)
+        self._read_or_pause()
         self._server.flush_soon(self)
 
-    @property
-    def _stays_open(self) -> bool:
-        """Whether the client has not asked to close behind its last request."""
-        return not self._waiting or self._waiting[-1].keep_alive
+    def _parse(self, data: bytes) -> None:
+        if not self._crlf.transparent:
+            data = self._crlf.feed(data)
+        elif not self._in_request:
+            data = self._take_known(data)
+            self._new_head = head_of(data) if data else b""
+        if data:
+            self._unfinished += len(data)
+            self._feed(data)
+            self._check_head()
 
     def _take_known(self, data: bytes) -> bytes:
-        """Answer the requests that `data` begins with and whose heads are known, return the rest of it."""
+        """Take the requests that `data` begins with and whose heads are known, return the rest of it."""
         while data and (known := self._server.known.find(data)) and len(data) >= (end := known.size + known.length):
             method, target, headers, version = known.says
             request = Request(method, target, headers, data[known.size : end], self._peer)
-            self._answer(self._server.handle(request), keep_alive=True, version=version)
+            self._ask(_Asked(request, keep_alive=True, version=version))
             data = data[end:]
         return data
 
@@ -192,18 +262,19 @@ class _Connection(asyncio.Protocol):
                 # A server may ignore it (RFC 9110, 7.8), the parser does not: give it the request without.
                 method, rest = self._parser.get_method(), data[upgrade.args[0] :]
                 if method == b"CONNECT":
-                    raise _Refused(HTTPStatus.NOT_IMPLEMENTED, "a SAMP hub is no proxy") from None
+                    raise _refused(HTTPStatus.NOT_IMPLEMENTED, "a SAMP hub is no proxy") from None
                 fields = b"".join(b"%s: %s\r\n" % field for field in self._headers.items() if field[0] != b"upgrade")
                 data = b"%s %s HTTP/1.1\r\n%s\r\n%s" % (method, self._target, fields, rest)
                 self._parser = httptools.HttpRequestParser(self)
 
-    def pause_writing(self) -> None:
-        self._write_paused = True
-        self._read_or_pause()
-
-    def resume_writing(self) -> None:
-        self._write_paused = False
-        self._read_or_pause()
+    def _read_or_pause(self) -> None:
+        if self._transport.is_closing():
+            return
+        may_wait = self._write_paused or self._out_size > MOST_UNSENT or self._unread_size > MOST_UNREAD
+        if may_wait and not self._ended:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
     # -------------------------------------------------------------- httptools' events
 
@@ -216,10 +287,15 @@ class _Connection(asyncio.Protocol):
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count_head(len(name) + len(value))
+        self._count_head(len(name) + len(value) + FIELD_SIZE)
+        self._fields += 1
+        if self._fields > MOST_FIELDS:
+            raise _refused(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the request has more than {MOST_FIELDS} header fields"
+            )
         name = name.lower()
         if name == b"host" and name in self._headers:
-            raise _Refused(HTTPStatus.BAD_REQUEST, "the request names two hosts")
+            raise _refused(HTTPStatus.BAD_REQUEST, "the request names two hosts")
         self._headers[name] = value
 
     def on_headers_complete(self) -> None:
@@ -230,14 +306,15 @@ class _Connection(asyncio.Protocol):
         headers = self._headers
         encoding = headers.get(b"content-encoding", b"identity").strip().lower()
         if encoding != b"identity":
-            raise _Refused(
+            raise _refused(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                 f"Content-Encoding {encoding.decode('ascii', 'replace')} is not taken: send the body as it is",
             )
-        if int(headers.get(b"content-length", 0)) > self._server.limits.body:
+        self._length = int(headers.get(b"content-length", 0))
+        if self._length > self._server.limits.body:
             raise self._too_large()
         if headers.get(b"expect", b"").lower() == b"100-continue":
-            self._out.append(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
         self._unfinished = 0
@@ -245,6 +322,18 @@ class _Connection(asyncio.Protocol):
         if self._body_size > self._server.limits.body:
             raise self._too_large()
         self._body.append(body)
+        if not self._admitted and self._body_size > self._server.limits.on_trust:
+            self._ask_admission()
+        self._hold(len(body))
+
+    def _ask_admission(self) -> None:
+        start = Request(self._parser.get_method(), self._target, self._headers, b"".join(self._body), self._peer)
+        refusal = self._server.admit(start)
+        if refusal is not None:
+            raise _Refused(refusal)
+        self._give_back()
+        self._admitted = True
+        self._hold(self._body_size - len(self._body[-1]))
 
     def on_message_complete(self) -> None:
         if self._parser.should_upgrade():
@@ -257,67 +346,82 @@ class _Connection(asyncio.Protocol):
         self._reset()
         self._in_request = self._in_body = False
         self.since = self._now
-        answer = self._server.handle(request)
-        self._answer(answer, keep_alive=self._parser.should_keep_alive(), version=self._parser.get_http_version())
+        self._ask(_Asked(request, self._parser.should_keep_alive(), self._parser.get_http_version()))
 
     # -------------------------------------------------------------- answers
 
-    def _answer(self, answer: "Response | asyncio.Future[Response]", *, keep_alive: bool, version: str) -> None:
-        if not self._waiting and isinstance(answer, Response):
-            self._send(answer, keep_alive, version)
-            return
-        self._waiting.append(_Waiting(keep_alive, version, answer))
+    def _ask(self, asked: _Asked) -> None:
+        if self._ended:
+            return  # what follows is nothing
+        if self._server.leaving:
+            asked = asked._replace(keep_alive=False)
+        self._ended = not asked.keep_alive
+        if self._waits or not self._answer(asked):
+            self._asked.append(asked)
+
+    def _answer(self, asked: _Asked) -> bool:
+        """Answer a request, if that is possible at once."""
+        answer = asked.request if isinstance(asked.request, Response) else self._server.handle(asked.request)
         if isinstance(answer, asyncio.Future):
-            answer.add_done_callback(self._future_done)
-        self._read_or_pause()
+            self._awaited = answer
+            answer.add_done_callback(self._awaited_is_there)
+            return False
+        self._send(answer, asked)
+        return True
 
-    def _future_done(self, _: "asyncio.Future[Response]") -> None:
-        while self._waiting:
-            answer = self._waiting[0].answer
-            if isinstance(answer, asyncio.Future):
-                if not answer.done():
-                    break
-                answer = self._server.result_of(answer)
-            first = self._waiting.popleft()
-            self.since = self._server.loop.time()
-            self._send(answer, first.keep_alive, first.version)
-        self._read_or_pause()
-        self._server.flush_soon(self)
+    def _awaited_is_there(self, answer: "asyncio.Future[Response]") -> None:
+        self._awaited = None
+        if not self._asked:
+            return  # the peer has left
+        self.since = self._server.loop.time()
+        self._send(self._server.result_of(answer), self._asked.popleft())
+        self._go_on()
 
-    def _send(self, response: Response, keep_alive: bool, version: str) -> None:
-        self._out.append(encode(response, keep_alive=keep_alive, version=version))
-        self._ended = self._ended or not keep_alive
+    def _go_on(self) -> None:
+        """Answer what was asked meanwhile, and read on; as far as that is possible now."""
+        while self._asked and self._awaited is None and not (self._write_paused or self._out_size > MOST_UNSENT):
+            if self._answer(self._asked[0]):
+                self._asked.popleft()
+        if self._unread and not self._waits:
+            unread = b"".join(self._unread)
+            self._unread.clear()
+            self._unread_size = 0
+            self._read(unread)
+        else:
+            self._read_or_pause()
+            self._server.flush_soon(self)
+
+    def _send(self, response: Response, asked: _Asked) -> None:
+        self._write(*encode(response, keep_alive=asked.keep_alive, version=asked.version))
+
+    def _write(self, *pieces: bytes) -> None:
+        self._out += pieces
+        self._out_size += sum(map(len, pieces))
 
     def flush(self) -> None:
         """Write the answers that are ready."""
         if self._transport.is_closing():
             return
         if self._out:
-            out, self._out = self._out, []
-            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
-        if self._ended and not self._waiting:
+            out, size = self._out, self._out_size
+            self._out, self._out_size = [], 0
+            if size <= MOST_UNSENT:
+                self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+            else:
+                self._transport.writelines(out)
+            if size > MOST_UNSENT and not self._write_paused:
+                self._go_on()
+        if self._ended and not self._asked and not self._out:
             if not self._refused:
                 self._transport.close()
             elif self._lingering is None:
-                self._lingering = self._server.loop.call_later(LINGER, self._transport.close)
+                self._lingering = self._server.loop.call_later(LINGER, self._transport.abort)
 
     def _refuse(self, refused: _Refused) -> None:
-        if self._ended or not self._stays_open:
-            return  # what follows is nothing
-        self._ended = self._refused = True
-        response = Response(f"{refused.text}\n".encode(), refused.status, b"text/plain; charset=utf-8")
-        if self._waiting:
-            self._waiting.append(_Waiting(keep_alive=False, version="1.1", answer=response))
-        else:
-            self._send(response, keep_alive=False, version="1.1")
-
-    def _read_or_pause(self) -> None:
-        if self._transport.is_closing():
-            return
-        if self._write_paused or len(self._waiting) >= MAX_PIPELINED:
-            self._transport.pause_reading()
-        else:
-            self._transport.resume_reading()
+        if not self._ended:
+            self._refused = True
+            self._reset()
+            self._ask(_Asked(refused.response, keep_alive=False, version="1.1"))
 
     # -------------------------------------------------------------- limits
 
@@ -325,17 +429,34 @@ class _Connection(asyncio.Protocol):
         self._head_size += size
         self._unfinished = 0
         self._check_head()
+        self._hold(size)
 
     def _check_head(self) -> None:
         # A header field's event comes when it is whole: what the parser holds of one counts too.
         if self._head_size + self._unfinished > self._server.limits.head:
-            raise _Refused(
+            raise _refused(
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
                 f"the request's head is longer than {self._server.limits.head} bytes",
             )
 
+    def _hold(self, size: int) -> None:
+        server, limits = self._server, self._server.limits
+        if self._admitted:
+            self._held += size
+            server.held += size
+        else:
+            self._held_on_trust += size
+            server.held_on_trust += size
+        if server.held_on_trust > limits.held_on_trust or server.held > limits.held:
+            raise _refused(HTTPStatus.SERVICE_UNAVAILABLE, "too much is being sent at the same time: try again")
+
+    def _give_back(self) -> None:
+        self._server.held_on_trust -= self._held_on_trust
+        self._server.held -= self._held
+        self._held_on_trust = self._held = 0
+
     def _too_large(self) -> _Refused:
-        return _Refused(
+        return _refused(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"the request's body is longer than {self._server.limits.body} bytes",
         )
@@ -345,7 +466,7 @@ class _Connection(asyncio.Protocol):
     @property
     def phase(self) -> Phase:
         """What the connection is at."""
-        if self._waiting or self._ended or self._transport.get_write_buffer_size():
+        if self._asked or self._ended or self._out or self._transport.get_write_buffer_size():
             return Phase.ANSWERING
         if self._in_body:
             return Phase.BODY
@@ -359,11 +480,11 @@ class _Connection(asyncio.Protocol):
     @property
     def unsent(self) -> int:
         """How much of its answers the peer has not taken yet, bytes."""
-        return self._transport.get_write_buffer_size()
+        return self._out_size + self._transport.get_write_buffer_size()
 
     def time_out(self, text: str) -> None:
         """Answer that the request took too long, and close."""
-        self._refuse(_Refused(HTTPStatus.REQUEST_TIMEOUT, text))
+        self._refuse(_refused(HTTPStatus.REQUEST_TIMEOUT, text))
         self.flush()
 
     def give_way(self) -> None:
@@ -378,9 +499,11 @@ class _Connection(asyncio.Protocol):
         self._transport.abort()
 
     def close(self) -> None:
-        """Close once what has been written is on its way."""
+        """Close once what has been written is on its way; soon at any rate."""
         self.flush()
         self._transport.close()
+        if self._transport.get_write_buffer_size():
+            self._server.loop.call_later(LINGER, self._transport.abort)
 
 
 class HttpServer:
@@ -392,11 +515,14 @@ class HttpServer:
         Gets each `Request`, returns a `Response` or a future of one; a future is cancelled
         when its client goes away.
     limits : HttpLimits
-        Over them a request is answered 413 or 431 and its connection closed.
+        Over them a request is answered 413, 431 or 503 and its connection closed.
     on_error : callable
         Told of an exception that `handler` raised; the client is answered 500.
     before_answers : callable
         Called before answers leave, once for all that have become ready in one turn of the loop.
+    admit : callable
+        Gets a `Request` with the beginning of its body, if that is longer than ``limits.on_trust``, and
+        returns None, or the `Response` that refuses it.
     """
 
     def __init__(
@@ -405,8 +531,14 @@ class HttpServer:
         limits: HttpLimits,
         on_error: Callable[[BaseException], None],
         before_answers: Callable[[], None] = lambda: None,
+        admit: Callable[[Request], Response | None] = lambda request: None,
     ) -> None:
         self.limits = limits
+        self.leaving = False
+        """Each connection is closed behind its next answer."""
+        self.admit = admit
+        self.held_on_trust = 0
+        self.held = 0
         self.known: KnownHeads[_Says] = KnownHeads()
         self.loop = asyncio.get_running_loop()
         self.connections: Connections[_Connection] = Connections(self.loop, limits.connections, limits.patience)
@@ -454,10 +586,15 @@ class HttpServer:
         self._on_error(error)
         return Response(b"the hub failed on this request; its log says why\n", 500, b"text/plain; charset=utf-8")
 
-    def close(self) -> None:
-        """Stop listening and close every connection, once its answers are on their way."""
+    def leave(self) -> None:
+        """Stop listening, and let connections go one by one; `close` ends those that stay."""
+        self.leaving = True
         if self._server is not None:
             self._server.close()
+
+    def close(self) -> None:
+        """Stop listening and close every connection, once its answers are on their way."""
+        self.leave()
         self.flush()
         for connection in self.connections.close():
             connection.close()

@@ -16,7 +16,7 @@ MAX_SIZE = 2048
 """Longer heads are never remembered, bytes."""
 
 MAX_KNOWN = 512
-"""So many are remembered, and then all forgotten: each length of a body makes another."""
+"""So many are remembered of clients, and then all forgotten: each length of a body makes another."""
 
 
 class KnownHead(NamedTuple, Generic[T]):
@@ -52,9 +52,16 @@ def head_of(data: bytes) -> bytes:
 
 
 class KnownHeads(Generic[T]):
-    """The heads that one side of HTTP has seen."""
+    """The heads that one side of HTTP has seen.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    most : int
+        So many are remembered, and then all forgotten.
+    """
+
+    def __init__(self, most: int = MAX_KNOWN) -> None:
+        self._most = most
         self._known: dict[bytes, KnownHead[T]] = {}
 
     def find(self, data: bytes) -> KnownHead[T] | None:
@@ -63,6 +70,6 @@ class KnownHeads(Generic[T]):
 
     def remember(self, head: bytes, length: int, says: T) -> None:
         """Remember what the parser has found a head to say."""
-        if len(self._known) >= MAX_KNOWN:
+        if len(self._known) >= self._most:
             self._known.clear()
         self._known[head] = KnownHead(len(head), length, says)

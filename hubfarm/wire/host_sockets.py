@@ -1,0 +1,97 @@
+"""What the kernel knows of this host's TCP sockets: who listens where.
+
+Linux tells it over netlink (sock_diag(7)) in a few microseconds, and to everybody.  Elsewhere, and where
+netlink is not to be had, nothing is known; all that only Linux has is in this file.
+"""
+
+import errno
+import ipaddress
+import socket
+import struct
+from contextlib import suppress
+
+_NETLINK_SOCK_DIAG = 4
+_SOCK_DIAG_BY_FAMILY = 20
+_NLM_F_REQUEST = 1
+_NLMSG_ERROR = 2
+_LISTEN = 10
+
+_HEADER = struct.Struct("=IHHII")
+_REQUEST = struct.Struct("=BBBxI")
+_PORTS = struct.Struct("!HH")
+_INTERFACE_AND_COOKIE = struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
+_ERROR = struct.Struct("=i")
+
+
+class HostSockets:
+    """Asks the kernel about this host's sockets.
+
+    Examples
+    --------
+    >>> with socket.create_server(("127.0.0.1", 0)) as server:
+    ...     HostSockets().listens("127.0.0.1", server.getsockname()[1]) is not False
+    True
+    """
+
+    def __init__(self) -> None:
+        self._netlink: socket.socket | None = None
+        if hasattr(socket, "AF_NETLINK"):
+            with suppress(OSError):
+                self._netlink = socket.socket(
+                    socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG
+                )
+                self._netlink.setblocking(False)
+
+    def close(self) -> None:
+        """Ask no more."""
+        if self._netlink is not None:
+            self._netlink.close()
+            self._netlink = None
+
+    def listens(self, host: str, port: int) -> bool | None:
+        """Tell whether a process listens that a connection to a loopback address would reach.
+
+        Parameters
+        ----------
+        host : str
+            An address, or ``localhost``.
+        port : int
+            The port.
+
+        Returns
+        -------
+        bool or None
+            None if that is not known, or `host` is not of this host alone.
+        """
+        addresses = ["127.0.0.1", "::1"] if host == "localhost" else [host]
+        try:
+            loopback = all(ipaddress.ip_address(address).is_loopback for address in addresses)
+            if not loopback:
+                return None
+            return any(self._state(address, port) == _LISTEN for address in addresses)
+        except (OSError, ValueError):  # also if netlink is not to be had, or says something else than it should
+            return None
+
+    def _state(self, address: str, port: int) -> int:
+        """Return the state of the socket that a connection to `address` would reach, 0 if there is none."""
+        if self._netlink is None:
+            raise OSError(errno.EOPNOTSUPP, "no netlink")
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        where = socket.inet_pton(family, address).ljust(16, b"\0")
+        request = (
+            _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0xFFFFFFFF)
+            + _PORTS.pack(port, 0)
+            + where
+            + bytes(16)
+            + _INTERFACE_AND_COOKIE
+        )
+        header = _HEADER.pack(_HEADER.size + len(request), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 0, 0)
+        self._netlink.send(header + request)
+        answer = self._netlink.recv(4096)
+        kind = _HEADER.unpack_from(answer)[1]
+        if kind == _SOCK_DIAG_BY_FAMILY:
+            return answer[_HEADER.size + 1]
+        code = -_ERROR.unpack_from(answer, _HEADER.size)[0] if kind == _NLMSG_ERROR else errno.EPROTO
+        if code == errno.ENOENT:
+            return 0
+        raise OSError(code, "netlink")
