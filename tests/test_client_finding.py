@@ -2,6 +2,7 @@
 
 import os
 import pty
+import queue
 import select
 import signal
 import socket
@@ -24,9 +25,9 @@ from hubfarm import (
     SAMPHubProxy,
     SAMPHubServer,
     SAMPIntegratedClient,
-    SAMPProxyError,
     WrongUse,
 )
+from hubfarm.client.calls import SAMPHubUnreachable
 from hubfarm.samp.lockfile import lock_url
 from tests.client_support import Inbox
 from tests.conftest import RunCli
@@ -264,9 +265,24 @@ def test_a_client_that_does_not_ask_for_it_stays_away(farm: Farm) -> None:
     farm.start(label="phoenix")
     with SAMPIntegratedClient("one") as one:
         one.connect(label="phoenix")
-        farm.restart(["phoenix"])
-        with pytest.raises(SAMPProxyError, match="private key"):
+        farm.stop(["phoenix"])
+        farm.start(label="phoenix")
+        with pytest.raises(SAMPHubUnreachable):
             one.get_registered_clients()
+
+
+def test_an_ordered_restart_is_nothing_to_a_client(farm: Farm) -> None:
+    farm.start(label="phoenix")
+    with SAMPIntegratedClient("one") as one, SAMPIntegratedClient("two") as two:
+        one.connect(label="phoenix")
+        two.connect(label="phoenix")
+        heard: queue.Queue[str] = queue.Queue()
+        two.on_notification("test.*")(lambda message: heard.put(message.params["n"]))
+        two.declare_subscriptions()
+        farm.restart(["phoenix"])
+        assert one.get_registered_clients() == ["hub", two.get_public_id()]
+        one.enotify_all("test.message", n="1")
+        assert heard.get(timeout=PATIENCE) == "1"
 
 
 def test_a_killed_worker_is_nothing_to_a_client_that_reconnects(farm: Farm) -> None:

@@ -1,15 +1,18 @@
 """Deliveries to clients' callback servers: order, patience, and what becomes of messages that do not arrive."""
 
 import asyncio
+import errno
 import itertools
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 from xmlrpc.client import Fault, dumps, loads
 
+import psutil
 import pytest
 
 from hubfarm.registry.hubspec import Limits
 from hubfarm.samp.values import ok_response
+from hubfarm.wire.http_client import HttpClient
 from hubfarm.worker.delivery import Deliveries
 from hubfarm.worker.hub import Hub
 from hubfarm.worker.model import Answer, Client, Outcome
@@ -59,11 +62,11 @@ class Callback(Scripted):
 class Room:
     """A hub and its deliveries."""
 
-    def __init__(self) -> None:
+    def __init__(self, new_client: type[HttpClient] = HttpClient) -> None:
         keys = (f"key-{number}" for number in itertools.count(1))
         self.hub = Hub({"samp.name": "Hub"}, limits=Limits(), new_key=lambda: next(keys), now=0.0)
         self.answers: asyncio.Queue[Answer] = asyncio.Queue()
-        self.deliveries = Deliveries(self.hub, self.answers.put_nowait)
+        self.deliveries = Deliveries(self.hub, self.answers.put_nowait, new_client=new_client)
 
     def do(self, outcome: Outcome) -> Any:
         self.deliveries.carry_out(outcome.effects)
@@ -283,27 +286,90 @@ def test_client_whose_answer_is_no_xml_rpc_has_got_its_message(run: Run, answer:
     run(talk())
 
 
-def test_client_that_takes_calls_and_never_answers_fails_them_and_is_thrown_out(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("before", [0, 3], ids=["from the first on", "later"])
+def test_client_that_takes_its_time_keeps_its_place_and_gets_everything_once_in_order(
+    run: Run, monkeypatch: pytest.MonkeyPatch, before: int
 ) -> None:
-    monkeypatch.setattr("hubfarm.worker.delivery.ANSWER_TIMEOUT", 0.05)
+    monkeypatch.setattr("hubfarm.worker.delivery.PROOF_TIMEOUT", 0.05)
+    stopped, going = asyncio.Event(), asyncio.Event()
 
-    async def silent(_: Received) -> bytes:
-        await asyncio.Event().wait()
-        return b""
+    async def at_a_breakpoint(received: Received) -> bytes:
+        if number_in(received) == before:
+            stopped.set()
+            await going.wait()
+        return DONE
 
     async def talk() -> None:
-        async with Callback() as one, Callback(silent) as other:
+        async with Callback(at_a_breakpoint) as callback:
             room = Room()
-            sender, to = room.join(one.url), room.join(other.url, "test.*")
-            for _ in range(5):
-                room.do(room.hub.call(sender, to.id, "tag", message("test.call"), 0.0))
-            reasons = [await reason_in(one) for _ in range(5)]
-            assert ["no answer within" in reason for reason in reasons] == [True] * 3 + [False] * 2
-            assert ["has gone" in reason for reason in reasons] == [False] * 3 + [True] * 2
-            assert to.gone
+            sender, to = room.join(""), room.join(callback.url, "test.*")
+            for number in range(before):
+                room.notify(sender, to, number)
+                assert number_in(await callback.next()) == number
+            for number in range(before, 10):
+                room.notify(sender, to, number)
+            await stopped.wait()
+            await asyncio.sleep(0.2)  # four times as long as a server may take to prove that it can
+            assert not to.gone
+            going.set()
+            assert [number_in(await callback.next()) for _ in range(before, 10)] == list(range(before, 10))
+            await room.deliveries.close(PATIENCE)
+            assert (room.hub.counters.delivered, room.hub.counters.failed) == (10, 0)
+            assert callback.received.empty()
 
     run(talk())
+
+
+def test_client_whose_host_does_not_answer_is_away_and_gets_its_messages_when_it_is_back(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hubfarm.worker.delivery.AWAY_FOR", (0.01, 0.02))
+    failures = [OSError(errno.EHOSTUNREACH, "No route to host")] * 5 + [TimeoutError()] * 5
+
+    class Far(HttpClient):
+        async def _connect(self) -> Any:
+            if failures:
+                raise failures.pop()
+            return await super()._connect()
+
+    async def talk() -> None:
+        async with Callback() as callback:
+            room = Room(Far)
+            sender, to = room.join(""), room.join(callback.url, "test.*")
+            for number in range(3):
+                room.notify(sender, to, number)
+            assert [number_in(await callback.next()) for _ in range(3)] == [0, 1, 2]
+            assert failures == []
+            assert not to.gone
+
+    run(talk())
+
+
+def test_client_that_stops_reading_and_is_thrown_out_leaves_no_connection(run: Run) -> None:
+    async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        connected.set()
+        await asyncio.Event().wait()
+
+    connected = asyncio.Event()
+
+    async def talk() -> None:
+        async with Scripted(deaf) as callback:
+            room = Room()
+            sender, to = room.join(""), room.join(callback.url, "test.*")
+            large = message("test.number", n="x" * 16 * 2**20)  # more than any socket's buffer takes
+            room.do(room.hub.notify(sender, to.id, large, 0.0))
+            await connected.wait()
+            before = connections_to(callback.port)
+            room.deliveries.throw_out(to, "a test")
+            while connections_to(callback.port) == before:
+                await asyncio.sleep(0.01)
+
+    run(talk())
+
+
+def connections_to(port: int) -> int:
+    return sum(bool(each.raddr) and each.raddr.port == port for each in psutil.Process().net_connections("tcp"))
 
 
 def test_client_that_closes_instead_of_an_answer_gets_no_message_twice(run: Run) -> None:
@@ -444,7 +510,7 @@ def test_what_is_unread_when_a_client_closes_in_between_is_delivered_anew_and_in
 def test_client_that_answers_the_first_of_several_only_gets_the_others_one_by_one(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hubfarm.worker.delivery.ANSWER_TIMEOUT", 0.3)
+    monkeypatch.setattr("hubfarm.worker.delivery.PROOF_TIMEOUT", 0.3)
 
     async def forgetful(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Read all that is there as if it were one request."""

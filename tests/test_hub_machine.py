@@ -236,8 +236,6 @@ class HubMachine(RuleBasedStateMachine):
         if sender.id not in self.here:
             return
         possible = recipient.id in self.here and recipient.wants(mtype) and len(recipient.queue) < QUEUE
-        if pattern == "call":
-            possible = possible and sender.callable
         method, tag = getattr(self.hub, pattern), self.new_tag()
         arguments = (sender.client, recipient.id, *([tag] if pattern == "call" else []), message(mtype), self.now + 1.0)
         if not possible:
@@ -272,7 +270,7 @@ class HubMachine(RuleBasedStateMachine):
         if sender.id not in self.here:
             return
         own, tag = mtype == "samp.app.ping", self.new_tag()
-        if not sender.callable or (own and len(sender.queue) >= QUEUE):
+        if own and sender.callable and len(sender.queue) >= QUEUE:
             with pytest.raises(Fault):
                 self.hub.call_all(sender.client, tag, message(mtype), self.now + 1.0)
             return

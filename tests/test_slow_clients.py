@@ -76,8 +76,10 @@ def test_all_queues_together_are_bounded(hub: HubInfo, sender: Receiver, stuck: 
         other.join_by(hub.lock_file, "other", "test.*")
         fill(sender, stuck, 5)
         fill(sender, other, 3)
-        with pytest.raises(Fault, match="is full"):
+        with pytest.raises(Fault, match=r"the hub's queues are full \(8 messages"):
             fill(sender, other, 1)
+        with StuckReceiver() as third, pytest.raises(Fault, match="the hub's queues are full"):
+            fill(sender, third.join_by(hub.lock_file, "third", "test.*"), 1)
         stuck.gate.set()
         assert numbers(stuck, 5) == [0, 1, 2, 3, 4]
         fill(sender, other, 1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from hubfarm.coordinator.aftermath import Deaths
 from hubfarm.coordinator.workers import Worker
 from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.lockdir import LockDir
@@ -56,7 +57,9 @@ class ManagedHub:
     """When its worker began to serve, monotonic seconds; 0 if it does not."""
     not_before: float = 0.0
     """When its worker may be forked, monotonic seconds."""
-    early_deaths: int = 0
+    deaths: Deaths = field(default_factory=Deaths)
+    left: HubName | None = None
+    """The worker before, whose files stay until its successor has its own."""
     failure: str = ""
     """Why its worker could not serve, by its own account."""
     hung: bool = False
@@ -103,7 +106,8 @@ class ManagedHub:
             "pid": name.pid if name else None,
             "url": self.url,
             "restarts": self.spec.restarts,
-            "early_deaths": self.early_deaths,
+            "early_deaths": self.deaths.early,
+            "falls": self.deaths.falls,
             "lock_file": str(LockDir(paths).lock_path(name)) if name else None,
             "stable_name": str(paths.by_label / self.spec.label),
         }

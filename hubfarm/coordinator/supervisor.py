@@ -32,7 +32,7 @@ from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, read_records
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.wire.http_server import bind
-from hubfarm.worker.journal import set_aside
+from hubfarm.worker.journal import remove_journal, set_aside
 from hubfarm.worker.process import BEAT, DRAIN, until_beat
 from hubfarm.worker.reports import Report
 
@@ -175,7 +175,9 @@ class Supervisor:
             await told(hub)
 
     async def restart(self, ids: Collection[int], told: Told) -> None:
-        """End the workers of these hubs in order and fork successors; `told` of each as it serves.
+        """End the workers of these hubs in order and fork successors, which go on with their clients.
+
+        `told` of each as it serves.
 
         Raises
         ------
@@ -243,19 +245,22 @@ class Supervisor:
     async def _reconcile(self, hub: ManagedHub) -> None:
         if hub.worker is not None:
             ended = hub.worker.has_ended()
-            self._take_reports(hub, hub.worker)  # only now: nothing can come after the end
+            await self._take_reports(hub, hub.worker)  # only now: nothing can come after the end
             if ended:
                 await self._bury(hub, hub.worker)
             else:
                 self.watch(hub)
         match hub.phase:
             case Phase.WAITING if not hub.wanted:
-                self._forget(hub, "not wanted any more")
+                await self._forget(hub, "not wanted any more")
             case Phase.WAITING if time.monotonic() >= hub.not_before and self._has_room():
                 await self._fork(hub)
-            case Phase.STARTING | Phase.RUNNING if not hub.wanted or hub.replacing:
+            case Phase.STARTING | Phase.RUNNING if not hub.wanted:
                 hub.enter(Phase.STOPPING)
                 self._signal(hub, signal.SIGTERM)
+            case Phase.RUNNING if hub.replacing:
+                hub.enter(Phase.STOPPING)
+                self._signal(hub, signal.SIGQUIT)
             case Phase.STARTING if hub.has_waited(START_TIMEOUT):
                 hub.failure = f"it did not serve within {START_TIMEOUT:g} s"
                 self._signal(hub, signal.SIGKILL)
@@ -279,7 +284,7 @@ class Supervisor:
             worker = await asyncio.to_thread(self._spawner.fork, hub.spec, hub.sock)
         except HubfarmError as error:
             hub.failure = str(error)
-            self._decide(hub, served=0.0, in_order=False, finished=False)
+            await self._decide(hub, served=0.0, in_order=False, finished=False)
             return
         hub.worker = worker
         hub.failure = ""
@@ -301,7 +306,7 @@ class Supervisor:
         for descriptor in worker.descriptors():
             asyncio.get_running_loop().remove_reader(descriptor)
 
-    def _take_reports(self, hub: ManagedHub, worker: Worker) -> None:
+    async def _take_reports(self, hub: ManagedHub, worker: Worker) -> None:
         for what, detail in worker.reports():
             match what:
                 case Report.RUNNING:
@@ -312,6 +317,7 @@ class Supervisor:
                     if hub.phase is Phase.STARTING:
                         hub.enter(Phase.RUNNING)
                         self._look_at_next()
+                        await self._clear_left(hub)
                     if not hub.served.done():
                         hub.served.set_result(None)
                 case Report.FAILED:
@@ -358,14 +364,19 @@ class Supervisor:
         self._unwatch(worker)
         name = HubName(worker.pid, hub.spec.id)
         served = time.monotonic() - hub.serving_since if hub.serving_since else 0.0
-        in_order = worker.ended_in_order()
-        own_account = end_of(self._paths, name) if in_order and hub.wanted else None
+        own_account = end_of(self._paths, name) if hub.wanted else None
+        handed_on = own_account is not None and own_account.how is End.RESTARTED
+        in_order = handed_on or worker.ended_in_order()
+        fell = hub.hung or worker.fell_of_itself()
         if not in_order:
+            own_account = None
             hub.failure = hub.failure or worker.how_it_ended()
             how = End.HUNG if hub.hung else End.CRASHED
             logger.error("hub {} (id {}, process {}) {}: {}", hub.spec.name, hub.spec.id, name.pid, how, hub.failure)
             record_end(self._paths, hub.spec, name.pid, how, hub.failure, served)
-            await asyncio.to_thread(self._clear, name, hub.spec.label)
+        # What it left stays until its successor has its own: programs find the hub by it meanwhile, and wait.
+        await self._clear_left(hub)
+        hub.left = name if handed_on or not in_order else None
         hub.worker = None
         hub.hung = False
         hub.serving_since = 0.0
@@ -373,7 +384,12 @@ class Supervisor:
         worker.close()
         hub.failure = own_account.reason if own_account else hub.failure
         finished = own_account is not None and own_account.how in (End.UNUSED, End.DRAINED)
-        self._decide(hub, served=served, in_order=in_order, finished=finished)
+        await self._decide(hub, served=served, in_order=in_order, finished=finished, fell=fell)
+
+    async def _clear_left(self, hub: ManagedHub) -> None:
+        name, hub.left = hub.left, None
+        if name is not None:
+            await asyncio.to_thread(self._clear, name, hub.spec.label)
 
     def _clear(self, name: HubName, label: str) -> None:
         try:
@@ -381,9 +397,11 @@ class Supervisor:
         except HubfarmError as error:
             logger.warning("what process {} left waits for a sweep: {}", name.pid, error)
 
-    def _decide(self, hub: ManagedHub, *, served: float, in_order: bool, finished: bool) -> None:
+    async def _decide(
+        self, hub: ManagedHub, *, served: float, in_order: bool, finished: bool, fell: bool = False
+    ) -> None:
         if not hub.served.done() and not hub.replacing:
-            self._forget(hub, hub.failure)  # whoever asked for it is told so, and may ask again
+            await self._forget(hub, hub.failure)  # whoever asked for it is told so, and may ask again
             return
         if hub.replacing and in_order and hub.wanted:
             hub.replacing = False
@@ -394,23 +412,24 @@ class Supervisor:
             wanted=hub.wanted,
             in_order=in_order,
             finished=finished,
+            fell=fell,
             served=served,
-            early_deaths=hub.early_deaths,
+            deaths=hub.deaths,
         )
         hub.replacing = False
-        hub.early_deaths = decision.early_deaths
+        hub.deaths = decision.deaths
         match decision.step:
             case Next.REPLACE:
-                if decision.early_deaths == MAX_EARLY_DEATHS - 1 and served == 0.0:
+                if hub.deaths.early == MAX_EARLY_DEATHS - 1 and served == 0.0:
                     self._set_journal_aside(hub)
-                self._replace(hub, decision.pause)
+                self._replace(hub, decision.pause, fell=fell)
             case Next.GIVE_UP:
-                self._give_up(hub)
+                await self._give_up(hub)
             case Next.FORGET:
-                self._forget(hub, hub.failure)
+                await self._forget(hub, hub.failure)
 
-    def _replace(self, hub: ManagedHub, pause: float) -> None:
-        hub.spec = hub.spec.successor()
+    def _replace(self, hub: ManagedHub, pause: float, *, fell: bool = False) -> None:
+        hub.spec = hub.spec.successor(fell=fell)
         hub.enter(Phase.WAITING)
         hub.not_before = time.monotonic() + pause
         logger.info("hub {} is replaced (restart {})", hub.spec.name, hub.spec.restarts)
@@ -422,20 +441,20 @@ class Supervisor:
             aside = set_aside(self._paths.journal(hub.spec.id))
             logger.error("hub {}: none of its workers came to serve; journal set aside as {}", hub.spec.name, aside)
 
-    def _give_up(self, hub: ManagedHub) -> None:
+    async def _give_up(self, hub: ManagedHub) -> None:
         tail = last_lines(self._paths.logs / f"{hub.spec.name}.log", LOG_TAIL)
-        reason = f"died early {hub.early_deaths} times in a row: {hub.failure}"
+        reason = f"{hub.deaths.too_many}: {hub.failure}"
         logger.error("hub {} has failed, {}; its log ends:\n{}", hub.spec.name, reason, tail)
         record_end(self._paths, hub.spec, 0, End.FAILED, f"{reason}\n{tail}", 0.0)
-        self._forget(hub, reason)
+        await self._forget(hub, reason)
 
-    def _forget(self, hub: ManagedHub, reason: str) -> None:
+    async def _forget(self, hub: ManagedHub, reason: str) -> None:
         logger.info("hub {} (id {}) is gone: {}", hub.spec.name, hub.spec.id, reason)
         hub.enter(Phase.GONE)
         if hub.sock is not None:
             hub.sock.close()
-        with contextlib.suppress(OSError):
-            self._paths.journal(hub.spec.id).unlink(missing_ok=True)
+        await self._clear_left(hub)
+        remove_journal(self._paths.journal(hub.spec.id))
         self.hubs.pop(hub.spec.id, None)
         if not hub.served.done():
             hub.served.set_exception(HubfarmError(f"hub {hub.spec.name} cannot start: {reason}"))

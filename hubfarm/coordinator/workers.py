@@ -38,6 +38,10 @@ class Worker(ABC):
         """Tell whether it ended by itself and left nothing behind, once it has ended."""
 
     @abstractmethod
+    def fell_of_itself(self) -> bool:
+        """Tell whether it crashed, once it has ended, and nobody killed it; False if that is not known."""
+
+    @abstractmethod
     def how_it_ended(self) -> str:
         """Say it for people, once it has."""
 
@@ -99,6 +103,9 @@ class ForkedWorker(Worker):
     def ended_in_order(self) -> bool:
         return not self._guard.exists() if self._exit_code is None else self._exit_code == 0
 
+    def fell_of_itself(self) -> bool:
+        return self._exit_code not in (None, 0, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGQUIT)
+
     def how_it_ended(self) -> str:
         code = self._exit_code
         if code is None:
@@ -151,6 +158,9 @@ class AdoptedWorker(Worker):
 
     def ended_in_order(self) -> bool:
         return not self._guard.exists()
+
+    def fell_of_itself(self) -> bool:
+        return False
 
     def how_it_ended(self) -> str:
         return "its process died"

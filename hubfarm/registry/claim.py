@@ -216,6 +216,16 @@ class Claim:
             self._give_guards_back()
         self._table.close()
 
+    def leave(self) -> None:
+        """Give slot and guards back, and leave all files until a successor has its own."""
+        self._tokens = None
+        self._make_way()
+        with self._lockdir.mutex():
+            self._slot.clear()
+            for guard in self._guards.values():
+                guard.release()
+        self._table.close()
+
     def _give_guards_back(self) -> None:
         for guard in self._guards.values():
             with contextlib.suppress(OSError):

@@ -32,6 +32,8 @@ class End(StrEnum):
     """Its inactivity timeout ended it."""
     DRAINED = "drained"
     """Somebody had it drained, and nothing waited for anybody any more."""
+    RESTARTED = "restarted"
+    """Somebody had it restarted: a successor goes on with its clients."""
     CRASHED = "crashed"
     """Its worker died."""
     HUNG = "hung"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
 from hubfarm.samp.errors import WrongUse
+from hubfarm.samp.values import DEEPEST
 
 MAX_HUBS = 1000
 """Hubs a farm may hold: the slots of the state table."""
@@ -36,6 +37,12 @@ class Limits:
         Strings, lists and maps in one request.
     clients : int
         Registered clients.
+    declared : int
+        A client's metadata, and its subscriptions, bytes.
+    total_declared : int
+        Those of all clients together, bytes.
+    calls : int
+        Calls of one client that wait for their reply, and calls that one client has to reply to.
     queue : int
         Messages waiting for one client.
     queue_bytes : int
@@ -50,11 +57,14 @@ class Limits:
     """
 
     body: int = 64 * 2**20
-    head: int = 64 * 2**10
+    head: int = 16 * 2**10
     depth: int = 64
     string: int = 32 * 2**20
     values: int = 1_000_000
     clients: int = 5000
+    declared: int = 2**20
+    total_declared: int = 128 * 2**20
+    calls: int = 10_000
     queue: int = 10_000
     queue_bytes: int = 256 * 2**20
     total_queue: int = 200_000
@@ -64,6 +74,8 @@ class Limits:
         for each in fields(self):
             if getattr(self, each.name) < 1:
                 raise WrongUse(f"the limit {each.name} is {getattr(self, each.name)}: it must be 1 or more")
+        if self.depth > DEEPEST:
+            raise WrongUse(f"the limit depth is {self.depth}: it must be {DEEPEST} or less")
 
     @classmethod
     def parse(cls, settings: "list[str] | tuple[str, ...]") -> "Limits":
@@ -197,6 +209,8 @@ class HubSpec:
         When it is started again.
     restarts : int
         How often it has been.
+    fell : bool
+        Its last worker fell of itself: it hung, or crashed without being killed.
     callback_hosts : tuple of str
         The other hosts on which a hub on loopback calls clients back: names, addresses,
         networks, ``*`` for all.
@@ -215,6 +229,7 @@ class HubSpec:
     limits: Limits = Limits()
     restart: Restart = Restart.ON_FAILURE
     restarts: int = 0
+    fell: bool = False
     callback_hosts: tuple[str, ...] = ()
     origin: str = ""
 
@@ -290,9 +305,9 @@ class HubSpec:
         """Return the same hub with another label."""
         return replace(self, label=label)
 
-    def successor(self) -> "HubSpec":
-        """Return the same hub, restarted once more."""
-        return replace(self, restarts=self.restarts + 1)
+    def successor(self, *, fell: bool = False) -> "HubSpec":
+        """Return the same hub, restarted once more; `fell` tells whether its last worker fell of itself."""
+        return replace(self, restarts=self.restarts + 1, fell=fell)
 
 
 def check_seconds(value: float, what: str) -> float:

@@ -10,11 +10,11 @@ Rules it lives by:
 """
 
 from collections.abc import Callable, Collection, Iterator
+from itertools import islice
 
 from hubfarm.registry.hubspec import Limits
-from hubfarm.samp.cutting import EncodedMap, Param
-from hubfarm.samp.errors import Fault
-from hubfarm.samp.mtype import best_match, candidates, check_mtype, check_pattern, without_x
+from hubfarm.samp.errors import BadValue, Fault
+from hubfarm.samp.mtype import candidates, check_mtype, check_pattern, is_matched, without_x
 from hubfarm.samp.values import (
     Map,
     Value,
@@ -25,6 +25,7 @@ from hubfarm.samp.values import (
     expect_string,
     ok_response,
 )
+from hubfarm.samp.xmlrpc import EncodedMap, Param, encode_map_around, encode_value
 from hubfarm.worker.memory import HubMemory
 from hubfarm.worker.model import (
     HUB_ID,
@@ -44,6 +45,21 @@ from hubfarm.worker.own_answers import own_answers
 
 PING_GRACE = 10.0
 """How long a silent client has to answer the hub's ``samp.app.ping``, seconds."""
+
+LONGEST_NAME = 1024
+"""Longest msg-tag, characters: it is kept, and goes back with the response."""
+
+LONGEST_ANNOTATIONS = 4096
+"""What may stand beside one subscription, encoded, bytes: all subscribers' stand in one answer."""
+
+LONGEST_QUESTION = 64 * 2**10
+"""Longest message that the hub answers itself, bytes."""
+
+MOST_FALLS = 2
+"""A delivery is given up once so many workers in a row fell of themselves while it was under way."""
+
+UNDER_WAY = 32
+"""So many of what waits for a client may be under way; see `hubfarm.worker.delivery.STREAM`."""
 
 
 class Hub:
@@ -79,13 +95,13 @@ class Hub:
         now: float,
         memory: HubMemory | None = None,
     ) -> None:
-        self.metadata = metadata
+        self.metadata = EncodedMap.of(metadata)
         self.limits = limits
         self.last_active = now
         self._memory = memory or HubMemory()
         self._new_key = new_key
         self._closing = False
-        self._own_answers = own_answers(metadata, self._memory.clients)
+        self._own_answers = own_answers(self.metadata, self._memory.clients)
 
     # ------------------------------------------------------------------ clients
 
@@ -178,36 +194,53 @@ class Hub:
         self._memory.set_callback(client, url)
         return Outcome("", [])
 
-    def declare_metadata(self, client: Client, metadata: Value, now: float) -> Outcome:
+    def declare_metadata(self, client: Client, metadata: Param, now: float) -> Outcome:
         """Replace a client's metadata (SAMP 1.3, 3.2).
 
         Raises
         ------
         BadValue
             `metadata` is not a map.
+        Fault
+            It is larger than the hub keeps.
         """
-        checked = check_map(metadata, "metadata")
+        declared = self._take_declared(client, metadata, "metadata", len(client.metadata.xml))
         self._touch(client, now)
-        self._memory.set_metadata(client, checked)
-        return Outcome("", list(self._event("metadata", {"id": client.id, "metadata": checked})))
+        self._memory.set_metadata(client, declared)
+        return Outcome("", list(self._event("metadata", {"id": client.id}, "metadata", declared)))
 
-    def declare_subscriptions(self, client: Client, subscriptions: Value, now: float) -> Outcome:
+    def declare_subscriptions(self, client: Client, subscriptions: Param, now: float) -> Outcome:
         """Replace a client's subscriptions (SAMP 1.3, 3.7).
 
         Raises
         ------
         BadValue
             `subscriptions` is not a map from patterns to maps.
+        Fault
+            It is larger than the hub keeps.
         """
-        checked = check_map(subscriptions, "subscriptions")
+        declared = self._take_declared(client, subscriptions, "subscriptions", client.subscriptions_size)
+        checked = declared.decode()
         for pattern, annotations in checked.items():
             check_pattern(pattern)
-            check_map(annotations, f"the annotations of the subscription {pattern}")
+            if check_map(annotations, f"the annotations of the subscription {pattern}"):
+                _check_size(len(encode_value(annotations)), LONGEST_ANNOTATIONS, f"the annotations of {pattern}")
         self._touch(client, now)
-        self._memory.set_subscriptions(client, checked)
-        return Outcome("", list(self._event("subscriptions", {"id": client.id, "subscriptions": checked})))
+        self._memory.set_subscriptions(client, checked, len(declared.xml))
+        return Outcome("", list(self._event("subscriptions", {"id": client.id}, "subscriptions", declared)))
 
-    def get_metadata(self, client_id: str) -> Map:
+    def _take_declared(self, client: Client, given: Param, what: str, before: int) -> EncodedMap:
+        declared = given if isinstance(given, EncodedMap) else EncodedMap.of(check_map(given, what))
+        size = len(declared.xml)
+        _check_size(size, self.limits.declared, f"the {what} of a client")
+        if self._memory.declared - before + size > self.limits.total_declared:
+            raise Fault(
+                f"the metadata and subscriptions of all clients together are longer than {self.limits.total_declared} "
+                "bytes: declare less, or look for another hub"
+            )
+        return declared
+
+    def get_metadata(self, client_id: str) -> EncodedMap:
         """Return the metadata of any client, the hub's included.
 
         Raises
@@ -243,9 +276,9 @@ class Hub:
         """
         check_mtype(mtype)
         result: Map = {HUB_ID: {}} if mtype in self._own_answers else {}
-        for client in self._subscribers(mtype):
+        for client, pattern in self._subscribers(mtype):
             if client is not caller:
-                result[client.id] = best_match(client.subscriptions, mtype) or {}
+                result[client.id] = client.subscriptions[pattern]
         return result
 
     def _client(self, client_id: str) -> Client:
@@ -254,14 +287,14 @@ class Hub:
         except KeyError:
             raise Fault(f"no client has the id {client_id[:80]!r}") from None
 
-    def _subscribers(self, mtype: str) -> Iterator[Client]:
-        """Yield the callable clients subscribed to `mtype`, each once."""
+    def _subscribers(self, mtype: str) -> Iterator[tuple[Client, str]]:
+        """Yield the callable clients subscribed to `mtype`, each once, with the most specific of its patterns."""
         seen: set[str] = set()
         for pattern in candidates(mtype):
             for client in self._memory.by_pattern.get(pattern, {}).values():
                 if client.callback and client.id not in seen:
                     seen.add(client.id)
-                    yield client
+                    yield client, pattern
 
     # ------------------------------------------------------------------ messages
 
@@ -305,24 +338,29 @@ class Hub:
     def call(self, sender: Client, recipient: str, tag: str, message: Param, now: float) -> Outcome:
         """Send an asynchronous call to one client; the result is its msg-id (SAMP 1.3, 3.10.2).
 
+        A sender that is not callable gets no response; to others its call is as good as any.
+
         Raises
         ------
         Fault
-            As for `notify`, or the sender is not callable.
+            As for `notify`, or too many calls wait for their reply.
         BadValue
-            `message` is not a message.
+            `message` is not a message, or `tag` too long.
         """
         checked, mtype = self._take_message(message)
-        self._need_callback(sender)
+        _check_size(len(tag), LONGEST_NAME, "the msg-tag", "characters")
         receiver = self._recipient(recipient, mtype)
+        effects: list[Effect] = []
         if receiver is None:
             msg_id = self._memory.new_message_id(sender.id)
-            effect: Effect = self._deliver_own_answer(sender, tag, checked, mtype, now)
+            effects += self._deliver_own_answer(sender, tag, checked, mtype, now)
         else:
+            self._check_calls(sender, receiver)
             delivery = self._call(sender, receiver, tag, self._payload_for(receiver, checked), synchronous=False)
-            msg_id, effect = delivery.tag, delivery
+            msg_id = delivery.tag
+            effects.append(delivery)
         self._accept(sender, now)
-        return Outcome(msg_id, [effect])
+        return Outcome(msg_id, effects)
 
     def call_all(self, sender: Client, tag: str, message: Param, now: float) -> Outcome:
         """Send an asynchronous call to every other subscribed client; the result maps id to msg-id.
@@ -330,22 +368,23 @@ class Hub:
         Raises
         ------
         Fault
-            The sender is not callable.
+            Too many of the sender's calls wait for their reply.
         BadValue
-            `message` is not a message.
+            `message` is not a message, or `tag` too long.
         """
         checked, mtype = self._take_message(message)
-        self._need_callback(sender)
+        _check_size(len(tag), LONGEST_NAME, "the msg-tag", "characters")
+        self._check_calls(sender)
         ids: Map = {}
         effects: list[Effect] = []
         if mtype in self._own_answers:
             ids[HUB_ID] = self._memory.new_message_id(sender.id)
-            effects.append(self._deliver_own_answer(sender, tag, checked, mtype, now))
+            effects += self._deliver_own_answer(sender, tag, checked, mtype, now)
         payload = Payload.of(checked)
-        for client in list(self._subscribers(mtype)):
+        for client, _ in list(self._subscribers(mtype)):
             if client is sender:
                 continue
-            if not self._has_room(client, payload):
+            if not self._has_room(client, payload) or len(client.owing) >= self.limits.calls:
                 effects.append(LeftOut(client, mtype))
                 continue
             delivery = self._call(sender, client, tag, payload, synchronous=False)
@@ -371,6 +410,7 @@ class Hub:
             msg_id = self._memory.new_message_id(sender.id)
             effect: Effect = Answer(msg_id, self._own_answer(checked, mtype, now))
         else:
+            self._check_calls(sender, receiver)
             delivery = self._call(sender, receiver, "", self._payload_for(receiver, checked), synchronous=True)
             msg_id, effect = delivery.tag, delivery
         self._accept(sender, now)
@@ -430,33 +470,43 @@ class Hub:
                 raise Fault(f"the hub is not subscribed to {mtype}")
             return None
         client = self._client(client_id)
-        if best_match(client.subscriptions, mtype) is None:
+        if not is_matched(client.subscriptions, mtype):
             raise Fault(f"client {client} is not subscribed to {mtype}")
         if not client.callback:
             raise Fault(f"client {client} is not callable: it has not set a callback URL")
         return client
 
-    def _need_callback(self, sender: Client) -> None:
-        if not sender.callback:
-            raise Fault("you are not callable, so the response could not reach you: call setXmlrpcCallback first")
+    def _check_calls(self, sender: Client, receiver: Client | None = None) -> None:
+        if len(sender.asked) >= self.limits.calls:
+            raise Fault(f"{len(sender.asked)} of your calls wait for their reply: wait for some before you call again")
+        if receiver is not None and len(receiver.owing) >= self.limits.calls:
+            raise Fault(f"client {receiver} has {len(receiver.owing)} calls to reply to: try again later")
 
     def _payload_for(self, client: Client, value: Map | EncodedMap) -> Payload:
         payload = Payload.of(value)
-        if not self._has_room(client, payload):
+        if self._has_room(client, payload):
+            return payload
+        if self._has_room_beside_others(payload):
             raise Fault(
                 f"the queue of client {client} is full ({client.queued} messages, {client.queued_bytes} bytes): "
                 "it does not take its messages; try again later"
             )
-        return payload
+        raise Fault(
+            f"the hub's queues are full ({self.counters.queued} messages, {self.counters.queued_bytes} bytes): "
+            "try again later"
+        )
 
     def _has_room(self, client: Client, payload: Payload) -> bool:
-        # An empty queue takes any message: what the hub has accepted it can also queue.
+        # An empty queue takes a message that is longer than the queue may be.
+        limits, size = self.limits, len(payload.xml)
+        own = client.queued < limits.queue and client.queued_bytes + size <= limits.queue_bytes
+        return (own or client.queued == 0) and self._has_room_beside_others(payload)
+
+    def _has_room_beside_others(self, payload: Payload) -> bool:
+        # Nothing at all takes a message that is longer than all queues may be.
         limits, counters, size = self.limits, self.counters, len(payload.xml)
-        return client.queued == 0 or (
-            client.queued < limits.queue
-            and client.queued_bytes + size <= limits.queue_bytes
-            and counters.queued < limits.total_queue
-            and counters.queued_bytes + size <= limits.total_queue_bytes
+        return counters.queued == 0 or (
+            counters.queued < limits.total_queue and counters.queued_bytes + size <= limits.total_queue_bytes
         )
 
     def _call(
@@ -468,7 +518,7 @@ class Hub:
         return self._memory.queue(receiver, Kind.CALL, caller, msg_id, payload, call)
 
     def _broadcast(self, kind: Kind, sender: Client | None, mtype: str, payload: Payload) -> Iterator[Effect]:
-        for client in self._subscribers(mtype):
+        for client, _ in self._subscribers(mtype):
             if client is sender:
                 continue
             if self._has_room(client, payload):
@@ -476,25 +526,31 @@ class Hub:
             else:
                 yield LeftOut(client, mtype)
 
-    def _event(self, name: str, params: Map) -> Iterator[Effect]:
+    def _event(self, name: str, params: Map, what: str = "", declared: EncodedMap | None = None) -> Iterator[Effect]:
+        """Tell all who are subscribed; with `declared`, under the name `what` among the parameters."""
         mtype = f"samp.hub.event.{name}"
         if any(pattern in self._memory.by_pattern for pattern in candidates(mtype)):
-            yield from self._broadcast(
-                Kind.NOTIFICATION, None, mtype, Payload.of({"samp.mtype": mtype, "samp.params": params})
-            )
+            encoded = encode_value(params) if declared is None else encode_map_around(params, what, declared.xml)
+            payload = Payload(encode_map_around({"samp.mtype": mtype}, "samp.params", encoded))
+            yield from self._broadcast(Kind.NOTIFICATION, None, mtype, payload)
 
     # ------------------------------------------------------------------ the hub's own answers
 
     def _own_answer(self, message: Map | EncodedMap, mtype: str, now: float) -> Map:
-        whole = message.decode() if isinstance(message, EncodedMap) else message
-        params = check_map(whole["samp.params"], "samp.params")
+        if isinstance(message, EncodedMap):
+            _check_size(len(message.xml), LONGEST_QUESTION, "a message to the hub itself")
+            message = message.decode()
+        params = check_map(message.get("samp.params", {}), "samp.params")
         return ok_response(self._own_answers[mtype](params, now))
 
     def _deliver_own_answer(
         self, sender: Client, tag: str, message: Map | EncodedMap, mtype: str, now: float
-    ) -> Delivery:
-        payload = self._payload_for(sender, self._own_answer(message, mtype, now))
-        return self._memory.queue(sender, Kind.RESPONSE, HUB_ID, tag, payload)
+    ) -> list[Effect]:
+        answer = self._own_answer(message, mtype, now)
+        if not sender.callback:
+            return []
+        payload = self._payload_for(sender, answer)
+        return [self._memory.queue(sender, Kind.RESPONSE, HUB_ID, tag, payload)]
 
     def _answer_instead(self, msg_id: str, reason: str) -> list[Effect]:
         """Answer a call in its recipient's stead: it cannot, and nobody shall wait for it."""
@@ -510,6 +566,10 @@ class Hub:
         return [self._memory.queue(call.sender, Kind.RESPONSE, call.recipient.id, call.tag, payload)]
 
     # ------------------------------------------------------------------ what became of deliveries
+
+    def keeps(self, file: str) -> bool:
+        """Tell whether a delivery waits whose payload lies in this file."""
+        return file in self._memory.files
 
     def next_delivery(self, client: Client) -> Delivery | None:
         """Return what is to be delivered to a client next; it stays in the queue until it is settled."""
@@ -534,6 +594,26 @@ class Hub:
             return self._answer_instead(delivery.tag, f"client {delivery.to} did not get the call: {reason}")
         return []
 
+    def suspect(self, number: int) -> list[Effect]:
+        """Note that the last worker fell of itself, and give up what was under way whenever one did.
+
+        Parameters
+        ----------
+        number : int
+            The delivery that the worker had in hand; 0 if that is not known: then all are suspected that
+            may have been under way.
+        """
+        queues = self._memory.queues.values()
+        under_way = [queue[number] for queue in queues if number in queue]
+        if not under_way:
+            under_way = [delivery for queue in queues for delivery in islice(queue.values(), UNDER_WAY)]
+        self._memory.suspect([delivery.number for delivery in under_way])
+        effects: list[Effect] = []
+        for delivery in under_way:
+            if self._memory.suspects[delivery.number] >= MOST_FALLS:
+                effects += self.undelivered(delivery, f"the hub fell {MOST_FALLS} times while it was under way")
+        return effects
+
     def drain(self) -> None:
         """Register no more clients, now and in a successor."""
         self._memory.drain()
@@ -546,11 +626,20 @@ class Hub:
     def shut_down(self) -> list[Effect]:
         """Say ``samp.hub.event.shutdown`` to all, and answer every synchronous call that waits."""
         self._closing = True
-        effects: list[Effect] = list(self._event("shutdown", {}))
+        return [*self._event("shutdown", {}), *self.give_up_waiting("the hub is shutting down")]
+
+    def give_up_waiting(self, reason: str) -> list[Effect]:
+        """Answer every synchronous call that waits, in its recipient's stead."""
+        effects: list[Effect] = []
         for msg_id in [msg_id for msg_id, call in self._memory.pending.items() if call.synchronous]:
-            effects += self._answer_instead(msg_id, "the hub is shutting down")
+            effects += self._answer_instead(msg_id, reason)
         return effects
 
 
 def _is_subscribed(client: Client, mtype: str) -> bool:
-    return bool(client.callback) and best_match(client.subscriptions, mtype) is not None
+    return bool(client.callback) and is_matched(client.subscriptions, mtype)
+
+
+def _check_size(size: int, most: int, what: str, unit: str = "bytes") -> None:
+    if size > most:
+        raise BadValue(f"{what} is {size} {unit} long: {most} at most")

@@ -6,13 +6,20 @@ tells somebody of the change: to the page cache, which survives the process.  Wh
 journal is made shorter now and then: the present state is written to a new file in small
 portions, with every change going to both files meanwhile; then the new one takes the old one's name.
 
+A large message lies in a file of its own, which is written before the record that names it, and
+removed when nobody waits for it any more.
+
 A frame that was cut short by a crash is the last one, and is dropped: its change is there whole
 or not at all.  Any other damage makes the journal unreadable: it is set aside, and the hub starts
 empty rather than not at all.
+
+Beside the journal lies a mark: the number of the delivery whose answer the worker is reading, if that is
+more than a glance.  So a successor knows which one to suspect.
 """
 
 import asyncio
 import contextlib
+import glob
 import os
 import struct
 import time
@@ -29,8 +36,11 @@ from hubfarm.samp.errors import HubfarmError
 from hubfarm.worker.memory import HubMemory
 from hubfarm.worker.records import Record
 
-_MAGIC = b"hubfarm journal 1\n"
+_MAGIC = b"hubfarm journal 2\n"
+_MAGIC_BEFORE = b"hubfarm journal 1\n"
+"""Release 0.1.0's: what it holds is read as this release's is."""
 _IDENTITY_SIZE = 32
+_MARK = struct.Struct("<Q")
 _FRAME = struct.Struct("<II")
 
 MIN_SIZE = 2**20
@@ -55,9 +65,9 @@ def _frame(records: list[Record]) -> bytes:
     return _FRAME.pack(len(body), zlib.crc32(body)) + body
 
 
-def _head(secret: str) -> bytes:
+def _head(secret: str, magic: bytes = _MAGIC) -> bytes:
     # Whose journal it is: an id may be given to another hub once its first bearer is gone.
-    return _MAGIC + sha256(secret.encode()).digest()[:_IDENTITY_SIZE]
+    return magic + sha256(secret.encode()).digest()[:_IDENTITY_SIZE]
 
 
 def read_journal(data: bytes, secret: str) -> tuple[list[Record], int]:
@@ -82,9 +92,10 @@ def read_journal(data: bytes, secret: str) -> tuple[list[Record], int]:
     DamagedJournal
         It is no journal, of another version, or damaged before its end.
     """
-    head = _head(secret)
-    if not data.startswith(_MAGIC[: len(data)]):
+    magic = data[: len(_MAGIC)]
+    if magic not in (_MAGIC[: len(data)], _MAGIC_BEFORE[: len(data)]):
         raise DamagedJournal("not a journal, or one of another version")
+    head = _head(secret, magic)
     if data[: len(head)] != head:
         return [], 0
     records: list[Record] = []
@@ -118,6 +129,22 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
+def remove_journal(path: Path) -> None:
+    """Remove a journal and all that lies beside it, but for what was set aside."""
+    for each in (path, _mark_path(path), path.with_name(f"{path.name}.new"), *_files_of(path)):
+        with contextlib.suppress(OSError):
+            each.unlink()
+
+
+def _mark_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.mark")
+
+
+def _files_of(path: Path) -> list[Path]:
+    """Return the files of the large messages beside a journal."""
+    return sorted(path.parent.glob(f"{glob.escape(path.name)}.message-*"))
+
+
 class Journal:
     """The journal of one hub, open for writing.
 
@@ -140,6 +167,8 @@ class Journal:
         self._shortest = 0
         self._shorter: _Shorter | None = None
         self._keeping_soon = False
+        self._mark = -1
+        self._numbers = count(1)
         self._lacking = False
         """Something could not be written: the file has to be written anew."""
         self._trouble = ""
@@ -163,7 +192,7 @@ class Journal:
             The file cannot be made.
         """
         try:
-            records, end = self._read()
+            records, end, magic = self._read()
             self.path.with_name(f"{self.path.name}.new").unlink(missing_ok=True)
             self._descriptor = _open(self.path)
             os.ftruncate(self._descriptor, end)
@@ -173,40 +202,45 @@ class Journal:
                 self._size = len(_head(self._secret))
         except OSError as error:
             raise HubfarmError(f"cannot make the journal {self.path}: {error.strerror}") from None
+        self._lacking = magic == _MAGIC_BEFORE  # it is written anew, so that all of it is of one version
         if records:
-            self._memory.restore(records, now)
+            self._memory.restore(records, now, self._load)
             self.keep()
+        for path in _files_of(self.path):
+            if path.name not in self._memory.files:
+                self.drop(path.name)
         return len(self._memory.clients)
 
-    def _read(self) -> tuple[list[Record], int]:
+    def _read(self) -> tuple[list[Record], int, bytes]:
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
-            return [], 0
+            return [], 0, b""
         with open(descriptor, "rb") as file:
             data = file.read()
         try:
             records, end = read_journal(data, self._secret)
         except DamagedJournal as error:
             logger.error("the journal {}: {}; set aside as {}", self.path, error, set_aside(self.path))
-            return [], 0
+            return [], 0, b""
         if 0 < end < len(data):
             logger.warning("the journal's last frame was cut short, and is dropped ({} bytes)", len(data) - end)
-        return records, end
+        return records, end, data[: len(_MAGIC)]
 
     # ------------------------------------------------------------------ writing
 
     def keep(self) -> None:
         """Write down what has changed; before an answer that tells of it."""
         changes = self._memory.take_changes()
-        if not changes:
-            return
-        data = _frame(changes)
-        self._write(data)
-        if self._shorter is not None:
-            self._shorter.write(data)
-        elif self._size > max(MIN_SIZE, GROWTH * self._shortest):
-            self._make_shorter()
+        if changes:
+            data = _frame(changes)
+            self._write(data)
+            if self._shorter is not None:
+                self._shorter.write(data)
+            elif self._size > max(MIN_SIZE, GROWTH * self._shortest):
+                self._make_shorter()
+        for name in self._memory.take_files():
+            self.drop(name)
 
     def keep_soon(self) -> None:
         """Write down what has changed before the loop waits again; for what nobody is told of."""
@@ -234,6 +268,60 @@ class Journal:
         if trouble != self._trouble:
             self._trouble = trouble
             logger.error("{}", trouble)
+
+    # ------------------------------------------------------------------ large messages, and the mark
+
+    def store(self, data: bytes) -> str:
+        """Write a large message to a file of its own, and return its name; empty if that fails (a full disk, say).
+
+        May be called in a thread: it touches nothing but that file.
+        """
+        path = self.path.with_name(f"{self.path.name}.message-{os.getpid()}-{next(self._numbers)}")
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            try:
+                _write_whole(descriptor, data)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            logger.warning("a large message cannot be put into a file ({}): the journal takes it", error.strerror)
+            with contextlib.suppress(OSError):
+                path.unlink()
+            return ""
+        return path.name
+
+    def drop(self, name: str) -> None:
+        """Remove the file of a large message."""
+        with contextlib.suppress(OSError):
+            self.path.with_name(name).unlink()
+
+    def _load(self, name: str) -> bytes | None:
+        if not name.startswith(f"{self.path.name}.message-") or "/" in name:
+            return None
+        try:
+            descriptor = os.open(self.path.with_name(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with open(descriptor, "rb") as file:
+                return file.read()
+        except OSError as error:
+            logger.error("the file {} of a large message cannot be read ({}): it is lost", name, error.strerror)
+            return None
+
+    def mark(self, number: int) -> None:
+        """Note which delivery the worker has in hand; 0 for none."""
+        try:
+            if self._mark < 0:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+                self._mark = os.open(_mark_path(self.path), flags, 0o600)
+            os.pwrite(self._mark, _MARK.pack(number), 0)
+        except OSError as error:
+            self._say_once(f"the mark beside the journal cannot be written: {error.strerror}")
+
+    def marked(self) -> int:
+        """Return the number of the delivery that a predecessor had in hand when it fell; 0 if that is not known."""
+        try:
+            return int(_MARK.unpack(_mark_path(self.path).read_bytes())[0])
+        except (OSError, struct.error):
+            return 0
 
     # ------------------------------------------------------------------ making it shorter
 
@@ -290,6 +378,9 @@ class Journal:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+        if self._mark >= 0:
+            os.close(self._mark)
+            self._mark = -1
         if self._shorter is not None:
             self._shorter.give_up()
             self._shorter = None
@@ -297,7 +388,7 @@ class Journal:
     def remove(self) -> None:
         """Close the file and remove it: the hub has ended in order."""
         self.close()
-        self.path.unlink(missing_ok=True)
+        remove_journal(self.path)
 
 
 class _Shorter:

@@ -5,12 +5,14 @@ nothing else, and every such change leaves a record for the journal.  What to ch
 hub's to decide; nothing here refuses anything.
 """
 
-from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator
 
-from hubfarm.samp.values import Map
+from hubfarm.samp.values import Map, outline_of
+from hubfarm.samp.xmlrpc import EncodedMap, decode_value, encode_value
 from hubfarm.worker.model import HUB_ID, Client, Counters, Delivery, Kind, Payload, PendingCall
 from hubfarm.worker.records import (
+    AlsoRecord,
     AnsweredRecord,
     ClientRecord,
     CountersRecord,
@@ -20,6 +22,7 @@ from hubfarm.worker.records import (
     Record,
     Routed,
     SettledRecord,
+    SuspectRecord,
     WaitingRecord,
 )
 
@@ -41,9 +44,16 @@ class HubMemory:
         self.queues: dict[str, OrderedDict[int, Delivery]] = {}
         """What waits for each client, in order; the first may be under way."""
         self.counters = Counters()
+        self.declared = 0
+        """The size of all clients' metadata and subscriptions, bytes."""
+        self.suspects: Counter[int] = Counter()
+        """How often a worker fell of itself while a delivery was under way."""
         self.draining = False
         """No new clients are taken, and the hub ends once nothing waits for any."""
+        self.files: set[str] = set()
+        """The files in which payloads lie that wait for somebody."""
         self._changes: list[Record] = []
+        self._left_files: list[str] = []
         self._noting = noting
         self._last_payload: Payload | None = None
         self._last_client = 0
@@ -57,6 +67,11 @@ class HubMemory:
         changes, self._changes = self._changes, []
         self._last_payload = None
         return changes
+
+    def take_files(self) -> list[str]:
+        """Return the files whose payloads have gone to all their receivers since the last time."""
+        files, self._left_files = self._left_files, []
+        return files
 
     def _note(self, record: Record) -> None:
         if self._noting:
@@ -87,10 +102,12 @@ class HubMemory:
         client.gone = True
         del self.clients[client.id], self.by_key[client.key]
         self._index(client, {})
+        self.declared -= client.declared
         self.counters.failed += client.queued
         self.counters.queued -= client.queued
         self.counters.queued_bytes -= client.queued_bytes
-        del self.queues[client.id]
+        for delivery in self.queues.pop(client.id).values():
+            self._let_go(delivery.payload)
         self._note(GoneRecord(client.id))
 
     def set_callback(self, client: Client, url: str) -> None:
@@ -98,15 +115,22 @@ class HubMemory:
         client.callback = url
         self._note_client(client)
 
-    def set_metadata(self, client: Client, metadata: Map) -> None:
+    def set_metadata(self, client: Client, metadata: EncodedMap) -> None:
         """Replace a client's metadata."""
+        self._count_declared(client, len(metadata.xml) - len(client.metadata.xml))
         client.metadata = metadata
         self._note_client(client)
 
-    def set_subscriptions(self, client: Client, subscriptions: Map) -> None:
-        """Replace a client's subscriptions."""
+    def set_subscriptions(self, client: Client, subscriptions: Map, size: int) -> None:
+        """Replace a client's subscriptions, of this encoded size (bytes)."""
+        self._count_declared(client, size - client.subscriptions_size)
+        client.subscriptions_size = size
         self._index(client, subscriptions)
         self._note_client(client)
+
+    def _count_declared(self, client: Client, more: int) -> None:
+        client.declared += more
+        self.declared += more
 
     def _index(self, client: Client, subscriptions: Map) -> None:
         for pattern in client.subscriptions:
@@ -144,6 +168,9 @@ class HubMemory:
 
     def _enqueue(self, delivery: Delivery) -> None:
         to, size, counters = delivery.to, len(delivery.payload.xml), self.counters
+        delivery.payload.deliveries += 1
+        if delivery.payload.file:
+            self.files.add(delivery.payload.file)
         self.queues[to.id][delivery.number] = delivery
         to.queued += 1
         to.queued_bytes += size
@@ -166,7 +193,7 @@ class HubMemory:
             assert isinstance(last, MessageRecord)
             last.to.append(routed)
             return
-        record = MessageRecord(delivery.kind.name, delivery.sender, delivery.payload.xml, [routed])
+        record = _message_record(delivery, routed)
         if call is not None:
             record.caller = call.sender.id if call.sender else HUB_ID
             record.msg_tag = call.tag
@@ -183,6 +210,8 @@ class HubMemory:
         delivery.to.queued_bytes -= size
         self.counters.queued -= 1
         self.counters.queued_bytes -= size
+        self.suspects.pop(delivery.number, None)
+        self._let_go(delivery.payload)
         if self._noting and not self._is_synchronous(delivery):
             last = self._changes[-1] if self._changes else None
             if isinstance(last, SettledRecord):
@@ -190,6 +219,18 @@ class HubMemory:
             else:
                 self._note(SettledRecord([delivery.number]))
         return True
+
+    def _let_go(self, payload: Payload) -> None:
+        payload.deliveries -= 1
+        if payload.file and payload.deliveries == 0:
+            self.files.discard(payload.file)
+            self._left_files.append(payload.file)
+
+    def suspect(self, numbers: Collection[int]) -> None:
+        """Note that a worker fell of itself while these deliveries were under way."""
+        if numbers:
+            self.suspects.update(numbers)
+            self._note(SuspectRecord(list(numbers)))
 
     def end_call(self, msg_id: str) -> PendingCall | None:
         """Wait no longer for the reply to `msg_id`; return what waited, if anything did."""
@@ -220,17 +261,23 @@ class HubMemory:
             if msg_id in self.pending and not call.synchronous:
                 caller = call.sender.id if call.sender else HUB_ID
                 yield WaitingRecord(msg_id, caller, call.recipient.id, call.tag)
+        for number, falls in list(self.suspects.items()):
+            yield SuspectRecord([number] * falls)
+        written: dict[Payload, int] = {}
         for client_id in list(self.queues):
             for number, delivery in list(self.queues.get(client_id, {}).items()):
                 if number in self.queues.get(client_id, {}) and not self._is_synchronous(delivery):
                     routed = Routed(number, client_id, delivery.tag)
-                    yield MessageRecord(delivery.kind.name, delivery.sender, delivery.payload.xml, [routed])
+                    first = written.setdefault(delivery.payload, number)
+                    yield AlsoRecord(first, routed) if first != number else _message_record(delivery, routed)
 
     def _is_synchronous(self, delivery: Delivery) -> bool:
         call = self.pending.get(delivery.tag) if delivery.kind is Kind.CALL else None
         return call is not None and call.synchronous
 
-    def restore(self, records: Iterable[Record], now: float) -> None:
+    def restore(
+        self, records: Iterable[Record], now: float, load: Callable[[str], bytes | None] = lambda name: None
+    ) -> None:
         """Make this (empty) state what the records say.
 
         Records of clients that have gone, of deliveries that are settled and of calls that are
@@ -241,26 +288,32 @@ class HubMemory:
         records : iterable of Record
             A journal's.
         now : float
-            The time: whoever is registered counts as active.
+            The time: every client counts as active.
+        load : callable
+            Returns what is in the file of this name, None if it is gone.
         """
         reading = _Reading()
         for record in records:
             reading.take(record)
         for known in reading.clients.values():
-            client = Client(known.id, known.key, now, known.callback, known.metadata, since=known.since)
+            client = Client(known.id, known.key, now, known.callback, since=known.since)
             self._enter(client)
-            self._index(client, known.subscriptions)
+            self.set_metadata(client, _metadata_of(known))
+            self.set_subscriptions(client, known.subscriptions, len(encode_value(known.subscriptions)))
         for number in sorted(reading.deliveries):
             message, routed = reading.deliveries[number]
-            if routed.client in self.clients:
+            payload = reading.payload_of(message, load)
+            if routed.client in self.clients and payload is not None:
                 to, kind = self.clients[routed.client], Kind[message.kind]
-                payload = reading.payloads.setdefault(message.payload, Payload(message.payload))
                 self._enqueue(Delivery(to, kind, message.sender, routed.tag, payload, number))
+                self.suspects[number] += reading.suspects[number]
         for msg_id, waiting in reading.waiting.items():
             sender, recipient = self.clients.get(waiting.caller), self.clients.get(waiting.recipient)
             if recipient is not None and (sender is not None or waiting.caller == HUB_ID):
                 self._await_reply(msg_id, PendingCall(sender, recipient, waiting.msg_tag, synchronous=False))
+        self.suspects = +self.suspects  # those that are any
         self.draining = reading.draining
+        self.take_changes()  # they stand there already
         # The predecessor may have given out numbers that left no record (of synchronous calls):
         # count on from where it cannot have been.
         self._last_client = reading.last["client"]
@@ -274,7 +327,20 @@ def _next_era(number: int) -> int:
 
 
 def _client_record(client: Client) -> ClientRecord:
-    return ClientRecord(client.id, client.key, client.callback, client.metadata, client.subscriptions, client.since)
+    return ClientRecord(client.id, client.key, client.callback, client.metadata.xml, client.subscriptions, client.since)
+
+
+def _metadata_of(record: ClientRecord) -> EncodedMap:
+    if isinstance(record.metadata, bytes):
+        value = decode_value(record.metadata)
+        return EncodedMap(record.metadata, outline_of(value if isinstance(value, dict) else {}))
+    return EncodedMap.of(record.metadata)
+
+
+def _message_record(delivery: Delivery, routed: Routed) -> MessageRecord:
+    payload = delivery.payload
+    xml = b"" if payload.file else payload.xml
+    return MessageRecord(delivery.kind.name, delivery.sender, xml, [routed], file=payload.file)
 
 
 class _Reading:
@@ -284,8 +350,10 @@ class _Reading:
         self.clients: dict[str, ClientRecord] = {}
         self.deliveries: dict[int, tuple[MessageRecord, Routed]] = {}
         self.waiting: dict[str, WaitingRecord] = {}
-        self.payloads: dict[bytes, Payload] = {}
+        self.suspects: Counter[int] = Counter()
         self.draining = False
+        self._messages: dict[int, MessageRecord] = {}
+        self._payloads: dict[int, Payload | None] = {}
         self._gone: set[str] = set()
         self._settled: set[int] = set()
         self._answered: set[str] = set()
@@ -301,7 +369,11 @@ class _Reading:
                 self._gone.add(record.id)
                 self.clients.pop(record.id, None)
             case MessageRecord():
-                self._take_message(record)
+                self._take_message(record, record.to)
+            case AlsoRecord():
+                self._take_message(self._messages[record.first], [record.to])
+            case SuspectRecord():
+                self.suspects.update(record.numbers)
             case SettledRecord():
                 for number in record.numbers:
                     self._settled.add(number)
@@ -318,9 +390,10 @@ class _Reading:
             case DrainingRecord():
                 self.draining = True
 
-    def _take_message(self, record: MessageRecord) -> None:
-        for routed in record.to:
+    def _take_message(self, record: MessageRecord, to: Iterable[Routed]) -> None:
+        for routed in to:
             self._seen("delivery", routed.number)
+            self._messages[routed.number] = record
             if routed.number not in self._settled:
                 self.deliveries[routed.number] = (record, routed)
             if record.caller is not None:
@@ -330,6 +403,13 @@ class _Reading:
         self._seen("message", int(waiting.msg_id.rpartition("-m")[2]))
         if waiting.msg_id not in self._answered:
             self.waiting[waiting.msg_id] = waiting
+
+    def payload_of(self, record: MessageRecord, load: Callable[[str], bytes | None]) -> Payload | None:
+        """Return the payload of a message, one for all its receivers; None if its file is gone."""
+        if id(record) not in self._payloads:
+            xml = load(record.file) if record.file else record.payload
+            self._payloads[id(record)] = None if xml is None else Payload(xml, record.file)
+        return self._payloads[id(record)]
 
     def _seen(self, what: str, number: int) -> None:
         self.last[what] = max(self.last[what], number)

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from hubfarm.samp.cutting import EncodedMap
 from hubfarm.samp.values import Map, Value
-from hubfarm.samp.xmlrpc import decode_value, encode_value
+from hubfarm.samp.xmlrpc import EncodedMap, decode_value, encode_value
 
 HUB_ID = "hub"
 """The hub's own public id."""
+
+EMPTY = EncodedMap.of({})
+"""What a client's metadata are before it declares any."""
 
 
 class Kind(Enum):
@@ -30,17 +32,22 @@ class Payload:
     ----------
     xml : bytes
         The message or response as a ``<value>`` element.
+    file : str
+        The name of the file in which a journal has it already; empty for none.
     """
 
-    __slots__ = ("xml",)
+    __slots__ = ("deliveries", "file", "xml")
 
-    def __init__(self, xml: bytes) -> None:
+    def __init__(self, xml: bytes, file: str = "") -> None:
         self.xml = xml
+        self.file = file
+        self.deliveries = 0
+        """How many deliveries of it wait in queues."""
 
     @classmethod
     def of(cls, value: Map | EncodedMap) -> "Payload":
         """Encode a message or response, if it is not encoded still."""
-        return cls(value.xml if isinstance(value, EncodedMap) else encode_value(value))
+        return cls(value.xml, value.file) if isinstance(value, EncodedMap) else cls(encode_value(value))
 
     @property
     def value(self) -> Value:
@@ -62,8 +69,12 @@ class Client:
         When it last did something that counts as activity, seconds.
     callback : str
         Its callback URL; empty if it is not callable.
-    metadata, subscriptions : Map
+    metadata : EncodedMap
         As declared.
+    subscriptions : Map
+        As declared.
+    subscriptions_size, declared : int
+        The encoded size of the subscriptions, and of both together, bytes.
     asked, owing : set of str
         The msg-ids of calls that it sent, or has to answer.
     since : float
@@ -82,8 +93,10 @@ class Client:
     key: str = field(repr=False)
     active: float
     callback: str = ""
-    metadata: Map = field(default_factory=dict)
+    metadata: EncodedMap = EMPTY
     subscriptions: Map = field(default_factory=dict)
+    subscriptions_size: int = 0
+    declared: int = 0
     asked: set[str] = field(default_factory=set)
     owing: set[str] = field(default_factory=set)
     since: float = 0.0
@@ -96,7 +109,7 @@ class Client:
     @property
     def name(self) -> str:
         """Its ``samp.name`` if it has declared one."""
-        name = self.metadata.get("samp.name")
+        name = self.metadata.outline.get("samp.name")
         return name if isinstance(name, str) else ""
 
     def __str__(self) -> str:

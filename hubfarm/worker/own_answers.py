@@ -6,15 +6,16 @@ Each has a function from the message's parameters and the time to the result.
 from collections.abc import Callable, Mapping
 
 from hubfarm.samp.values import Map, expect_string
+from hubfarm.samp.xmlrpc import EncodedMap
 from hubfarm.worker.model import HUB_ID, Client
 
 
-def own_answers(metadata: Map, clients: Mapping[str, Client]) -> dict[str, Callable[[Map, float], Map]]:
+def own_answers(metadata: EncodedMap, clients: Mapping[str, Client]) -> dict[str, Callable[[Map, float], Map]]:
     """Return the function for each MType.
 
     Parameters
     ----------
-    metadata : Map
+    metadata : EncodedMap
         The hub's own.
     clients : dict of str to Client
         The registered clients, by id, as they come and go.
@@ -24,7 +25,7 @@ def own_answers(metadata: Map, clients: Mapping[str, Client]) -> dict[str, Calla
         key = expect_string(params.get("key", []), "the parameter key")
         value = expect_string(params.get("value", []), "the parameter value")
         everybody = [(HUB_ID, metadata), *((client.id, client.metadata) for client in clients.values())]
-        return {"ids": [client_id for client_id, declared in everybody if declared.get(key) == value]}
+        return {"ids": [client_id for client_id, declared in everybody if declared.outline.get(key) == value]}
 
     def query_clients(_params: Map, now: float) -> Map:
         """Tell of each client for how long it has been registered, and how many messages it has sent."""

@@ -1,14 +1,18 @@
 """Notice clients whose process is gone, though nobody sends them anything.
 
-Once a heartbeat those are looked at whose reply somebody waits for, those that have refused a
-connection the last time, and a share of all others, so that each has its turn every `ROUND`
-beats: a bare connection to its callback URL, closed at once.  Only refusals count, and only
-`REFUSALS` in a row: a client that is slow or busy is not gone.
+Once a heartbeat those are looked at whose reply somebody waits for, those that seemed gone the
+last time, and a share of all others, so that each has its turn every `ROUND` beats.  A client of this
+host is not asked: the kernel knows whether anybody listens at its callback URL.  (DS9 opens an
+error dialogue for a connection that says nothing.)  Who seems gone is asked by a whole call, and is out if
+the connection is refused.  Clients of other hosts are asked likewise, and only while somebody waits for
+their reply.  A client that is slow or busy is not gone.
 """
 
 import asyncio
 
-from hubfarm.wire.http_client import Unreachable, check_reachable
+from hubfarm.samp.xmlrpc import encode_call
+from hubfarm.wire.host_sockets import HostSockets
+from hubfarm.wire.http_client import HttpError, Unreachable, check_http_url
 from hubfarm.worker.delivery import Deliveries
 from hubfarm.worker.hub import Hub
 from hubfarm.worker.model import Client
@@ -16,8 +20,11 @@ from hubfarm.worker.model import Client
 ROUND = 10
 """Heartbeats until every client has had its turn."""
 
-REFUSALS = 3
-"""As patient as deliveries are, see `hubfarm.worker.delivery.RETRY_AFTER`."""
+MOST_ABSENCES = 3
+"""Looks in a row at which nobody listened, or the connection was refused: a server may be set up anew."""
+
+_QUESTION = encode_call("samp.client.ping", [])
+"""No client knows this method: whatever it answers, it is there."""
 
 
 class Probes:
@@ -34,39 +41,59 @@ class Probes:
     def __init__(self, hub: Hub, deliveries: Deliveries) -> None:
         self._hub = hub
         self._deliveries = deliveries
-        self._refused: dict[Client, int] = {}
+        self._sockets = HostSockets()
+        self._absent: dict[Client, int] = {}
         self._beats = 0
         self._tasks: dict[Client, asyncio.Task[None]] = {}
 
     def beat(self) -> None:
         """Look at the clients whose turn it is; returns at once."""
         self._beats += 1
-        self._refused = {client: times for client, times in self._refused.items() if not client.gone}
+        self._absent = {client: times for client, times in self._absent.items() if not client.gone}
         for place, client in enumerate(self._hub.clients):
             has_its_turn = (place - self._beats) % ROUND == 0
-            if not (has_its_turn or client.owing or client in self._refused):
+            if not (has_its_turn or client.owing or client in self._absent):
                 continue
             if client.callback and client not in self._tasks and not self._deliveries.is_connected(client):
-                self._tasks[client] = asyncio.get_running_loop().create_task(self._look_at(client))
+                self._look_at(client)
 
-    async def _look_at(self, client: Client) -> None:
+    def _look_at(self, client: Client) -> None:
+        parts = check_http_url(client.callback)
+        listens = self._sockets.listens(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+        if listens:
+            self._absent.pop(client, None)
+        elif listens is False:
+            self._absent[client] = self._absent.get(client, 0) + 1
+            if self._absent[client] >= MOST_ABSENCES:
+                self._ask_soon(client)
+        elif client.owing or client in self._absent:
+            self._ask_soon(client)
+
+    def _ask_soon(self, client: Client) -> None:
+        self._tasks[client] = asyncio.get_running_loop().create_task(self._ask(client))
+
+    async def _ask(self, client: Client) -> None:
+        http = self._deliveries.new_client(client.callback)
+        gone = False
         try:
-            await check_reachable(self._deliveries.new_client(client.callback))
+            await http.post(_QUESTION, timeout=None)
         except Unreachable as error:
-            refusals = self._refused.get(client, 0) + 1 if error.refused else 0
-        else:
-            refusals = 0
+            gone = error.for_good
+        except HttpError:
+            pass  # it is there
         finally:
+            http.close()
             del self._tasks[client]
-        self._refused.pop(client, None)
-        if client.gone:
+        absences = self._absent.pop(client, 0) + 1
+        if client.gone or not gone:
             return
-        if refusals >= REFUSALS:
+        if absences >= MOST_ABSENCES:
             self._deliveries.throw_out(client, "its process is gone: its callback URL refuses connections")
-        elif refusals:
-            self._refused[client] = refusals
+        else:
+            self._absent[client] = absences
 
     def close(self) -> None:
         """Stop looking."""
+        self._sockets.close()
         for task in self._tasks.values():
             task.cancel()

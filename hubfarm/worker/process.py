@@ -39,9 +39,9 @@ from hubfarm.worker.hub import Hub
 from hubfarm.worker.journal import Journal
 from hubfarm.worker.memory import HubMemory
 from hubfarm.worker.names import EVERYWHERE, OurNames, is_loopback
-from hubfarm.worker.pages import answerer
+from hubfarm.worker.pages import Pages
 from hubfarm.worker.probes import Probes
-from hubfarm.worker.standard_profile import StandardProfile, Waits
+from hubfarm.worker.standard_profile import ON_TRUST, StandardProfile, Waits
 
 BEAT = 1.0
 """Between two heartbeats, seconds."""
@@ -130,13 +130,24 @@ class HubProcess:
                 memory=memory,
             )
             waits = Waits()
-            self._deliveries = Deliveries(self._hub, waits.answer, self._keep_soon, rule.client)
-            self._profile = StandardProfile(
-                self._hub, self._deliveries, waits, secret=spec.secret, clock=time.monotonic, callbacks=rule
+            journal = self._journal
+            self._deliveries = Deliveries(
+                self._hub, waits.answer, self._keep_soon, rule.client, journal.mark if journal else lambda number: None
             )
-            limits = HttpLimits(head=spec.limits.head, body=spec.limits.body, connections=space.connections)
-            handler = answerer(spec.name, self._profile.handle, OurNames(sock, spec.host).include)
-            self._server = HttpServer(handler, limits, _log_failure, self._keep)
+            self._profile = StandardProfile(
+                self._hub,
+                self._deliveries,
+                waits,
+                secret=spec.secret,
+                clock=time.monotonic,
+                callbacks=rule,
+                files=journal,
+            )
+            limits = HttpLimits(
+                head=spec.limits.head, body=spec.limits.body, on_trust=ON_TRUST, connections=space.connections
+            )
+            pages = Pages(spec.name, self._profile.handle, self._profile.refusal_of, OurNames(sock, spec.host).include)
+            self._server = HttpServer(pages.answer, limits, _log_failure, self._keep, pages.admit)
             self._probes = Probes(self._hub, self._deliveries)
             await self._server.start(sock)
             running = Running(HubName(os.getpid(), spec.id), f"{base}xmlrpc", self._claim.path)
@@ -146,6 +157,8 @@ class HubProcess:
                 self._journal.close()
             self._claim.withdraw()
             raise
+        if spec.fell and journal is not None:
+            self._deliveries.carry_out(self._hub.suspect(journal.marked()))
         self._deliveries.resume()
         self._state = HubState.DRAINING if memory.draining else HubState.RUNNING
         self._beat()
@@ -191,20 +204,44 @@ class HubProcess:
 
     async def stop(self, how: End, reason: str) -> None:
         """Say goodbye to the clients, drain, and leave nothing behind but a line of history."""
-        self._state = HubState.STOPPING
-        self._claim.write(self._record())
-        self._probes.close()
+        self._begin_stop()
         self._deliveries.carry_out(self._hub.shut_down())
         self._claim.unpublish()
         await self._deliveries.close(DRAIN)
-        if self._timer is not None:
-            self._timer.cancel()
-        self._server.close()
+        self._close()
         if self._journal is not None:
             self._journal.remove()
         record_end(self._paths, self.spec, os.getpid(), how, reason, time.monotonic() - self._started)
         self._claim.withdraw()
         logger.info("ended")
+
+    async def hand_on(self, how: End, reason: str) -> None:
+        """End for a successor that goes on with the clients: lock file and journal stay.
+
+        What is under way is waited for, for a moment; the successor delivers again what is unanswered.
+        """
+        self._begin_stop()
+        self._server.leave()
+        await self._deliveries.suspend(DRAIN)
+        self._deliveries.carry_out(self._hub.give_up_waiting("the hub is restarted: call again"))
+        self._keep()
+        self._close()
+        if self._journal is not None:
+            self._journal.close()
+        record_end(self._paths, self.spec, os.getpid(), how, reason, time.monotonic() - self._started)
+        self._claim.leave()
+        logger.info("ended, for a successor")
+
+    def _begin_stop(self) -> None:
+        self._state = HubState.STOPPING
+        self._claim.write(self._record())
+        self._probes.close()
+
+    def _close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._server.close()
+        self._profile.close()
 
     def _beat(self) -> None:
         now = time.monotonic()
@@ -340,8 +377,8 @@ def run(
 ) -> str:
     """Run one hub in this process until it is ended; return why it ended.
 
-    SIGTERM and SIGINT end it in order, SIGUSR1 once it is drained; SIGHUP reopens its log,
-    SIGUSR2 hands its listening socket to a new coordinator.
+    SIGTERM and SIGINT end it in order, SIGUSR1 once it is drained, SIGQUIT so that a successor goes on with its
+    clients; SIGHUP reopens its log, SIGUSR2 hands its listening socket to a new coordinator.
 
     Parameters
     ----------
@@ -383,13 +420,15 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, hub.end, End.STOPPED, f"by {signal.Signals(number).name}")
     loop.add_signal_handler(signal.SIGUSR1, hub.drain)
+    if kind == "farm":
+        loop.add_signal_handler(signal.SIGQUIT, hub.end, End.RESTARTED, "restarted")
     loop.add_signal_handler(signal.SIGHUP, reopen_log)
     loop.add_signal_handler(signal.SIGUSR2, _hand_over, sock, paths, spec)
     running = await hub.start(sock)
     started(running)
     how, reason = await hub.wait_for_end()
     logger.info("ending: {}", reason)
-    await hub.stop(how, reason)
+    await (hub.hand_on if how is End.RESTARTED else hub.stop)(how, reason)
     return reason
 
 

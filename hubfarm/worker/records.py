@@ -15,8 +15,8 @@ class ClientRecord(msgspec.Struct, array_like=True, tag="c", frozen=True):
     id: str
     key: str
     callback: str
-    metadata: dict[str, Any]  # a Map; msgspec does not resolve the recursive type
-    subscriptions: dict[str, Any]
+    metadata: bytes | dict[str, Any]  # encoded; release 0.1.0 wrote the Map itself
+    subscriptions: dict[str, Any]  # a Map; msgspec does not resolve the recursive type
     since: float = 0.0
 
 
@@ -44,13 +44,15 @@ class MessageRecord(msgspec.Struct, array_like=True, tag="m"):
     sender : str
         Public id of the sender or responder.
     payload : bytes
-        The message, encoded.
+        The message, encoded; empty if it lies in a file of its own.
     to : list of Routed
         Its receivers.
     caller : str or None
-        For a call: public id of whoever waits for the reply, the hub's included.
+        For a call: public id of the client that waits for the reply, or the hub's.
     msg_tag : str
         For a call: the caller's msg-tag.
+    file : str
+        The name of that file.
     """
 
     kind: str
@@ -59,10 +61,24 @@ class MessageRecord(msgspec.Struct, array_like=True, tag="m"):
     to: list[Routed]
     caller: str | None = None
     msg_tag: str = ""
+    file: str = ""
+
+
+class AlsoRecord(msgspec.Struct, array_like=True, tag="b", frozen=True):
+    """The message of the delivery `first` is on its way to one more (in a shortened journal)."""
+
+    first: int
+    to: Routed
 
 
 class SettledRecord(msgspec.Struct, array_like=True, tag="s"):
     """Deliveries have arrived, or never will."""
+
+    numbers: list[int]
+
+
+class SuspectRecord(msgspec.Struct, array_like=True, tag="x", frozen=True):
+    """These deliveries were under way when a worker fell of itself."""
 
     numbers: list[int]
 
@@ -98,7 +114,9 @@ Record: TypeAlias = (
     ClientRecord
     | GoneRecord
     | MessageRecord
+    | AlsoRecord
     | SettledRecord
+    | SuspectRecord
     | WaitingRecord
     | AnsweredRecord
     | CountersRecord

@@ -11,13 +11,16 @@ from typing import NamedTuple
 
 from loguru import logger
 
-from hubfarm.samp.cutting import LEVELS, MIN_VALUE_SIZE, EncodedMap, Param, cut_call
 from hubfarm.samp.errors import BadValue, Fault, WrongUse
 from hubfarm.samp.values import Value, expect_string, parse_float
 from hubfarm.samp.xmlrpc import (
     UNKNOWN_METHOD,
     WRONG_PARAMETERS,
-    decode_call,
+    CallInOutline,
+    EncodedMap,
+    Param,
+    decode_call_in_outline,
+    decode_start,
     encode_fault,
     encode_response,
     encode_response_around,
@@ -29,6 +32,7 @@ from hubfarm.worker.callbacks import CallbackRule
 from hubfarm.worker.delivery import Deliveries
 from hubfarm.worker.failures import Failures
 from hubfarm.worker.hub import Hub
+from hubfarm.worker.large_requests import Files, LargeRequests
 from hubfarm.worker.model import Answer, Client, Outcome
 
 MAX_WAIT = 3.2e9
@@ -40,6 +44,15 @@ LONGEST_PING = 1024
 
 MAX_HELD = 100
 """Answers to failures that are held back at the same time; over it, the address is told at once."""
+
+ON_TRUST = 64 * 2**10
+"""A longer request is looked at only if its beginning names a client, bytes."""
+
+LARGE = 256 * 2**10
+"""A longer request is read beside the loop, bytes: others get their answers meanwhile."""
+
+START = 8 * 2**10
+"""Who sends a request stands in so much of its beginning, bytes."""
 
 
 class _NotAdmitted(Fault):
@@ -93,7 +106,7 @@ class _Method(NamedTuple):
     returns an `Outcome`.
     """
 
-    run: Callable[..., "Outcome | Value"]
+    run: Callable[..., "Outcome | Param"]
     parameters: tuple[str, ...] = ()
     active: bool = True
 
@@ -117,6 +130,9 @@ _METHODS = {
     "samp.hub.getSubscribedClients": _Method(Hub.get_subscribed_clients, ("mtype",), active=False),
 }
 
+_KEPT = frozenset({"samp.hub.notify", "samp.hub.notifyAll", "samp.hub.call", "samp.hub.callAll", "samp.hub.reply"})
+"""What these carry outlives the worker."""
+
 _CALL_AND_WAIT = ("recipient-id", "message", "timeout")
 
 
@@ -137,6 +153,8 @@ class StandardProfile:
         Returns the time, seconds.
     callbacks : CallbackRule, optional
         Where clients may be called back; without one, anywhere.
+    files : Files, optional
+        Where large messages are kept.
     """
 
     def __init__(
@@ -148,6 +166,7 @@ class StandardProfile:
         secret: str,
         clock: Callable[[], float],
         callbacks: CallbackRule | None = None,
+        files: Files | None = None,
     ) -> None:
         self.requests = 0
         self._hub = hub
@@ -157,8 +176,7 @@ class StandardProfile:
         self._clock = clock
         self._callbacks = callbacks
         self._failures = Failures(clock)
-        limits = hub.limits
-        self._longest_fast = min(limits.string, MIN_VALUE_SIZE * limits.values) if limits.depth >= LEVELS else 0
+        self._large = LargeRequests(self._read, files, _KEPT, LARGE)
         self._held = 0
         self._ping: bytes | None = None  # the last one: clients send theirs with the same bytes each time
 
@@ -177,25 +195,71 @@ class StandardProfile:
         self.requests += 1
         if body == self._ping:  # a seventh of what a ping costs
             return _DONE
-        limits = self._hub.limits
+        if len(body) > ON_TRUST and (refusal := self.refusal_of(body[:START], peer)) is not None:
+            return refusal
+        if len(body) > LARGE:
+            return asyncio.ensure_future(self._handle_large(body, peer))
         try:
-            # What is within the limits anyway may take the fast path.
-            call = (cut_call(body) if len(body) <= self._longest_fast else None) or decode_call(
-                body, depth=limits.depth, string=limits.string, values=limits.values
-            )
-            if call.method == "samp.hub.callAndWait":
-                return self._call_and_wait(call.params)
-            if call.method == "samp.hub.setXmlrpcCallback" and self._must_resolve(call.params):
-                return asyncio.ensure_future(self._resolve_and_run(call.method, call.params))
-            if call.method == "samp.hub.ping":
-                self._ping = body if len(body) <= LONGEST_PING else None
+            call = self._read(body)
+        except Fault as fault:
+            return _refusal(fault)
+        if call.method == "samp.hub.ping":
+            self._ping = body if len(body) <= LONGEST_PING else None
+        return self._answer(call, peer)
+
+    def _read(self, body: bytes) -> CallInOutline:
+        limits = self._hub.limits
+        return decode_call_in_outline(body, depth=limits.depth, string=limits.string, values=limits.values)
+
+    async def _handle_large(self, body: bytes, peer: str) -> Response:
+        try:
+            call = await self._large.read(body)
+        except Fault as fault:
+            return _refusal(fault)
+        answer = self._answer(call, peer)
+        self._large.drop_unless(self._hub.keeps, call)
+        return await answer if isinstance(answer, asyncio.Future) else answer
+
+    def refusal_of(self, start: bytes, peer: str) -> Response | None:
+        """Return what is to be answered to a long request, if its beginning names no client of the hub's.
+
+        Parameters
+        ----------
+        start : bytes
+            The beginning of the call.
+        peer : str
+            The address that it comes from.
+        """
+        _, key = decode_start(start[:START])
+        try:
+            self._hub.client_with_key(key)
+        except Fault:
+            self._failures.count(peer)
+            logger.warning("{}: a long request without a client's private key", peer or "a client")
+            return Response(encode_fault(Fault(
+                f"a request of over {ON_TRUST} bytes is taken from the hub's clients only: it has to begin with "
+                "its method and a private key"
+            )))  # fmt: skip
+        return None
+
+    def _answer(self, call: CallInOutline, peer: str) -> "Response | asyncio.Future[Response]":
+        method, params = call
+        try:
+            if method == "samp.hub.callAndWait":
+                return self._call_and_wait(params)
+            if method == "samp.hub.setXmlrpcCallback" and self._must_resolve(params):
+                return asyncio.ensure_future(self._resolve_and_run(method, params))
+            if method == "samp.hub.ping":
                 return _DONE
-            result = self._run(call.method, call.params)
-            return _DONE if result == "" else Response(encode_response(result))
+            result = self._run(method, params)
         except _NotAdmitted as fault:
             return self._hold_back(Response(encode_fault(fault)), peer)
         except (Fault, WrongUse) as error:
             return _refusal(error)
+        if result == "":
+            return _DONE
+        encoded = result.xml if isinstance(result, EncodedMap) else encode_value(result)
+        return Response(encode_response_around(encoded))
 
     def _hold_back(self, response: Response, peer: str) -> "Response | asyncio.Future[Response]":
         delay = self._failures.count(peer)
@@ -223,11 +287,12 @@ class StandardProfile:
         assert self._callbacks is not None
         try:
             await self._callbacks.resolve(str(params[1]))
-            return Response(encode_response(self._run(method, params)))
+            self._run(method, params)
+            return _DONE
         except (Fault, WrongUse) as error:  # the client may have left meanwhile
             return _refusal(error)
 
-    def _run(self, name: str, params: Sequence[Param]) -> Value:
+    def _run(self, name: str, params: Sequence[Param]) -> Param:
         if name == "samp.hub.register":
             return self._register(params)
         if name not in _METHODS:
@@ -282,6 +347,10 @@ class StandardProfile:
         waiting.add_done_callback(lambda _: self._hub.abandon(msg_id))  # also when its caller goes away
         self._deliveries.carry_out(outcome.effects)
         return waiting
+
+    def close(self) -> None:
+        """Read no more large requests."""
+        self._large.close()
 
 
 def _refusal(error: Fault | WrongUse) -> Response:
