@@ -1,4 +1,8 @@
-"""A client's callback server: what a hub calls (SAMP 1.3, 4.3.2), handed on as `Callback`."""
+"""A client's callback server: what a hub calls (SAMP 1.3, 4.3.2), handed on as `Callback`.
+
+Anybody on this host can reach it, so nothing is believed: a long call is read on only if it begins with the
+private key that the hub alone knows, and beside the loop.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -7,10 +11,18 @@ from typing import NamedTuple
 
 from hubfarm.samp.errors import Fault, WrongUse
 from hubfarm.samp.values import Map, Value, check_map, expect_string
-from hubfarm.samp.xmlrpc import UNKNOWN_METHOD, WRONG_PARAMETERS, decode_call, encode_fault, encode_response
+from hubfarm.samp.xmlrpc import (
+    UNKNOWN_METHOD,
+    WRONG_PARAMETERS,
+    Call,
+    decode_call,
+    decode_start,
+    encode_fault,
+    encode_response,
+)
 from hubfarm.wire.fork import close_in_child
 from hubfarm.wire.http_messages import Request, Response
-from hubfarm.wire.http_server import HttpLimits, HttpServer, bind
+from hubfarm.wire.http_server import ON_TRUST, HttpLimits, HttpServer, bind
 
 
 class Kind(Enum):
@@ -47,6 +59,9 @@ class Callback(NamedTuple):
 
 _TAKEN = Response(encode_response(""))
 
+LARGE = 256 * 2**10
+"""A longer call is read in a thread, bytes: the program's loop goes on meanwhile."""
+
 
 class CallbackServer:
     """Listens for a hub; in the running event loop.
@@ -55,10 +70,13 @@ class CallbackServer:
     ----------
     receive : callable
         Gets each `Callback`, and returns at once; raises `Fault` to refuse it.
+    knows : callable
+        Tells whether a private key is this client's.
     """
 
-    def __init__(self, receive: Callable[[Callback], None]) -> None:
+    def __init__(self, receive: Callable[[Callback], None], knows: Callable[[str], bool]) -> None:
         self._receive = receive
+        self._knows = knows
         self._server: HttpServer | None = None
 
     async def start(self, host: str, port: int = 0) -> str:
@@ -75,6 +93,7 @@ class CallbackServer:
             self._answer,
             HttpLimits(),
             lambda error: loop.call_exception_handler({"message": "a callback failed", "exception": error}),
+            admit=self._admit,
         )
         await self._server.start(sock)
         return f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}/"
@@ -85,11 +104,30 @@ class CallbackServer:
             self._server.close()
             self._server = None
 
-    def _answer(self, request: Request) -> Response:
+    def _admit(self, request: Request) -> Response | None:
+        if self._knows(decode_start(request.body)[1]):
+            return None
+        return Response(encode_fault(Fault("a long call has to begin with its method and this client's private key")))
+
+    def _answer(self, request: Request) -> "Response | asyncio.Future[Response]":
         if request.method != b"POST":
             return Response(b"a SAMP client takes POST\n", 405, b"text/plain")
+        if len(request.body) > ON_TRUST and (refusal := self._admit(request)) is not None:
+            return refusal
+        if len(request.body) > LARGE:
+            return asyncio.ensure_future(self._answer_large(request.body))
+        return self._take(lambda: decode_call(request.body))
+
+    async def _answer_large(self, body: bytes) -> Response:
         try:
-            call = decode_call(request.body)
+            call = await asyncio.get_running_loop().run_in_executor(None, decode_call, body)
+        except Fault as fault:
+            return Response(encode_fault(fault))
+        return self._take(lambda: call)
+
+    def _take(self, read: Callable[[], Call]) -> Response:
+        try:
+            call = read()
             self._receive(_callback(call.method, call.params))
         except Fault as fault:
             return Response(encode_fault(fault))

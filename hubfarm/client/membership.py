@@ -89,7 +89,7 @@ class Membership:
     async def listen(self) -> None:
         """Start the callback server, if this client is callable and it does not run."""
         if self.callable and self._server is None:
-            server = CallbackServer(self._take)
+            server = CallbackServer(self._take, self._is_own)
             self._url = await server.start(self._addr or self.hub.local_host, self._port)
             self._server = server
 
@@ -175,8 +175,11 @@ class Membership:
 
     # ------------------------------------------------------------------ what the hub calls
 
+    def _is_own(self, key: str) -> bool:
+        return bool(self.key) and hmac.compare_digest(key.encode(), self.key.encode())
+
     def _take(self, callback: Callback) -> None:
-        if not self.key or not hmac.compare_digest(callback.key.encode(), self.key.encode()):
+        if not self._is_own(callback.key):
             raise Fault("the private key is not this client's")
         if callback.kind is Kind.NOTIFICATION and self._keeper is not None:
             match callback.content.get("samp.mtype"):

@@ -32,6 +32,9 @@ from hubfarm.wire.known_heads import KnownHeads, head_of
 BACKLOG = 1024
 """Connections that may wait to be accepted; astropy's hub has 5, and hangs at 20 busy clients."""
 
+ON_TRUST = 64 * 2**10
+"""A longer body is read on only if its beginning is admitted, bytes."""
+
 SLICE = 16 * 2**10
 """So much is parsed before it is asked whether there is a request to be answered first, bytes."""
 
@@ -81,7 +84,7 @@ class HttpLimits:
 
     head: int = 16 * 2**10
     body: int = 64 * 2**20
-    on_trust: int = 64 * 2**10
+    on_trust: int = ON_TRUST
     held_on_trust: int = 64 * 2**20
     held: int = 512 * 2**20
     connections: int = MAX_CONNECTIONS

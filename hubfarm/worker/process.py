@@ -41,7 +41,7 @@ from hubfarm.worker.memory import HubMemory
 from hubfarm.worker.names import EVERYWHERE, OurNames, is_loopback
 from hubfarm.worker.pages import Pages
 from hubfarm.worker.probes import Probes
-from hubfarm.worker.standard_profile import ON_TRUST, StandardProfile, Waits
+from hubfarm.worker.standard_profile import StandardProfile, Waits
 
 BEAT = 1.0
 """Between two heartbeats, seconds."""
@@ -143,9 +143,7 @@ class HubProcess:
                 callbacks=rule,
                 files=journal,
             )
-            limits = HttpLimits(
-                head=spec.limits.head, body=spec.limits.body, on_trust=ON_TRUST, connections=space.connections
-            )
+            limits = HttpLimits(head=spec.limits.head, body=spec.limits.body, connections=space.connections)
             pages = Pages(spec.name, self._profile.handle, self._profile.refusal_of, OurNames(sock, spec.host).include)
             self._server = HttpServer(pages.answer, limits, _log_failure, self._keep, pages.admit)
             self._probes = Probes(self._hub, self._deliveries)

@@ -28,6 +28,7 @@ from hubfarm.samp.xmlrpc import (
 )
 from hubfarm.wire.http_client import check_http_url
 from hubfarm.wire.http_messages import Response
+from hubfarm.wire.http_server import ON_TRUST
 from hubfarm.worker.callbacks import CallbackRule
 from hubfarm.worker.delivery import Deliveries
 from hubfarm.worker.failures import Failures
@@ -44,9 +45,6 @@ LONGEST_PING = 1024
 
 MAX_HELD = 100
 """Answers to failures that are held back at the same time; over it, the address is told at once."""
-
-ON_TRUST = 64 * 2**10
-"""A longer request is looked at only if its beginning names a client, bytes."""
 
 LARGE = 256 * 2**10
 """A longer request is read beside the loop, bytes: others get their answers meanwhile."""
