@@ -17,9 +17,9 @@ from hubfarm.version import __version__
 if TYPE_CHECKING:
     from hubfarm.client.aio import AsyncClient
     from hubfarm.client.bindings import Message
-    from hubfarm.client.calls import SAMPHubUnreachable, SAMPProxyError
     from hubfarm.client.client import SAMPClient, SAMPMsgReplierWrapper
     from hubfarm.client.data import Receipt
+    from hubfarm.client.errors import SAMPHubUnreachable, SAMPProxyError
     from hubfarm.client.integrated import SAMPIntegratedClient
     from hubfarm.client.proxy import SAMPHubProxy
     from hubfarm.farm import Farm
@@ -53,7 +53,7 @@ _NAMES = {
     ),
     "hubfarm.client.aio": ("AsyncClient",),
     "hubfarm.client.bindings": ("Message",),
-    "hubfarm.client.calls": ("SAMPHubUnreachable", "SAMPProxyError"),
+    "hubfarm.client.errors": ("SAMPHubUnreachable", "SAMPProxyError"),
     "hubfarm.client.client": ("SAMPClient", "SAMPMsgReplierWrapper"),
     "hubfarm.client.data": ("Receipt",),
     "hubfarm.client.integrated": ("SAMPIntegratedClient",),

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,6 +128,57 @@ def test_errors_are_those_of_the_synchronous_client(hub: SAMPHubServer) -> None:
     run(main())
 
 
+def test_connect_heeds_what_the_client_was_made_with(hub: SAMPHubServer, home: Path) -> None:
+    async def main() -> None:
+        client = AsyncClient("one", label="mine", reconnect=True, timeout=3, pool_size=2)
+        await client.connect()
+        assert client.hub_params["hub.label"] == "mine"
+        await client.disconnect()
+        with SAMPHubServer() as single:
+            await client.connect(single)
+            assert client.hub_params == single.params, "what connect is told goes before"
+            await client.disconnect()
+            await client.connect(str(home / ".samp"))
+            assert client.hub_params == single.params, "whatever way it is named in"
+            await client.disconnect()
+            await client.connect()
+            assert client.hub_params["hub.label"] == "mine"
+            await client.disconnect()
+
+    run(main())
+
+
+def test_options_of_the_connection_are_those_given_last(hub: SAMPHubServer) -> None:
+    async def main() -> Any:
+        client = AsyncClient("one", hub=hub, pool_size=1, timeout=0.2)
+        async with AsyncClient("two", hub=hub) as two:
+            begun = await wait_for_slow(two, two)
+            await client.connect()
+            waiting = asyncio.create_task(client.ecall_and_wait(str(two.id), "my.slow", 5))
+            await asyncio.sleep(0)
+            with pytest.raises(SAMPHubError, match="pool_size"):
+                await client.ping()
+            waiting.cancel()
+            await client.disconnect()
+            await client.connect(pool_size=2)
+            waiting = asyncio.create_task(client.ecall_and_wait(str(two.id), "my.slow", 5))
+            await asyncio.sleep(0)
+            pong = await client.ping()
+            waiting.cancel()
+            begun.cancel()
+            await client.disconnect()
+            return pong
+
+    assert run(main()) == ""
+
+
+def test_a_client_made_with_what_connect_does_not_know_is_refused_at_once() -> None:
+    with pytest.raises(TypeError, match="lable"):
+        AsyncClient("one", lable="mine")  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match="one way"):
+        AsyncClient("one", label="mine", hub="/tmp/lock")
+
+
 def test_it_comes_back_to_a_hub_that_was_replaced(farm: Farm) -> None:
     farm.start(label="phoenix")
 
@@ -137,7 +189,8 @@ def test_it_comes_back_to_a_hub_that_was_replaced(farm: Farm) -> None:
             await other.connect(label="phoenix")
             while not (one.id and one.id in await other.get_registered_clients()):
                 await asyncio.sleep(0.01)
-            assert (await other.get_metadata(one.id))["samp.name"] == "one"
+            while (await other.get_metadata(one.id)).get("samp.name") != "one":  # declared a moment later
+                await asyncio.sleep(0.01)
             await other.disconnect()
 
     run(main())

@@ -138,6 +138,35 @@ def test_unbinding_unsubscribes(pair: Pair) -> None:
     assert one.get_subscribed_clients("my.call") == {}
 
 
+@pytest.mark.parametrize("connected", [False, True], ids=["never connected", "connected"])
+@pytest.mark.parametrize("caught", [SAMPClientError, KeyError, AttributeError])
+def test_unbinding_what_is_not_bound_raises_what_astropys_callers_catch(
+    hub: SAMPHubServer, connected: bool, caught: type[Exception]
+) -> None:
+    with SAMPIntegratedClient("one") as client:
+        if connected:
+            client.connect(hub)
+        for unbind in (
+            client.unbind_receive_call,
+            client.unbind_receive_notification,
+            client.unbind_receive_response,
+        ):
+            with pytest.raises(caught, match=r"^nothing is bound to .* 'my\.name'$"):
+                unbind("my.name")
+
+
+def test_what_was_bound_can_be_unbound_without_a_hub(hub: SAMPHubServer) -> None:
+    client = SAMPIntegratedClient("one")
+    client.bind_receive_message("my.call", lambda *_: None)
+    client.bind_receive_response("tag", lambda *_: None)
+    client.unbind_receive_call("my.call")
+    client.unbind_receive_notification("my.call")
+    client.unbind_receive_response("tag")
+    with client:
+        client.connect(hub)
+        assert list(client.get_subscriptions(client.get_public_id())) == ["samp.app.ping"]
+
+
 def test_the_replier_wrapper_replies_with_the_result_and_with_the_reason(pair: Pair) -> None:
     one, two = pair
 
@@ -165,6 +194,23 @@ def test_proxy_and_client_can_be_used_apart(hub: SAMPHubServer) -> None:
     client.stop()
     proxy.disconnect()
     assert (client.is_registered, client.is_running, proxy.is_connected) == (False, False, False)
+
+
+def test_a_client_that_registers_before_it_is_started_is_called_from_its_start_on(hub: SAMPHubServer) -> None:
+    proxy = SAMPHubProxy()
+    proxy.connect(hub)
+    client, heard = SAMPClient(proxy), Inbox()
+    client.bind_receive_notification("my.notification", heard)
+    with SAMPIntegratedClient("other") as other:
+        other.connect(hub)
+        for _ in range(2):
+            client.register()
+            client.start()
+            assert other.enotify_all("my.notification") == [client.get_public_id()]
+            heard.next()
+            client.unregister()
+            client.stop()
+    proxy.disconnect()
 
 
 # ---------------------------------------------------------------------- what theirs lacks
@@ -259,10 +305,15 @@ def test_without_a_hub_every_method_says_so(home: Path) -> None:
     client = SAMPIntegratedClient()
     with pytest.raises(SAMPHubError, match="no hub runs there"):
         client.connect()
-    with pytest.raises(SAMPClientError, match="connect"):
-        client.get_registered_clients()
-    with pytest.raises(SAMPHubError, match="connect"):
-        client.ping()
+    for caught in (SAMPClientError, SAMPHubError, AttributeError):  # the last is what astropy's raise
+        with pytest.raises(caught, match="connect"):
+            client.get_registered_clients()
+        with pytest.raises(caught, match="connect"):
+            client.ping()
+        with pytest.raises(caught, match="connect"):
+            client.declare_metadata({})
+        with pytest.raises(caught, match="connect"):
+            client.hub.register("secret")
     client.disconnect()
     assert our_threads() == []
 
@@ -273,7 +324,7 @@ def test_a_hub_that_is_gone_is_an_error_in_time(home: Path) -> None:
     with SAMPIntegratedClient() as client:
         client.connect(hub, timeout=2)
         hub.stop()
-        with pytest.raises(ConnectionError, match="does not answer"):
+        with pytest.raises(ConnectionRefusedError, match="does not answer"):
             client.get_registered_clients()
 
 

@@ -109,8 +109,9 @@ def test_a_hub_is_chosen_by_its_names(
 
 
 def test_several_that_match_are_listed(hubs: list[SAMPHubServer], client: SAMPIntegratedClient) -> None:
-    with pytest.raises(WrongUse, match="2 hubs have the group 'mima': mima-1, mima-2"):
-        client.connect(group="mima")
+    for caught in (SAMPHubError, ValueError):
+        with pytest.raises(caught, match="2 hubs have the group 'mima': mima-1, mima-2"):
+            client.connect(group="mima")
     client.connect(label="mima-2", group="mima")
     assert label_of(client) == "mima-2"
 
@@ -191,6 +192,24 @@ def test_something_that_is_no_hub_and_something_that_is_silent_are_errors_in_tim
 def test_two_ways_to_name_a_hub_are_wrong_use(hubs: list[SAMPHubServer], client: SAMPIntegratedClient) -> None:
     with pytest.raises(ValueError, match="one way"):
         client.connect(hubs[0], hub_params=hubs[1].params)
+    with pytest.raises(ValueError, match="not both"):
+        client.connect(hubs[0], choose=True)
+
+
+@pytest.mark.parametrize("named", ["nonsense", "std-lockurl:file://elsewhere/lock", "std-lockurl:http://[::1"])
+def test_a_name_that_names_no_lock_file_is_an_error_of_the_hub_and_of_the_value(
+    client: SAMPIntegratedClient, monkeypatch: pytest.MonkeyPatch, named: str, home: Path
+) -> None:
+    monkeypatch.setenv("SAMP_HUB", named)
+    for caught in (SAMPHubError, ValueError):
+        with pytest.raises(caught):
+            client.connect()
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "ftp://127.0.0.1/", ""])
+def test_a_lock_file_with_a_url_that_is_none_is_an_error_that_says_so(client: SAMPIntegratedClient, url: str) -> None:
+    with pytest.raises(SAMPHubError, match="describes no hub"):
+        client.connect(hub_params={"samp.secret": "x", "samp.hub.xmlrpc.url": url})
 
 
 # ---------------------------------------------------------------------- on a terminal
@@ -200,8 +219,9 @@ def test_choose_without_a_terminal_shows_how_to_select_by_name(hubs: list[SAMPHu
     done = cli("choose", "--group", "mima")
     assert done.returncode == 2
     assert "hubfarm env mima-1" in done.stderr
-    with pytest.raises(WrongUse, match="connect\\(label='mima-1'\\)"):
-        SAMPIntegratedClient().connect(choose=True)
+    for caught in (SAMPHubError, WrongUse):
+        with pytest.raises(caught, match="connect\\(label='mima-1'\\)"):
+            SAMPIntegratedClient().connect(choose=True)
 
 
 def test_choose_with_the_arrow_keys_prints_the_line_for_the_shell(hubs: list[SAMPHubServer]) -> None:

@@ -12,10 +12,11 @@ from typing import Any, Self
 from hubfarm.client.binders import ByDecorator, F, Function
 from hubfarm.client.bindings import Bindings, Message, matching, response_to, response_to_failure
 from hubfarm.client.callbacks import Callback, Kind
-from hubfarm.client.calls import POOL_SIZE, TIMEOUT, HubCalls, SAMPHubUnreachable, SAMPProxyError, to_value
+from hubfarm.client.calls import POOL_SIZE, TIMEOUT, HubCalls, to_value
 from hubfarm.client.data import DataSending, Outbox, Prepared, find_client, read_table
 from hubfarm.client.discovery import Choice, HubLike
 from hubfarm.client.easy import EasySending
+from hubfarm.client.errors import SAMPHubUnreachable, SAMPNotConnected, SAMPProxyError
 from hubfarm.client.membership import Membership, described
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.samp.toolkit import SAMPClientError
@@ -43,8 +44,8 @@ class AsyncClient(ByDecorator, EasySending, DataSending):
         Likewise; 0 lets the system choose.
     callable : bool
         Whether the hub can call this client at all.
-    **connection : object
-        What `connect` takes, for ``async with``.
+    hub, hub_params, label, owner, group, reconnect, pool_size, timeout
+        As `SAMPIntegratedClient.connect` has them: for ``async with``, and for `connect` if that is not told otherwise.
 
     Examples
     --------
@@ -69,12 +70,21 @@ class AsyncClient(ByDecorator, EasySending, DataSending):
         addr: str | None = None,
         port: int = 0,
         callable: bool = True,
-        **connection: Any,
+        *,
+        hub: HubLike | str | os.PathLike[str] | None = None,
+        hub_params: Mapping[str, str] | None = None,
+        label: str = "",
+        owner: str = "",
+        group: str = "",
+        reconnect: bool = False,
+        pool_size: int = POOL_SIZE,
+        timeout: float = TIMEOUT,
     ) -> None:
         self.metadata = described(name, description, metadata)
         self.bindings = Bindings()
         self._where = {"addr": addr, "port": port, "callable": callable}
-        self._connection = connection
+        self._choice = Choice(hub, hub_params, label, owner, group)
+        self._reconnect, self._pool_size, self._timeout = reconnect, pool_size, timeout
         self._membership: Membership | None = None
         self._outbox = Outbox()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -106,15 +116,20 @@ class AsyncClient(ByDecorator, EasySending, DataSending):
         label: str = "",
         owner: str = "",
         group: str = "",
-        reconnect: bool = False,
-        pool_size: int = POOL_SIZE,
-        timeout: float = TIMEOUT,
+        reconnect: bool | None = None,
+        pool_size: int | None = None,
+        timeout: float | None = None,
     ) -> None:
-        """Connect to a hub and register; parameters and errors are those of `SAMPIntegratedClient.connect`."""
+        """Connect to a hub and register; parameters and errors are those of `SAMPIntegratedClient.connect`.
+
+        What is not given is as it was given when the client was made.  A hub that is named here takes the place
+        of all by which one was named there.
+        """
         if self._membership is not None:
             raise SAMPClientError("this client is connected already: disconnect it first")
-        choice = Choice(hub, hub_params, label, owner, group)
-        calls = HubCalls(pool_size=pool_size, timeout=timeout)
+        choice = Choice(hub, hub_params, label, owner, group).or_else(self._choice)
+        timeout = self._timeout if timeout is None else timeout
+        calls = HubCalls(pool_size=self._pool_size if pool_size is None else pool_size, timeout=timeout)
         membership = Membership(calls, self._receive, **self._where)  # type: ignore[arg-type]
         membership.metadata = self.metadata
         membership.subscriptions = self.bindings.subscriptions()
@@ -123,7 +138,7 @@ class AsyncClient(ByDecorator, EasySending, DataSending):
             await calls.open(await choice.tokens(timeout))
             await membership.listen()
             await membership.register()
-            if reconnect:
+            if self._reconnect if reconnect is None else reconnect:
                 await membership.keep(choice)
         except BaseException:
             await self._take_down(membership)
@@ -153,7 +168,7 @@ class AsyncClient(ByDecorator, EasySending, DataSending):
         await self._outbox.close()
 
     async def __aenter__(self) -> Self:
-        await self.connect(**self._connection)
+        await self.connect()
         return self
 
     async def __aexit__(
@@ -261,7 +276,7 @@ class AsyncClient(ByDecorator, EasySending, DataSending):
     @property
     def _registered(self) -> Membership:
         if self._membership is None:
-            raise SAMPClientError("this client is not connected: connect it first")
+            raise SAMPNotConnected("this client is not connected: connect it first")
         return self._membership
 
     async def _call(self, method: str, *params: object) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from hubfarm.client.bindings import Bindings
+from hubfarm.client.errors import SAMPNothingBound
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -117,17 +118,23 @@ class ByFunction:
         self._changeable().responses[msg_tag] = function
 
     def unbind_receive_notification(self, mtype: str, declare: bool = True) -> None:
-        """Take back what was bound to notifications of `mtype`; KeyError if nothing is."""
-        del self._changeable().notifications[mtype]
+        """Take back what was bound to notifications of `mtype`; `SAMPNothingBound` if nothing is."""
+        _take_back(self._changeable().notifications, mtype, "notifications of")
         if declare:
             self._declare_bound()
 
     def unbind_receive_call(self, mtype: str, declare: bool = True) -> None:
-        """Take back what was bound to calls of `mtype`; KeyError if nothing is."""
-        del self._changeable().calls[mtype]
+        """Take back what was bound to calls of `mtype`; `SAMPNothingBound` if nothing is."""
+        _take_back(self._changeable().calls, mtype, "calls of")
         if declare:
             self._declare_bound()
 
     def unbind_receive_response(self, msg_tag: str) -> None:
-        """Take back what was bound to responses under `msg_tag`; KeyError if nothing is."""
-        del self._changeable().responses[msg_tag]
+        """Take back what was bound to responses under `msg_tag`; `SAMPNothingBound` if nothing is."""
+        _take_back(self._changeable().responses, msg_tag, "responses under")
+
+
+def _take_back(bound: dict[str, Any], key: str, what: str) -> None:
+    if key not in bound:
+        raise SAMPNothingBound(f"nothing is bound to {what} {key!r}")
+    del bound[key]

@@ -7,15 +7,15 @@ an end: an answer, a fault, or `SAMPHubUnreachable` in `HubCalls.timeout` second
 import asyncio
 import math
 import numbers
-import xmlrpc.client
 from collections.abc import Mapping
 
-from hubfarm.samp.errors import Fault
+from hubfarm.client.errors import SAMPHubNotNamed, SAMPHubUnreachable, SAMPNotConnected, SAMPProxyError
+from hubfarm.samp.errors import Fault, WrongUse
 from hubfarm.samp.lockfile import SECRET, URL
 from hubfarm.samp.toolkit import SAMPHubError
 from hubfarm.samp.values import Map, Value, write_boolean
 from hubfarm.samp.xmlrpc import decode_response, encode_call
-from hubfarm.wire.http_client import HttpClient, HttpError, NoAnswer, Unreachable
+from hubfarm.wire.http_client import HttpClient, HttpError, NoAnswer, Unreachable, check_http_url
 
 TIMEOUT = 10.0
 """How long a hub may take to answer one call, seconds."""
@@ -28,32 +28,6 @@ LONGEST_WAIT = 24 * 3600.0
 
 MARGIN = 5.0
 """How much later than the hub we give up a synchronous call, seconds: the hub's word comes first."""
-
-
-class SAMPHubUnreachable(SAMPHubError, ConnectionError):
-    """The hub does not answer: it has gone, or is too slow."""
-
-
-class SAMPProxyError(Fault, xmlrpc.client.Fault):
-    """The hub answered with a fault.
-
-    Parameters
-    ----------
-    faultCode : int
-        The hub's number for it; SAMP gives it no meaning.
-    faultString : str
-        What was wrong.
-    """
-
-    def __init__(self, faultCode: int, faultString: str) -> None:
-        xmlrpc.client.Fault.__init__(self, faultCode, faultString)
-        self.code, self.text = faultCode, faultString
-
-    def __str__(self) -> str:
-        return self.faultString
-
-    def __reduce__(self) -> "tuple[type[SAMPProxyError], tuple[int, str]]":  # type: ignore[override]
-        return SAMPProxyError, (self.faultCode, self.faultString)
 
 
 def to_value(value: object) -> Value:
@@ -114,7 +88,12 @@ class HubCalls:
         if missing:
             raise SAMPHubError(f"this describes no hub: {', '.join(missing)} is missing from the lock file's content")
         self.close()
-        self._url = tokens[URL].replace("\\", "")
+        url = tokens[URL].replace("\\", "")
+        try:
+            check_http_url(url)
+        except WrongUse as error:
+            raise SAMPHubNotNamed(f"this describes no hub: {error}") from None
+        self._url = url
         self._slots = asyncio.Semaphore(self._pool_size)
         try:
             await self.call("ping")
@@ -160,13 +139,15 @@ class HubCalls:
             The hub answers with a fault.
         SAMPHubUnreachable
             The hub does not answer.
+        SAMPNotConnected
+            There is no hub.
         SAMPHubError
-            There is no hub, or what answers is none.
+            What answers is none.
         BadValue
             A parameter is not a SAMP value.
         """
         if not self._url:
-            raise SAMPHubError("not connected to a hub: connect first")
+            raise SAMPNotConnected("not connected to a hub: connect first")
         body = encode_call(f"samp.hub.{method}", [to_value(param) for param in params])
         seconds = self.timeout if timeout is None else timeout
         url, slots = self._url, self._slots

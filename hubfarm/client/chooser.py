@@ -3,8 +3,8 @@
 import sys
 
 from hubfarm.client.discovery import Choice, name_of
+from hubfarm.client.errors import SAMPHubNotNamed
 from hubfarm.registry.entry import Entry
-from hubfarm.samp.errors import WrongUse
 from hubfarm.samp.toolkit import SAMPHubError
 
 
@@ -24,12 +24,14 @@ def ask(hubs: list[Entry], wanted: Choice | None = None) -> Choice:
     ------
     SAMPHubError
         There is none to pick.
-    WrongUse
-        There is no terminal; the message says how to select without one.
+    SAMPHubNotNamed
+        There is no terminal, and the message says how to select without one; or `wanted` names a hub already.
     KeyboardInterrupt
         The user will not pick.
     """
     wanted = wanted or Choice()
+    if wanted.hub is not None or wanted.hub_params is not None:
+        raise SAMPHubNotNamed("choose among the hubs that run, or name one by hub or hub_params: not both")
     offered = [
         hub
         for hub in hubs
@@ -39,7 +41,7 @@ def ask(hubs: list[Entry], wanted: Choice | None = None) -> Choice:
         raise SAMPHubError("no hub runs that could be chosen: start one with hubfarm start")
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         names = ", ".join(name_of(hub) for hub in offered)
-        raise WrongUse(
+        raise SAMPHubNotNamed(
             f"there is no terminal to choose a hub on; there are {names}: in a shell take "
             f"hubfarm env {name_of(offered[0])}, in Python connect(label={name_of(offered[0])!r})"
         )

@@ -19,6 +19,7 @@ from hubfarm.client.bindings import (
 from hubfarm.client.callbacks import Callback, Kind
 from hubfarm.client.calls import to_value
 from hubfarm.client.discovery import Choice
+from hubfarm.client.errors import SAMPNotConnected
 from hubfarm.client.membership import Membership, described
 from hubfarm.client.proxy import SAMPHubProxy
 from hubfarm.samp.errors import HubfarmError
@@ -95,11 +96,11 @@ class SAMPClient(ByFunction):
 
         Raises
         ------
-        SAMPClientError
+        SAMPNotConnected
             This client does not run.
         """
         if self._membership is None:
-            raise SAMPClientError("the client is not connected: connect (or start and register) first")
+            raise SAMPNotConnected("the client is not connected: connect (or start and register) first")
         return self._membership
 
     def start(self) -> None:
@@ -110,16 +111,18 @@ class SAMPClient(ByFunction):
         HubfarmError
             The address to listen on is not to be had.
         """
-        if self._background is not None:
-            return
-        self._background = acquire()
-        self._membership = Membership(self.hub.calls, self._receive, **self._where)  # type: ignore[arg-type]
+        self._begin()
         try:
-            self._background.run(self._membership.listen())
+            self._run(self.membership.listen())
         except BaseException:
             self.stop()
             raise
-        atexit.register(self._say_goodbye)
+
+    def _begin(self) -> None:
+        if self._background is None:
+            self._background = acquire()
+            self._membership = Membership(self.hub.calls, self._receive, **self._where)  # type: ignore[arg-type]
+            atexit.register(self._say_goodbye)
 
     def stop(self, timeout: float = 10.0) -> None:
         """Stop to listen.
@@ -145,11 +148,11 @@ class SAMPClient(ByFunction):
     def _run(self, work: Any) -> Any:
         if self._background is None:
             work.close()
-            raise SAMPClientError("the client is not connected: connect (or start and register) first")
+            raise SAMPNotConnected("the client is not connected: connect (or start and register) first")
         return self._background.run(work)
 
     def register(self) -> None:
-        """Register with the hub, and declare metadata and subscriptions.
+        """Register with the hub, and declare metadata and subscriptions; it calls this client once `start` was called.
 
         Raises
         ------
@@ -157,28 +160,22 @@ class SAMPClient(ByFunction):
             The proxy is not connected, or this client registered already.
         """
         if not self.hub.is_connected:
-            raise SAMPClientError("cannot register: the hub proxy is not connected to a hub")
-        if self._background is None:
-            self._start_uncallable()
+            raise SAMPNotConnected("cannot register: the hub proxy is not connected to a hub")
+        self._begin()
         self.membership.metadata = dict(self._metadata)
         self.membership.subscriptions = self.bindings.subscriptions()
         self._run(self.membership.register())
-
-    def _start_uncallable(self) -> None:
-        # In this API a client that was not started can register, and is not called.
-        self._where["callable"] = False
-        self.start()
 
     def unregister(self) -> None:
         """Leave the hub.
 
         Raises
         ------
-        SAMPClientError
+        SAMPNotConnected
             The proxy is not connected to a hub.
         """
         if not self.hub.is_connected:
-            raise SAMPClientError("cannot unregister: the hub proxy is not connected to a hub")
+            raise SAMPNotConnected("cannot unregister: the hub proxy is not connected to a hub")
         self._run(self.membership.unregister())
 
     def keep(self, choice: Choice) -> None:
@@ -200,7 +197,7 @@ class SAMPClient(ByFunction):
 
         Raises
         ------
-        SAMPClientError
+        SAMPNotConnected
             This client is not registered.
         """
         self._metadata |= check_map(to_value(metadata or {}), "metadata")

@@ -15,6 +15,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from hubfarm.client.background import borrowed
+from hubfarm.client.errors import SAMPHubNotNamed
 from hubfarm.registry.entry import Entry, Standing
 from hubfarm.registry.files import read_private
 from hubfarm.registry.lockdir import LockDir
@@ -144,7 +145,7 @@ class Choice:
 
     Raises
     ------
-    ValueError
+    SAMPHubNotNamed
         More than one of these ways is used.
     """
 
@@ -157,7 +158,11 @@ class Choice:
     def __post_init__(self) -> None:
         ways = (self.hub is not None, self.hub_params is not None, bool(self.label or self.owner or self.group))
         if sum(ways) > 1:
-            raise WrongUse("name the hub in one way: by hub, by hub_params, or by label, owner and group")
+            raise SAMPHubNotNamed("name the hub in one way: by hub, by hub_params, or by label, owner and group")
+
+    def or_else(self, other: "Choice") -> "Choice":
+        """Return this, or `other` if nothing is given in this."""
+        return other if self == Choice() else self
 
     async def tokens(self, timeout: float = PING_TIMEOUT) -> dict[str, str]:
         """Return the lock file's content of the hub that is meant.
@@ -169,10 +174,10 @@ class Choice:
 
         Raises
         ------
+        SAMPHubNotNamed
+            Several are meant, and the message lists them; or ``SAMP_HUB`` names no lock file.
         SAMPHubError
             There is no such hub.
-        WrongUse
-            Several are meant; the message lists them.
         """
         if self.hub_params is not None:
             return dict(self.hub_params)
@@ -184,8 +189,7 @@ class Choice:
             if not self.hub.is_running:
                 raise SAMPHubError("the hub is not running: start it first")
             return dict(self.hub.params)
-        named = os.environ.get("SAMP_HUB")
-        return await read_hub(lockfile.parse_samp_hub(named) if named else str(Path.home() / ".samp"), timeout)
+        return await read_hub(standard_lock_url(), timeout)
 
     async def _selected(self, timeout: float) -> Entry:
         hubs = await selectable_hubs(timeout)
@@ -205,9 +209,24 @@ class Choice:
             if value
         )
         if fitting:
-            raise WrongUse(f"{len(fitting)} hubs have the {asked}: {', '.join(map(name_of, fitting))}; name one")
+            raise SAMPHubNotNamed(f"{len(fitting)} hubs have the {asked}: {', '.join(map(name_of, fitting))}; name one")
         running = f"there are {', '.join(map(name_of, hubs))}" if hubs else "none runs"
         raise SAMPHubError(f"no running hub has the {asked}: {running}")
+
+
+def standard_lock_url() -> str:
+    """Return where the lock file of the standard's one hub lies: the URL of ``SAMP_HUB``, or the path ``~/.samp``.
+
+    Raises
+    ------
+    SAMPHubNotNamed
+        ``SAMP_HUB`` names no lock file.
+    """
+    named = os.environ.get("SAMP_HUB")
+    try:
+        return lockfile.parse_samp_hub(named) if named else str(Path.home() / ".samp")
+    except WrongUse as error:
+        raise SAMPHubNotNamed(str(error)) from None
 
 
 async def selectable_hubs(timeout: float = PING_TIMEOUT) -> list[Entry]:
@@ -241,6 +260,8 @@ async def read_hub(named: str, timeout: float = PING_TIMEOUT) -> dict[str, str]:
 
     Raises
     ------
+    SAMPHubNotNamed
+        `named` is neither a path nor such a URL.
     SAMPHubError
         There is none, or it describes no hub.
     """
@@ -260,6 +281,8 @@ async def read_hub(named: str, timeout: float = PING_TIMEOUT) -> dict[str, str]:
         raise SAMPHubError(f"cannot read the lock file {url}: {error.strerror or error}") from None
     except BadLockFile as error:
         raise SAMPHubError(f"{url} is no lock file: {error}") from None
+    except ValueError as error:  # no URL, or one of a file on another host
+        raise SAMPHubNotNamed(f"this names no lock file: {error}") from None
 
 
 async def _fetch(url: str, timeout: float) -> str:

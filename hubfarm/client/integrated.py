@@ -9,12 +9,13 @@ from typing import Any, Self
 from hubfarm.client.background import acquire, release
 from hubfarm.client.binders import ByDecorator, ByFunction, F
 from hubfarm.client.bindings import Bindings, Message
-from hubfarm.client.calls import POOL_SIZE, TIMEOUT, SAMPHubUnreachable, SAMPProxyError
+from hubfarm.client.calls import POOL_SIZE, TIMEOUT
 from hubfarm.client.chooser import ask
 from hubfarm.client.client import SAMPClient
 from hubfarm.client.data import DataSending, Outbox, Prepared, find_client, read_table
 from hubfarm.client.discovery import Choice, HubLike, selectable_hubs
 from hubfarm.client.easy import EasySending
+from hubfarm.client.errors import SAMPHubUnreachable, SAMPProxyError
 from hubfarm.client.membership import Membership
 from hubfarm.client.proxy import SAMPHubProxy
 from hubfarm.samp.toolkit import SAMPClientError, with_original_names
@@ -106,8 +107,8 @@ class SAMPIntegratedClient(ByFunction, ByDecorator, EasySending, DataSending):
         ------
         SAMPHubError
             There is no such hub, or it does not answer.
-        ValueError
-            Several hubs are meant, or one is named in several ways.
+        SAMPHubNotNamed
+            Several hubs are meant, or one is named in several ways; a `SAMPHubError` and a ValueError.
         SAMPClientError
             This is connected already.
         """

@@ -9,8 +9,9 @@ import hmac
 from collections.abc import Callable, Mapping
 
 from hubfarm.client.callbacks import Callback, CallbackServer, Kind
-from hubfarm.client.calls import HubCalls, SAMPProxyError, to_value
+from hubfarm.client.calls import HubCalls, to_value
 from hubfarm.client.discovery import Choice
+from hubfarm.client.errors import SAMPNotConnected, SAMPProxyError
 from hubfarm.samp.errors import Fault, HubfarmError
 from hubfarm.samp.lockfile import SECRET
 from hubfarm.samp.toolkit import SAMPClientError
@@ -87,11 +88,13 @@ class Membership:
     # ------------------------------------------------------------------ in and out
 
     async def listen(self) -> None:
-        """Start the callback server, if this client is callable and it does not run."""
+        """Start the callback server, if this client is callable and it does not run; tell the hub, if registered."""
         if self.callable and self._server is None:
             server = CallbackServer(self._take, self._is_own)
             self._url = await server.start(self._addr or self.hub.local_host, self._port)
             self._server = server
+            if self.key:
+                await self._become_callable()
 
     def stop_listening(self) -> None:
         """Stop the callback server."""
@@ -120,14 +123,17 @@ class Membership:
             raise SAMPClientError("the hub gave no id or no private key at registration")
         try:
             if self._server is not None:
-                await self.call("setXmlrpcCallback", self._url)
-                await self.declare_subscriptions()
+                await self._become_callable()
             if self.metadata:
                 await self.declare_metadata()
         except BaseException:
             with contextlib.suppress(HubfarmError):
                 await self._leave()
             raise
+
+    async def _become_callable(self) -> None:
+        await self.call("setXmlrpcCallback", self._url)
+        await self.declare_subscriptions()
 
     async def unregister(self) -> None:
         """Leave the hub, and stop looking after the membership."""
@@ -150,7 +156,7 @@ class Membership:
 
         Raises
         ------
-        SAMPClientError
+        SAMPNotConnected
             This client is not registered.
         """
         return await self.hub.call(method, self._registered_key(), *params)
@@ -161,7 +167,7 @@ class Membership:
 
     def _registered_key(self) -> str:
         if not self.key:
-            raise SAMPClientError("the client is not registered with a hub: connect first")
+            raise SAMPNotConnected("the client is not registered with a hub: connect first")
         return self.key
 
     async def declare_metadata(self) -> None:

@@ -7,7 +7,8 @@ from typing import Any, cast
 from hubfarm.client.background import Background, acquire, borrowed, release
 from hubfarm.client.calls import POOL_SIZE, TIMEOUT, HubCalls
 from hubfarm.client.discovery import Choice, HubLike, running_hubs
-from hubfarm.samp.toolkit import SAMPHubError, with_original_names
+from hubfarm.client.errors import SAMPNotConnected
+from hubfarm.samp.toolkit import with_original_names
 from hubfarm.single import PING_TIMEOUT
 
 
@@ -62,11 +63,11 @@ class SAMPHubProxy:
 
         Raises
         ------
-        SAMPHubError
+        SAMPNotConnected
             This is not connected.
         """
         if self._background is None:
-            raise SAMPHubError("not connected to a hub: connect first")
+            raise SAMPNotConnected("not connected to a hub: connect first")
         return self._background
 
     def connect(
@@ -99,8 +100,8 @@ class SAMPHubProxy:
         ------
         SAMPHubError
             There is no such hub, or it does not answer.
-        ValueError
-            Several hubs are meant, or one is named in several ways.
+        SAMPHubNotNamed
+            Several hubs are meant, or one is named in several ways; a `SAMPHubError` and a ValueError.
         """
         self.connect_to(Choice(hub, hub_params, label, owner, group), pool_size, timeout)
 
