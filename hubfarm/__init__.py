@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         SAMPHubError,
         SAMPWarning,
     )
+    from hubfarm.switches import conf
     from hubfarm.worker.embedded import SAMPHubServer
 
 _NAMES = {
@@ -58,6 +59,7 @@ _NAMES = {
     "hubfarm.client.data": ("Receipt",),
     "hubfarm.client.integrated": ("SAMPIntegratedClient",),
     "hubfarm.client.proxy": ("SAMPHubProxy",),
+    "hubfarm.switches": ("conf",),
     "hubfarm.worker.embedded": ("SAMPHubServer",),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
@@ -87,6 +89,7 @@ __all__ = [
     "SAMPWarning",
     "WrongUse",
     "__version__",
+    "conf",
 ]
 
 

@@ -18,6 +18,7 @@ from hubfarm.client.discovery import Choice, HubLike
 from hubfarm.client.easy import EasySending
 from hubfarm.client.errors import SAMPHubUnreachable, SAMPNotConnected, SAMPProxyError
 from hubfarm.client.membership import Membership, described
+from hubfarm.client.typed import restored
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.samp.toolkit import SAMPClientError
 from hubfarm.samp.values import Map, check_map, error_response
@@ -250,7 +251,7 @@ class AsyncClient(ByDecorator, EasySending, DataSending):
     async def _take_response(self, callback: Callback) -> None:
         function = self.bindings.responses.get(str(callback.tag))
         if function is not None:
-            await _outcome(function(callback.sender, callback.content))
+            await _outcome(function(callback.sender, restored(callback.content)))
 
     async def _take_message(self, message: Message) -> None:
         if message.id is None:

@@ -1,13 +1,16 @@
 """Which function is called for which message, and what its return value says to the sender."""
 
 import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from hubfarm.client.calls import to_value
+from hubfarm.client.typed import noted, restored
 from hubfarm.samp.errors import BadValue
 from hubfarm.samp.mtype import candidates, check_pattern
+from hubfarm.samp.toolkit import SAMP_STATUS_OK, SAMP_STATUS_WARNING
 from hubfarm.samp.values import Map, check_map, check_message, check_response, error_response, ok_response
 
 
@@ -49,8 +52,8 @@ class Message:
         >>> Message.read("c1", None, {"samp.mtype": "samp.app.ping", "samp.params": {}}).mtype
         'samp.app.ping'
         """
-        checked = dict(check_message(content))
-        mtype, params = str(checked.pop("samp.mtype")), check_map(checked.pop("samp.params"), "samp.params")
+        checked = restored(check_message(content))
+        mtype, params = str(checked.pop("samp.mtype")), check_map(checked.pop("samp.params", {}), "samp.params")
         return cls(sender, msg_id, mtype, params, checked)
 
 
@@ -174,8 +177,8 @@ def response_to(result: object) -> Map:
         return ok_response({})
     if not isinstance(result, Mapping):
         raise BadValue(f"a callback returns a dict or None as its reply, not {type(result).__name__}")
-    value = check_map(to_value(result), "the result")
-    return check_response(value) if "samp.status" in value else ok_response(value)
+    response = result if "samp.status" in result else {"samp.status": SAMP_STATUS_OK, "samp.result": result}
+    return check_response(to_value(noted(response)))
 
 
 def response_to_failure(error: BaseException) -> Map:
@@ -188,6 +191,21 @@ def response_to_failure(error: BaseException) -> Map:
     """
     text = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in f"{type(error).__name__}: {error}")
     return error_response(text)
+
+
+def variable_of(message: Message) -> Map:
+    """Return the response to ``client.env.get``: an environment variable's value.
+
+    Examples
+    --------
+    >>> variable_of(Message("c1", "msg-1", "client.env.get", {"name": "no such variable"}, {}))["samp.status"]
+    'samp.warning'
+    """
+    value = os.environ.get(str(message.params.get("name", "")))
+    if value is not None:
+        return ok_response({"value": value})
+    error: Map = {"samp.errortxt": "there is no environment variable of that name here"}
+    return {"samp.status": SAMP_STATUS_WARNING, "samp.result": {"value": ""}, "samp.error": error}
 
 
 def easy_message(mtype: str, params: Mapping[str, object]) -> dict[str, object]:

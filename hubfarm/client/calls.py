@@ -10,6 +10,7 @@ import numbers
 from collections.abc import Mapping
 
 from hubfarm.client.errors import SAMPHubNotNamed, SAMPHubUnreachable, SAMPNotConnected, SAMPProxyError
+from hubfarm.client.typed import noted, restored
 from hubfarm.samp.errors import Fault, WrongUse
 from hubfarm.samp.lockfile import SECRET, URL
 from hubfarm.samp.toolkit import SAMPHubError
@@ -148,7 +149,7 @@ class HubCalls:
         """
         if not self._url:
             raise SAMPNotConnected("not connected to a hub: connect first")
-        body = encode_call(f"samp.hub.{method}", [to_value(param) for param in params])
+        body = encode_call(f"samp.hub.{method}", [to_value(noted(param)) for param in params])
         seconds = self.timeout if timeout is None else timeout
         url, slots = self._url, self._slots
         try:
@@ -198,6 +199,5 @@ class HubCalls:
         """
         seconds = float(str(timeout))
         waiting = min(seconds, LONGEST_WAIT) if seconds > 0 else LONGEST_WAIT
-        return await self.call(  # type: ignore[return-value]  # a hub's response is a map
-            "callAndWait", key, recipient, message, math.ceil(seconds), timeout=waiting + MARGIN
-        )
+        response = await self.call("callAndWait", key, recipient, message, math.ceil(seconds), timeout=waiting + MARGIN)
+        return restored(response)  # type: ignore[arg-type]  # a hub's response is a map

@@ -15,6 +15,7 @@ from hubfarm.client.bindings import (
     response_to,
     response_to_failure,
     takes_msg_id,
+    variable_of,
 )
 from hubfarm.client.callbacks import Callback, Kind
 from hubfarm.client.calls import to_value
@@ -22,9 +23,11 @@ from hubfarm.client.discovery import Choice
 from hubfarm.client.errors import SAMPNotConnected
 from hubfarm.client.membership import Membership, described
 from hubfarm.client.proxy import SAMPHubProxy
+from hubfarm.client.typed import restored
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.samp.toolkit import SAMPClientError, with_original_names
-from hubfarm.samp.values import Map, check_map, error_response, ok_response
+from hubfarm.samp.values import Map, check_map, error_response
+from hubfarm.switches import conf
 
 _log = logging.getLogger("hubfarm.client")
 """The standard library's: this runs in other people's programs, which configure that."""
@@ -73,10 +76,9 @@ class SAMPClient(ByFunction):
         self._membership: Membership | None = None
         self._background: Background | None = None
         if callable:
-            self.bind_receive_call("samp.app.ping", self._pong)
-
-    def _pong(self, key: str, sender: str, msg_id: str, mtype: str, params: Map, extra: Map) -> None:
-        self._reply(msg_id, ok_response({}))
+            self.bindings.bind("samp.app.ping", lambda message: None, None, notifications=False, replies=True)
+            if conf.env_get:
+                self.bindings.bind("client.env.get", variable_of, None, notifications=False, replies=True)
 
     # ------------------------------------------------------------------ life
 
@@ -288,7 +290,7 @@ class SAMPClient(ByFunction):
     def receive_response(self, private_key: str, responder_id: str, msg_tag: str, response: Map) -> str:
         """Hand a response to the function bound to its tag; a subclass may do otherwise."""
         if private_key == self.get_private_key() and msg_tag in self.bindings.responses:
-            self.bindings.responses[msg_tag](private_key, responder_id, msg_tag, response)
+            self.bindings.responses[msg_tag](private_key, responder_id, msg_tag, restored(response))
         return ""
 
     def _reply(self, msg_id: str, response: Map) -> None:
@@ -306,7 +308,8 @@ class SAMPMsgReplierWrapper:
     """A decorator that replies to a call with what the function returns, or how it fails.
 
     For functions bound by `SAMPClient.bind_receive_call` and its like: a dict that is returned becomes
-    the result, an exception a ``samp.error`` with the reason.
+    the result, an exception a ``samp.error`` with the reason.  None is an empty result, unless
+    `hubfarm.switches.Conf.silent_replier` is on.
 
     Parameters
     ----------
@@ -325,7 +328,10 @@ class SAMPMsgReplierWrapper:
                 f(*args)
                 return
             try:
-                response = response_to(f(*args))
+                result = f(*args)
+                if not result and conf.silent_replier:
+                    return
+                response = response_to(result)
             except Exception as error:
                 response = response_to_failure(error)
                 _log.exception("a function bound to calls of %s has failed", args[3])

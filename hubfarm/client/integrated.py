@@ -17,9 +17,10 @@ from hubfarm.client.discovery import Choice, HubLike, selectable_hubs
 from hubfarm.client.easy import EasySending
 from hubfarm.client.errors import SAMPHubUnreachable, SAMPProxyError
 from hubfarm.client.membership import Membership
-from hubfarm.client.proxy import SAMPHubProxy
+from hubfarm.client.proxy import SAMPHubProxy, warn_if_unheard
 from hubfarm.samp.toolkit import SAMPClientError, with_original_names
 from hubfarm.samp.values import Map
+from hubfarm.switches import conf
 
 
 @with_original_names
@@ -58,8 +59,17 @@ class SAMPIntegratedClient(ByFunction, ByDecorator, EasySending, DataSending):
         port: int = 0,
         callable: bool = True,
     ) -> None:
+        self.client_arguments: dict[str, Any] = {
+            "name": name,
+            "description": description,
+            "metadata": metadata,
+            "addr": addr,
+            "port": port,
+            "callable": callable,
+        }
+        """What this was made with; astropy's has it, and programs read it."""
         self.hub = SAMPHubProxy()
-        self.client = SAMPClient(self.hub, name, description, metadata, addr, port, callable)
+        self.client = SAMPClient(self.hub, **self.client_arguments)
         self._outbox = Outbox()
 
     # ------------------------------------------------------------------ life
@@ -113,7 +123,9 @@ class SAMPIntegratedClient(ByFunction, ByDecorator, EasySending, DataSending):
             This is connected already.
         """
         if self.client.is_running:
-            raise SAMPClientError("this client is connected already: disconnect it first")
+            if not conf.connect_again:
+                raise SAMPClientError("this client is connected already: disconnect it first")
+            self.disconnect()
         choice = Choice(hub, hub_params, label, owner, group)
         if choose:
             choice = self._choose(choice, timeout)
@@ -241,7 +253,9 @@ class SAMPIntegratedClient(ByFunction, ByDecorator, EasySending, DataSending):
 
     def notify_all(self, message: Mapping[str, object]) -> Any:
         """Send a notification to all who are subscribed; returns their ids."""
-        return self._call("notifyAll", message)
+        reached = self._call("notifyAll", message)
+        warn_if_unheard(reached, message)
+        return reached
 
     def call(self, recipient_id: str, msg_tag: str, message: Mapping[str, object]) -> Any:
         """Call one client; returns the msg-id. The response comes under `msg_tag`."""

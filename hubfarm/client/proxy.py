@@ -1,15 +1,17 @@
 """`SAMPHubProxy`: a hub's methods for synchronous programs, private keys given by the caller."""
 
 import os
-from collections.abc import Mapping
+import warnings
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 from hubfarm.client.background import Background, acquire, borrowed, release
 from hubfarm.client.calls import POOL_SIZE, TIMEOUT, HubCalls
 from hubfarm.client.discovery import Choice, HubLike, running_hubs
 from hubfarm.client.errors import SAMPNotConnected
-from hubfarm.samp.toolkit import with_original_names
+from hubfarm.samp.toolkit import SAMPWarning, with_original_names
 from hubfarm.single import PING_TIMEOUT
+from hubfarm.switches import conf
 
 
 @with_original_names
@@ -182,7 +184,9 @@ class SAMPHubProxy:
 
     def notify_all(self, private_key: str, message: Mapping[str, object]) -> list[str]:
         """Send a notification to all who are subscribed; returns their ids."""
-        return cast(list[str], self._call("notifyAll", private_key, message))
+        reached = cast(list[str], self._call("notifyAll", private_key, message))
+        warn_if_unheard(reached, message)
+        return reached
 
     def call(self, private_key: str, recipient_id: str, msg_tag: str, message: Mapping[str, object]) -> str:
         """Call one client; returns the msg-id. The response comes under `msg_tag`."""
@@ -201,3 +205,9 @@ class SAMPHubProxy:
     def reply(self, private_key: str, msg_id: str, response: Mapping[str, object]) -> str:
         """Answer a call."""
         return cast(str, self._call("reply", private_key, msg_id, response))
+
+
+def warn_if_unheard(reached: Collection[str], message: Mapping[str, object]) -> None:
+    """Warn the caller's caller, if it wants that, of a message to all that reached nobody."""
+    if conf.warn_unheard and not reached:
+        warnings.warn(f"nobody is subscribed to {message.get('samp.mtype')}", SAMPWarning, stacklevel=3)

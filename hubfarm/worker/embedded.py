@@ -32,6 +32,7 @@ from hubfarm.samp.toolkit import (
     with_original_names,
 )
 from hubfarm.single import living_hub, standard_lock_file
+from hubfarm.switches import conf
 from hubfarm.wire.fork import close_in_child
 from hubfarm.wire.http_server import bind
 from hubfarm.worker.process import HubProcess, Running
@@ -160,7 +161,7 @@ class SAMPHubServer:
         Raises
         ------
         SAMPHubError
-            It runs already, or another hub holds the lock file.
+            It runs already, or another hub holds the lock file; see `hubfarm.switches.Conf.second_hub`.
         HubfarmError
             The label, the port or the disk is not to be had.
         """
@@ -168,8 +169,8 @@ class SAMPHubServer:
             raise SAMPHubError("the hub is running already")
         paths = (self._paths or Paths.from_environment()).prepare()
         path = self._own_lock_file(paths)
-        if path is not None:
-            _refuse_if_alive(path, paths)
+        if path is not None and _holds_another(path, paths):
+            path = None
         spec = replace(self._spec, secret=self._spec.secret or secrets.token_hex(16))
         sock = close_in_child(bind(spec.host, self._port))
         runner = _Runner(lambda: HubProcess(spec, paths, kind="embedded", lock_path=path), sock)
@@ -183,7 +184,7 @@ class SAMPHubServer:
     def _own_lock_file(self, paths: Paths) -> Path | None:
         if self._lock_file is not None:
             return Path(self._lock_file).absolute()
-        if self._mode == SAMP_HUB_MULTIPLE_INSTANCE:
+        if self._mode == SAMP_HUB_MULTIPLE_INSTANCE and not (conf.samp_hub_first and os.environ.get("SAMP_HUB")):
             return None
         return standard_lock_file(paths)
 
@@ -248,9 +249,18 @@ class _Runner(threading.Thread):
         self.join(STOP_TIMEOUT)
 
 
-def _refuse_if_alive(path: Path, paths: Paths) -> None:
+def _holds_another(path: Path, paths: Paths) -> bool:
+    """Tell whether another hub's lock file lies there, where ours may then run in multiple mode."""
     hub = living_hub(path, paths)
-    if hub is not None:
+    if hub is None:
+        return False
+    if not conf.second_hub:
         raise SAMPHubError(
             f"a hub runs already with the lock file {path}, at {hub.url}: use it, or start yours in multiple mode"
         )
+    warnings.warn(
+        f"a hub runs already with the lock file {path}, at {hub.url}: programs will find that one",
+        SAMPWarning,
+        stacklevel=3,
+    )
+    return True
