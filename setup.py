@@ -3,7 +3,7 @@
 from setuptools import Extension, setup
 
 setup(
-    scripts=["bin/hubfarm", "bin/sampy.py"],
+    scripts=["bin/hubfarm", "bin/samp_hub", "bin/sampy.py"],
     # Optional: where there is no compiler, hubfarm/samp/expat_reader.py takes its place.
     ext_modules=[
         Extension(

@@ -1,4 +1,4 @@
-"""``sampy.py``: the 2008 command, kept."""
+"""``sampy.py``: the 2008 command, kept; ``samp_hub`` is the same under another name (`hubfarm.cli.samp_hub`)."""
 
 import os
 from pathlib import Path
@@ -9,10 +9,16 @@ from setproctitle import setproctitle
 from hubfarm.cli.errors import entry_point
 from hubfarm.version import __version__
 
-LEVELS = ("OFF", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LEVELS = {name: name for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")} | {
+    "OFF": "CRITICAL",
+    "NOTSET": "TRACE",
+    "WARN": "WARNING",
+    "FATAL": "CRITICAL",
+}
+"""The levels that are taken, SAMPY's and the standard library's, and what our log calls each."""
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command("sampy.py", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("-m", "--multi", is_flag=True, help="One of many hubs, in ~/.samp-1.")
 @click.option("-l", "--label", default="", metavar="NAME", help="The hub's name.")
 @click.option("-o", "--owner", default="", metavar="NAME", help="Whose it is: any name.")
@@ -41,12 +47,24 @@ LEVELS = ("OFF", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
     metavar="SECRET",
     help="The hub's secret, instead of a random one. Others can read it in the process list for a moment.",
 )
-@click.option("-L", "--log-level", type=click.Choice(LEVELS, case_sensitive=False), default="INFO", show_default=True)
+@click.option("-w", "--no-web-profile", is_flag=True, help="Taken; there is no Web Profile yet.")
+@click.option("-P", "--pool-size", type=int, metavar="N", help="Taken; connections to clients are made as needed.")
+@click.option(
+    "-L",
+    "--log-level",
+    type=click.Choice(list(LEVELS), case_sensitive=False),
+    default="INFO",
+    show_default=True,
+    metavar="LEVEL",
+    help=f"{', '.join(LEVELS)}.",
+)
 @click.option(
     "-O", "--log-output", type=click.Path(path_type=Path), metavar="FILE", help="Log there, not to standard error."
 )
-@click.version_option(__version__, prog_name="sampy.py")
+@click.version_option(__version__)
+@click.pass_context
 def sampy(
+    context: click.Context,
     multi: bool,
     label: str,
     owner: str,
@@ -58,6 +76,8 @@ def sampy(
     port: int,
     callback_hosts: tuple[str, ...],
     secret: str,
+    no_web_profile: bool,
+    pool_size: int | None,
     log_level: str,
     log_output: Path | None,
 ) -> None:
@@ -76,9 +96,8 @@ def sampy(
     from hubfarm.standalone import run_standalone
 
     if secret:
-        setproctitle(f"sampy.py {label}".rstrip())  # the process list is everybody's to read
-    level = log_level.upper()
-    log_to(Path(os.devnull) if level == "OFF" else log_output, label or "hub", "INFO" if level == "OFF" else level)
+        setproctitle(f"{context.command.name} {label}".rstrip())  # the process list is everybody's to read
+    log_to(Path(os.devnull) if log_level == "OFF" else log_output, label or "hub", LEVELS[log_level])
     run_standalone(
         multi=multi,
         label=label,
@@ -91,6 +110,7 @@ def sampy(
         port=port,
         callback_hosts=callback_hosts,
         secret=secret,
+        started=context.obj or (lambda running: None),
     )
 
 

@@ -152,7 +152,7 @@ def _locate(kind: str, data: Any, outbox: Outbox) -> tuple[Path | str, str]:
         return _locate_file(kind, file_path(data) if str(data).startswith("file:") else Path(data), outbox)  # type: ignore[arg-type]
     if kind == "image":
         return _write_image(data, outbox), "fits"
-    return _write_table(_as_table(data), outbox), "votable"
+    return _sent(_as_table(data), outbox), "votable"
 
 
 def _locate_file(kind: str, path: Path, outbox: Outbox) -> tuple[Path, str]:
@@ -169,7 +169,7 @@ def _locate_file(kind: str, path: Path, outbox: Outbox) -> tuple[Path, str]:
         raise WrongUse(f"cannot send {path} as an image: it is not FITS")
     from astropy.table import Table
 
-    return _write_table(Table.read(path), outbox), "votable"
+    return _sent(Table.read(path), outbox), "votable"
 
 
 def _as_table(data: Any) -> Any:
@@ -177,15 +177,27 @@ def _as_table(data: Any) -> Any:
         from astropy.table import QTable
 
         return QTable({"spectral_axis": data.spectral_axis, "flux": data.flux})
-    if hasattr(data, "colnames") and hasattr(data, "write"):
+    if (hasattr(data, "colnames") and hasattr(data, "write")) or _is_votable(data):
         return data
     raise WrongUse(f"cannot send {type(data).__name__}: give an astropy Table, a path or a URL")
 
 
-def _write_table(table: Any, outbox: Outbox) -> Path:
+def _is_votable(data: Any) -> bool:
+    return hasattr(data, "to_xml") and hasattr(data, "iter_tables")
+
+
+def _sent(table: Any, outbox: Outbox) -> Path:
     path = outbox.new_path(".vot")
-    table.write(path, format="votable")
+    write_table(table, path)
     return path
+
+
+def write_table(table: Any, path: Path) -> None:
+    """Write astropy's Table, or its VOTableFile, as VOTable."""
+    if _is_votable(table):
+        table.to_xml(str(path))
+    else:
+        table.write(path, format="votable")
 
 
 def _write_image(data: Any, outbox: Outbox) -> Path:
@@ -294,7 +306,7 @@ class DataSending:
 
         Parameters
         ----------
-        table : Table, path or str
+        table : Table, VOTableFile, path or str
             An astropy table, a file (what is neither VOTable nor FITS is read by astropy and sent
             as VOTable), or a URL.
         name : str

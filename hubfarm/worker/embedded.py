@@ -24,6 +24,7 @@ from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.paths import Paths
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import WrongUse
+from hubfarm.samp.mtype import candidates
 from hubfarm.samp.toolkit import (
     SAMP_HUB_MULTIPLE_INSTANCE,
     SAMP_HUB_SINGLE_INSTANCE,
@@ -194,6 +195,17 @@ class SAMPHubServer:
         runner, self._runner = self._runner, None
         if runner is not None:
             runner.end()
+
+    @staticmethod
+    def get_mtype_subtypes(mtype: str) -> list[str]:
+        """Return every pattern that matches `mtype`, the most specific first.
+
+        Examples
+        --------
+        >>> SAMPHubServer.get_mtype_subtypes("samp.app.ping")
+        ['samp.app.ping', 'samp.app.*', 'samp.*', '*']
+        """
+        return list(candidates(mtype))
 
     def __enter__(self) -> "SAMPHubServer":
         self.start()
