@@ -58,6 +58,19 @@ def to_value(value: object) -> Value:
             return value  # type: ignore[return-value]
 
 
+def with_params(value: object) -> object:
+    """Return a message with its parameters, an empty map if it has none (SAMP 1.3, 3.8); anything else as it is.
+
+    Examples
+    --------
+    >>> with_params({"samp.mtype": "samp.app.ping"})
+    {'samp.mtype': 'samp.app.ping', 'samp.params': {}}
+    """
+    if isinstance(value, Mapping) and "samp.mtype" in value and "samp.params" not in value:
+        return {**value, "samp.params": {}}
+    return value
+
+
 class HubCalls:
     """A hub to call, one at a time.
 
@@ -130,7 +143,7 @@ class HubCalls:
         method : str
             As ``getMetadata``.
         params : object
-            Its parameters; see `to_value`.
+            Its parameters; see `to_value` and `with_params`.
         timeout : float, optional
             How long it may take, seconds; by default as for all calls.
 
@@ -149,7 +162,7 @@ class HubCalls:
         """
         if not self._url:
             raise SAMPNotConnected("not connected to a hub: connect first")
-        body = encode_call(f"samp.hub.{method}", [to_value(noted(param)) for param in params])
+        body = encode_call(f"samp.hub.{method}", [to_value(noted(with_params(param))) for param in params])
         seconds = self.timeout if timeout is None else timeout
         url, slots = self._url, self._slots
         try:

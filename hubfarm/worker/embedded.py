@@ -121,7 +121,7 @@ class SAMPHubServer:
             host=addr or "127.0.0.1",
             secret=secret or "",
         )
-        self._port = port
+        self._port = port or 0
         self._lock_file = lockfile
         self._mode = mode
         self._paths = paths
