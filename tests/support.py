@@ -128,7 +128,7 @@ def need_module(name: str) -> ModuleType:
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
-        _lack(f"{error} (pip install 'hubfarm[tests]' brings it, with a C compiler)")
+        _lack(f"{error} (pip install 'hubfarm[interop]' brings it, with a C compiler)")
 
 
 def _lack(reason: str) -> NoReturn:

@@ -9,6 +9,7 @@ import re
 import shutil
 import struct
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 
 from hubfarm.listing import HubInfo
 from tests.interop.conftest import OnHub, names_on
-from tests.support import Receiver, message, need, read_lock_file, wait_for
+from tests.support import Receiver, message, need, need_module, read_lock_file, wait_for
 
 pytestmark = pytest.mark.interop
 
@@ -112,3 +113,14 @@ def test_ds9_answers_a_call_and_shows_an_image_that_it_is_sent(ds9: str, receive
     wait_for(lambda: shows_the_ring(picture(taken)), "the ring is to be seen in DS9's window")
     if os.environ.get(PICTURE):
         shutil.copy(taken, os.environ[PICTURE])
+
+
+@pytest.mark.filterwarnings("ignore:astropy.samp was deprecated")
+def test_a_program_written_for_astropy_controls_it_unedited_by_our_classes(ds9: str, on_hub: OnHub) -> None:
+    need_module("ds9samp")
+    script = str(Path(sys.executable).parent / "ds9samp_get")
+    with_ours = on_hub("mima-2", sys.executable, "-X", "importtime", "-m", "hubfarm.as_astropy_samp", script, "version")
+    output, _ = with_ours.communicate(timeout=60)
+    assert re.search(r"^ds9 \d+\.\d+", output, re.MULTILINE), output
+    assert "hubfarm.client.client" in output
+    assert "astropy.samp.client" not in output
