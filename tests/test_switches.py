@@ -1,6 +1,7 @@
 """The switches for old programs: off, ours is what new ones want; on, theirs is as it was."""
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -255,3 +256,9 @@ def test_a_switch_that_there_is_none_of_is_an_error_that_lists_them(monkeypatch:
     assert "there is no switch 'nonsense': there are numbers, second_hub," in done.stderr
     with pytest.raises(AttributeError):
         conf.nonsense = True  # type: ignore[attr-defined]
+
+
+def test_every_switch_is_described_for_users() -> None:
+    described = (Path(__file__).parents[1] / "docs" / "clients.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| .+ \|$", described[described.index("### Switches") :], re.MULTILINE)
+    assert tuple(rows[: len(SWITCHES)]) == SWITCHES
