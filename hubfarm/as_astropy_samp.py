@@ -59,7 +59,7 @@ def run(arguments: list[str]) -> int:
         case ["-h" | "--help"]:
             print(_USAGE)
         case ["-m", module, *rest]:
-            sys.path[0] = os.getcwd()
+            _look_first_in(os.getcwd())
             if not _is_module(module):
                 return _refuse(f"there is no module {module}")
             sys.argv = [module, *rest]
@@ -71,11 +71,16 @@ def run(arguments: list[str]) -> int:
             if not _is_python(path):
                 return _refuse(f"{path} is no program in Python")
             sys.argv = [path, *rest]
-            sys.path[0] = os.path.dirname(os.path.realpath(path))
+            _look_first_in(os.path.dirname(os.path.realpath(path)))
             runpy.run_path(path, run_name="__main__")
         case _:
             return _refuse(_USAGE)
     return 0
+
+
+def _look_first_in(directory: str) -> None:
+    if not sys.flags.safe_path:  # as Python itself: there the first is where it looked for this module
+        sys.path[0] = directory
 
 
 def _is_module(name: str) -> bool:

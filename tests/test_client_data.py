@@ -34,6 +34,21 @@ def test_a_table_arrives_as_a_table(pair: Pair, table: Any) -> None:
     assert received.meta["samp"]["name"] == "galaxies"
 
 
+def test_a_votable_with_what_no_table_holds_arrives_as_it_is(pair: Pair, table: Any) -> None:
+    tree = need_module("astropy.io.votable.tree")
+    votable = tree.VOTableFile.from_table(table)
+    votable.infos.append(tree.Info(name="QUERY_STATUS", value="OVERFLOW"))
+    one, two = pair
+    heard = Inbox()
+    two.on_call("table.load.votable")(
+        lambda message: heard(urllib.request.urlopen(str(message.params["url"])).read().decode())
+    )
+    assert [receipt.ok for receipt in one.send_table(votable)] == [True]
+    (text,) = heard.next()
+    assert 'value="OVERFLOW"' in text
+    assert "größe" in text
+
+
 def test_who_cannot_take_it_says_why(pair: Pair, table: Any, tmp_path: Path) -> None:
     one, two = pair
 
