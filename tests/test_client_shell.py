@@ -10,6 +10,7 @@ import pytest
 
 from hubfarm import Farm, Message, SAMPHubServer, SAMPIntegratedClient
 from hubfarm.client.sniff import kind_of
+from hubfarm.switches import conf
 from tests.client_support import Inbox, hub, pair
 from tests.conftest import RunCli
 from tests.support import need_module
@@ -98,8 +99,11 @@ def test_a_fits_table_that_calls_itself_a_spectrum_is_one() -> None:
     assert kind_of(b"SIMPLE  =                    T" + b"VOCLASS = 'Spectrum 1.0'".ljust(80)) == "spectrum"
 
 
-def test_the_how_to_can_be_pasted(farm: Farm, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_how_to_can_be_pasted(
+    farm: Farm, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     need_module("astropy")
+    monkeypatch.setattr(conf, "numbers", False)  # it is turned on in there
     farm.start(count=2, group="mima")
     text = (Path(__file__).parent.parent / "docs" / "clients.md").read_text()
     names: dict[str, object] = {}
