@@ -199,6 +199,13 @@ def test_call_and_wait_returns_the_response(alice: Program, bob: Program) -> Non
     assert bob.next() == Heard(alice.id, None, "test.wait", {"text": TEXT})
 
 
+def test_clients_do_not_notice_that_their_hub_is_restarted(farm: Farm, alice: Program, bob: Program) -> None:
+    for number in range(3):
+        farm.restart(["mima-2"])
+        assert alice.client.notify_all(message("test.all", n=str(number))) == [bob.id]
+        assert bob.next() == Heard(alice.id, None, "test.all", {"n": str(number)})
+
+
 def test_an_error_response_arrives_as_it_was_sent(alice: Program, bob: Program) -> None:
     bob.response = {"samp.status": "samp.error", "samp.error": {"samp.errortxt": TEXT, "samp.code": "7"}}
     assert alice.client.call_and_wait(bob.id, message("test.wait"), "20") == bob.response

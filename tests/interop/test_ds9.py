@@ -10,12 +10,14 @@ import shutil
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hubfarm.farm import Farm
 from hubfarm.listing import HubInfo
 from tests.interop.conftest import OnHub, names_on
 from tests.support import Receiver, message, need, need_module, read_lock_file, wait_for
@@ -55,12 +57,19 @@ def display(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.fixture
-def ds9(display: str, hubs: list[HubInfo], on_hub: OnHub, receiver: Receiver) -> str:
+def said(home: Path) -> Path:
+    """What DS9 prints."""
+    return home / "ds9.out"
+
+
+@pytest.fixture
+def ds9(display: str, hubs: list[HubInfo], on_hub: OnHub, receiver: Receiver, said: Path) -> str:
     """Return the public id of DS9 on mima-2, which the receiver is on as well."""
     need("ds9")
     tokens = read_lock_file(hubs[1].lock_file)
     receiver.join(tokens["samp.hub.xmlrpc.url"], tokens["samp.secret"])
-    on_hub("mima-2", "ds9")
+    with said.open("w") as output:
+        on_hub("mima-2", "ds9", stdout=output)
     found: dict[str, Any] = wait_for(
         lambda: receiver.hub.getSubscribedClients(receiver.key, "ds9.get"), "DS9 is on its hub, and subscribed"
     )
@@ -98,6 +107,47 @@ def shows_the_ring(grey: bytes, width: int = 746) -> bool:
 def test_ds9_is_on_the_hub_it_was_given(ds9: str, receiver: Receiver, hubs: list[HubInfo]) -> None:
     assert receiver.hub.getMetadata(receiver.key, ds9)["samp.name"] == "SAOImageDS9"  # type: ignore[call-overload]
     assert [names_on(hub).count("SAOImageDS9") for hub in hubs] == [0, 1, 0, 0]
+
+
+def windows() -> list[str]:
+    """Return the titles of the windows that are shown."""
+    tree = subprocess.run(
+        [need("xwininfo"), "-root", "-tree"], check=True, timeout=30, capture_output=True, text=True
+    ).stdout
+    named = re.findall(r'^ +(0x[0-9a-f]+) "([^"]+)"', tree, re.MULTILINE)
+    return sorted(title for number, title in named if "IsViewable" in _statistics(number))
+
+
+def _statistics(window: str) -> str:
+    shown = subprocess.run([need("xwininfo"), "-id", window], timeout=30, capture_output=True, text=True)
+    return shown.stdout
+
+
+IDLE = 60.0
+"""DS9 is left alone for so long, seconds: a probe of ours has made it open an error dialogue after 15."""
+
+
+@pytest.mark.timeout(180)
+def test_ds9_that_is_left_alone_says_nothing_and_opens_no_dialogue(
+    ds9: str, receiver: Receiver, farm: Farm, said: Path, home: Path
+) -> None:
+    ask(receiver, ds9, "ds9.get", cmd="version")
+    before = wait_for(windows, "DS9's window is there")
+    time.sleep(IDLE)
+    subprocess.run([need("import"), "-window", "root", str(home / "idle.png")], check=True, timeout=30)
+    assert windows() == before
+    assert said.read_text() == ""
+    assert "8." in ask(receiver, ds9, "ds9.get", cmd="version")["value"]
+
+
+def test_ds9_does_not_notice_that_its_hub_is_restarted(ds9: str, receiver: Receiver, farm: Farm, said: Path) -> None:
+    ask(receiver, ds9, "ds9.get", cmd="version")
+    before = windows()
+    for _ in range(3):
+        farm.restart(["mima-2"])
+        assert "8." in ask(receiver, ds9, "ds9.get", cmd="version")["value"]
+    assert windows() == before
+    assert said.read_text() == ""
 
 
 def test_ds9_answers_a_call_and_shows_an_image_that_it_is_sent(ds9: str, receiver: Receiver, home: Path) -> None:

@@ -1,10 +1,11 @@
-"""JSAMP's own clients on a hub that is killed while they are idle: they go on as if nothing had been."""
+"""JSAMP's own clients on a hub that is killed or restarted while they are idle: they go on as if nothing had been."""
 
 import os
 import queue
 import signal
 import subprocess
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -44,8 +45,19 @@ def wait_for_line(lines: "queue.Queue[str]", text: str) -> None:
         pass
 
 
-def test_jsamps_clients_idle_across_a_kill_work_on_under_their_old_ids(
-    farm: Farm, hub: HubInfo, on_hub: OnHub, receiver: Receiver
+def kill(farm: Farm, hub: HubInfo) -> None:
+    assert hub.pid is not None
+    os.kill(hub.pid, signal.SIGKILL)
+    wait_for(lambda: [each.pid for each in farm.hubs() if each.pid not in (None, hub.pid)], "a successor serves")
+
+
+def restart(farm: Farm, hub: HubInfo) -> None:
+    farm.restart([hub.label])
+
+
+@pytest.mark.parametrize("bring_down", [kill, restart])
+def test_jsamps_clients_idle_across_a_kill_or_a_restart_work_on_under_their_old_ids(
+    farm: Farm, hub: HubInfo, on_hub: OnHub, receiver: Receiver, bring_down: Callable[[Farm, HubInfo], None]
 ) -> None:
     printed = lines_of(on_hub("h", "jsamp", "snooper", "-clientname", "Idler", "-mtype", "test.*"))
     on_hub("h", "jsamp", "hubmonitor", "-nogui")
@@ -55,13 +67,11 @@ def test_jsamps_clients_idle_across_a_kill_work_on_under_their_old_ids(
     before = samp.getRegisteredClients(key)
     wait_for(lambda: len(samp.getSubscribedClients(key, "test.idle")) == 1, "the snooper listens")
 
-    assert hub.pid is not None
-    os.kill(hub.pid, signal.SIGKILL)
-    wait_for(lambda: [each.pid for each in farm.hubs() if each.pid not in (None, hub.pid)], "a successor serves")
+    bring_down(farm, hub)
 
     assert samp.getRegisteredClients(key) == before
-    (snooper,) = samp.notifyAll(key, message("test.idle", n="after the kill"))
-    wait_for_line(printed, "after the kill")
+    (snooper,) = samp.notifyAll(key, message("test.idle", n="afterwards"))
+    wait_for_line(printed, "afterwards")
     for client in before:
         pong: Any = samp.callAndWait(key, client, message("samp.app.ping"), str(JAVA_PATIENCE))
         assert pong["samp.status"] == "samp.ok"
