@@ -20,6 +20,7 @@ from hubfarm.worker.hub import Hub
 from hubfarm.worker.journal import DamagedJournal, Journal, read_journal, set_aside
 from hubfarm.worker.memory import HubMemory
 from hubfarm.worker.model import Client, Kind
+from hubfarm.worker.recall import recall
 from hubfarm.worker.records import CountersRecord, Record
 from tests.hub_support import OK, join
 from tests.support import message
@@ -62,7 +63,7 @@ def known(memory: HubMemory, passing: Collection[str] = ()) -> Any:
 
 def restored(records: Iterable[Record]) -> HubMemory:
     memory = HubMemory()
-    memory.restore(through_the_codec(records), now=0.0)
+    memory.restore(recall(through_the_codec(records), 0.0))
     return memory
 
 
@@ -142,14 +143,14 @@ def test_ids_are_never_given_twice_also_over_many_lives(memory: HubMemory) -> No
         receiver = join(hub, "a")
         ids += [receiver.id, str(hub.call_and_wait(join(hub), receiver.id, message("a"), 0.0).result)]
         records, memory = memory.take_changes(), HubMemory(noting=True)
-        memory.restore([*records, *()], now=0.0)
+        memory.restore(recall([*records, *()], 0.0))
         memory = copy_of(memory)
     assert len(set(ids)) == len(ids)
 
 
 def copy_of(memory: HubMemory) -> HubMemory:
     again = HubMemory(noting=True)
-    again.restore(list(memory.snapshot()), now=0.0)
+    again.restore(recall(list(memory.snapshot()), 0.0))
     return again
 
 

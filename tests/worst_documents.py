@@ -39,9 +39,8 @@ def a_list(item: str, count: int) -> str:
 
 
 def members(count: int, name: Callable[[int], str]) -> str:
-    return in_a_map("<value><struct>%s</struct></value>" % "".join(
-        f"<member><name>{name(number)}</name><value/></member>" for number in range(count)
-    ))  # fmt: skip
+    inner = "".join(f"<member><name>{name(number)}</name><value/></member>" for number in range(count))
+    return in_a_map(f"<value><struct>{inner}</struct></value>")
 
 
 def feed_by_bytes(size: int) -> None:

@@ -34,6 +34,7 @@ from loguru import logger
 
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.worker.memory import HubMemory
+from hubfarm.worker.recall import Nonsense, Recalled, recall
 from hubfarm.worker.records import Record
 
 _MAGIC = b"hubfarm journal 2\n"
@@ -179,7 +180,7 @@ class Journal:
         Parameters
         ----------
         now : float
-            The time, seconds; see `HubMemory.restore`.
+            The time, seconds; see `hubfarm.worker.recall.recall`.
 
         Returns
         -------
@@ -192,7 +193,7 @@ class Journal:
             The file cannot be made.
         """
         try:
-            records, end, magic = self._read()
+            recalled, end, magic = self._read(now)
             self.path.with_name(f"{self.path.name}.new").unlink(missing_ok=True)
             self._descriptor = _open(self.path)
             os.ftruncate(self._descriptor, end)
@@ -203,29 +204,30 @@ class Journal:
         except OSError as error:
             raise HubfarmError(f"cannot make the journal {self.path}: {error.strerror}") from None
         self._lacking = magic == _MAGIC_BEFORE  # it is written anew, so that all of it is of one version
-        if records:
-            self._memory.restore(records, now, self._load)
+        if recalled is not None:
+            self._memory.restore(recalled)
             self.keep()
         for path in _files_of(self.path):
             if path.name not in self._memory.files:
                 self.drop(path.name)
         return len(self._memory.clients)
 
-    def _read(self) -> tuple[list[Record], int, bytes]:
+    def _read(self, now: float) -> tuple[Recalled | None, int, bytes]:
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
-            return [], 0, b""
+            return None, 0, b""
         with open(descriptor, "rb") as file:
             data = file.read()
         try:
             records, end = read_journal(data, self._secret)
-        except DamagedJournal as error:
+            recalled = recall(records, now, self._load) if records else None
+        except (DamagedJournal, Nonsense) as error:
             logger.error("the journal {}: {}; set aside as {}", self.path, error, set_aside(self.path))
-            return [], 0, b""
+            return None, 0, b""
         if 0 < end < len(data):
             logger.warning("the journal's last frame was cut short, and is dropped ({} bytes)", len(data) - end)
-        return records, end, data[: len(_MAGIC)]
+        return recalled, end, data[: len(_MAGIC)]
 
     # ------------------------------------------------------------------ writing
 

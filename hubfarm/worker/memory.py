@@ -5,12 +5,13 @@ nothing else, and every such change leaves a record for the journal.  What to ch
 hub's to decide; nothing here refuses anything.
 """
 
-from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Iterator
 
-from hubfarm.samp.values import Map, outline_of
-from hubfarm.samp.xmlrpc import EncodedMap, decode_value, encode_value
+from hubfarm.samp.values import Map
+from hubfarm.samp.xmlrpc import EncodedMap
 from hubfarm.worker.model import HUB_ID, Client, Counters, Delivery, Kind, Payload, PendingCall
+from hubfarm.worker.recall import Recalled
 from hubfarm.worker.records import (
     AlsoRecord,
     AnsweredRecord,
@@ -275,141 +276,28 @@ class HubMemory:
         call = self.pending.get(delivery.tag) if delivery.kind is Kind.CALL else None
         return call is not None and call.synchronous
 
-    def restore(
-        self, records: Iterable[Record], now: float, load: Callable[[str], bytes | None] = lambda name: None
-    ) -> None:
-        """Make this (empty) state what the records say.
-
-        Records of clients that have gone, of deliveries that are settled and of calls that are
-        answered may stand in any order towards those that took them back.
-
-        Parameters
-        ----------
-        records : iterable of Record
-            A journal's.
-        now : float
-            The time: every client counts as active.
-        load : callable
-            Returns what is in the file of this name, None if it is gone.
-        """
-        reading = _Reading()
-        for record in records:
-            reading.take(record)
-        for known in reading.clients.values():
-            client = Client(known.id, known.key, now, known.callback, since=known.since)
+    def restore(self, recalled: Recalled) -> None:
+        """Make this (empty) state what a predecessor's records say."""
+        for client, metadata, subscriptions, size in recalled.clients:
             self._enter(client)
-            self.set_metadata(client, _metadata_of(known))
-            self.set_subscriptions(client, known.subscriptions, len(encode_value(known.subscriptions)))
-        for number in sorted(reading.deliveries):
-            message, routed = reading.deliveries[number]
-            payload = reading.payload_of(message, load)
-            if routed.client in self.clients and payload is not None:
-                to, kind = self.clients[routed.client], Kind[message.kind]
-                self._enqueue(Delivery(to, kind, message.sender, routed.tag, payload, number))
-                self.suspects[number] += reading.suspects[number]
-        for msg_id, waiting in reading.waiting.items():
-            sender, recipient = self.clients.get(waiting.caller), self.clients.get(waiting.recipient)
-            if recipient is not None and (sender is not None or waiting.caller == HUB_ID):
-                self._await_reply(msg_id, PendingCall(sender, recipient, waiting.msg_tag, synchronous=False))
-        self.suspects = +self.suspects  # those that are any
-        self.draining = reading.draining
-        self.take_changes()  # they stand there already
-        # The predecessor may have given out numbers that left no record (of synchronous calls):
-        # count on from where it cannot have been.
-        self._last_client = reading.last["client"]
-        self._last_message = _next_era(reading.last["message"])
-        self._last_delivery = _next_era(reading.last["delivery"])
-        self._note(CountersRecord(self._last_client, self._last_message, self._last_delivery))
-
-
-def _next_era(number: int) -> int:
-    return ((number >> 32) + 1) << 32
+            self.set_metadata(client, metadata)
+            self.set_subscriptions(client, subscriptions, size)
+        for delivery in recalled.deliveries:
+            self._enqueue(delivery)
+        for msg_id, call in recalled.calls:
+            self._await_reply(msg_id, call)
+        self.suspects.update(recalled.suspects)
+        self.draining = recalled.draining
+        self.take_changes()  # all that stands there already
+        self._last_client, self._last_message, self._last_delivery = recalled.last
+        self._note(CountersRecord(*recalled.last))
 
 
 def _client_record(client: Client) -> ClientRecord:
     return ClientRecord(client.id, client.key, client.callback, client.metadata.xml, client.subscriptions, client.since)
 
 
-def _metadata_of(record: ClientRecord) -> EncodedMap:
-    if isinstance(record.metadata, bytes):
-        value = decode_value(record.metadata)
-        return EncodedMap(record.metadata, outline_of(value if isinstance(value, dict) else {}))
-    return EncodedMap.of(record.metadata)
-
-
 def _message_record(delivery: Delivery, routed: Routed) -> MessageRecord:
     payload = delivery.payload
     xml = b"" if payload.file else payload.xml
     return MessageRecord(delivery.kind.name, delivery.sender, xml, [routed], file=payload.file)
-
-
-class _Reading:
-    """Records being read: what is there, and what has been taken back already."""
-
-    def __init__(self) -> None:
-        self.clients: dict[str, ClientRecord] = {}
-        self.deliveries: dict[int, tuple[MessageRecord, Routed]] = {}
-        self.waiting: dict[str, WaitingRecord] = {}
-        self.suspects: Counter[int] = Counter()
-        self.draining = False
-        self._messages: dict[int, MessageRecord] = {}
-        self._payloads: dict[int, Payload | None] = {}
-        self._gone: set[str] = set()
-        self._settled: set[int] = set()
-        self._answered: set[str] = set()
-        self.last: defaultdict[str, int] = defaultdict(int)
-
-    def take(self, record: Record) -> None:
-        match record:
-            case ClientRecord():
-                self._seen("client", int(record.id[1:]))
-                if record.id not in self._gone:
-                    self.clients[record.id] = record
-            case GoneRecord():
-                self._gone.add(record.id)
-                self.clients.pop(record.id, None)
-            case MessageRecord():
-                self._take_message(record, record.to)
-            case AlsoRecord():
-                self._take_message(self._messages[record.first], [record.to])
-            case SuspectRecord():
-                self.suspects.update(record.numbers)
-            case SettledRecord():
-                for number in record.numbers:
-                    self._settled.add(number)
-                    self.deliveries.pop(number, None)
-            case WaitingRecord():
-                self._await(record)
-            case AnsweredRecord():
-                self._answered.add(record.msg_id)
-                self.waiting.pop(record.msg_id, None)
-            case CountersRecord():
-                self._seen("client", record.last_client)
-                self._seen("message", record.last_message)
-                self._seen("delivery", record.last_delivery)
-            case DrainingRecord():
-                self.draining = True
-
-    def _take_message(self, record: MessageRecord, to: Iterable[Routed]) -> None:
-        for routed in to:
-            self._seen("delivery", routed.number)
-            self._messages[routed.number] = record
-            if routed.number not in self._settled:
-                self.deliveries[routed.number] = (record, routed)
-            if record.caller is not None:
-                self._await(WaitingRecord(routed.tag, record.caller, routed.client, record.msg_tag))
-
-    def _await(self, waiting: WaitingRecord) -> None:
-        self._seen("message", int(waiting.msg_id.rpartition("-m")[2]))
-        if waiting.msg_id not in self._answered:
-            self.waiting[waiting.msg_id] = waiting
-
-    def payload_of(self, record: MessageRecord, load: Callable[[str], bytes | None]) -> Payload | None:
-        """Return the payload of a message, one for all its receivers; None if its file is gone."""
-        if id(record) not in self._payloads:
-            xml = load(record.file) if record.file else record.payload
-            self._payloads[id(record)] = None if xml is None else Payload(xml, record.file)
-        return self._payloads[id(record)]
-
-    def _seen(self, what: str, number: int) -> None:
-        self.last[what] = max(self.last[what], number)

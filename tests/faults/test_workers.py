@@ -14,11 +14,12 @@ from xmlrpc.client import ProtocolError, ServerProxy
 import psutil
 import pytest
 
+from hubfarm.coordinator.aftermath import MAX_EARLY_DEATHS
 from hubfarm.farm import Farm
 from hubfarm.listing import HubInfo
 from hubfarm.registry.history import End
 from hubfarm.registry.statetable import read_records
-from tests.faults.conftest import Scene, answers
+from tests.faults.conftest import Customize, Scene, answers
 from tests.support import PATIENCE, Receiver, read_lock_file, wait_for
 
 
@@ -138,6 +139,34 @@ def test_worker_that_dies_early_again_and_again_is_given_up(scene: Scene, farm: 
     scene.hubs.remove(victim)
     (again,) = farm.start(label=victim.label)  # the label is free, and the failure is no more shown
     farm.stop([again.label])
+
+
+_DIES_OF_POISON = """
+import os, zlib
+whole = zlib.crc32
+def crc32(data, *more):
+    if b"POISON" in data and os.path.exists(os.environ["HOME"] + "/armed"):
+        os._exit(3)
+    return whole(data, *more)
+zlib.crc32 = crc32
+"""
+"""Once armed, every worker dies that reads a journal with that word in it."""
+
+
+@pytest.mark.fault("journal that every worker dies of", "set aside before the last try; the hub serves, empty")
+def test_journal_that_no_worker_can_take_does_not_hold_the_hub_down(
+    customize: Customize, scene: Scene, receiver: Receiver
+) -> None:
+    customize(_DIES_OF_POISON)
+    victim = scene.start()
+    receiver.join_by(victim.lock_file, "POISON")
+    (scene.home / "armed").touch()
+    begun = time.perf_counter()
+    scene.lose(victim, send(victim, signal.SIGKILL))
+    assert current(scene, victim).restarts in (MAX_EARLY_DEATHS - 1, MAX_EARLY_DEATHS)
+    assert current(scene, victim).clients == 0
+    assert len(list(scene.farm.paths.journals.glob("hub-*.damaged-*"))) == 1
+    scene.figures.served[:] = [time.perf_counter() - begun]
 
 
 @pytest.mark.fault("PID reused by another process", "the dead hub is not taken for alive, the process not touched")

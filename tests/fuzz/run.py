@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 CORPUS = Path(__file__).parents[1] / "corpus"
-DICTIONARIES = {"xmlrpc": "xmlrpc", "codec": "xmlrpc", "http": "http", "heads": "http"}
+DICTIONARIES = {"xmlrpc": "xmlrpc", "codec": "xmlrpc", "http": "http", "heads": "http", "answers": "xmlrpc"}
 """The words of each target's language, which the fuzzer would be long in finding."""
 
 
@@ -24,7 +24,9 @@ def main() -> None:
         keep, options = options[1], options[2:]
     if name in DICTIONARIES:
         options.append(f"-dict={Path(__file__).parent / DICTIONARIES[name]}.dict")
-    with atheris.instrument_imports(include=["hubfarm.samp", "hubfarm.wire", "hubfarm.worker.names"]):
+    with atheris.instrument_imports(
+        include=["hubfarm.samp", "hubfarm.wire", "hubfarm.worker", "hubfarm.registry.statetable"]
+    ):
         targets = importlib.import_module("tests.fuzz.targets")
     atheris.Setup([sys.argv[0], keep, str(CORPUS / name), *options], targets.TARGETS[name])
     atheris.Fuzz()

@@ -4,19 +4,30 @@
 """
 
 import asyncio
+import tempfile
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import httptools
 
-from hubfarm.samp.errors import Fault
+from hubfarm.registry.hubspec import Limits
+from hubfarm.registry.statetable import _HEADER_BYTES, _SIZE, read_records
+from hubfarm.samp.errors import Fault, HubfarmError
 from hubfarm.samp.values import check_value
 from hubfarm.samp.xmlrpc import decode_call, decode_response, decode_start, encode_call, encode_response
 from hubfarm.wire.bare_lf import CrlfHeads
 from hubfarm.wire.http_messages import Request, Response
 from hubfarm.wire.http_server import HttpLimits, HttpServer, _Connection
 from hubfarm.wire.known_heads import KnownHeads
+from hubfarm.worker.delivery import Deliveries
+from hubfarm.worker.hub import Hub
+from hubfarm.worker.journal import _FRAME, DamagedJournal, _head, read_journal
+from hubfarm.worker.memory import HubMemory
+from hubfarm.worker.model import Client, Delivery, Kind, Payload
 from hubfarm.worker.names import OurNames
+from hubfarm.worker.recall import Nonsense, recall
 from tests.codec_support import compare
 
 LIMITS = HttpLimits(head=2000, body=5000)
@@ -192,10 +203,66 @@ def fuzz_host(data: bytes) -> None:
         assert plain in {each.removesuffix(b":4000") for each in _NAMES._known}
 
 
+class _Nobody(Deliveries):
+    """Deliveries of a hub without clients."""
+
+    def __init__(self) -> None:
+        hub = Hub({}, limits=Limits(), new_key=lambda: "key", now=0.0)
+        super().__init__(hub, lambda answer: None)
+
+
+_TO = Client("c1", "key", active=0.0)
+
+
+def fuzz_answers(data: bytes) -> None:
+    """What a client answers to a delivery is a reason why it failed, or none."""
+    reason = _Nobody().reason(Delivery(_TO, Kind.NOTIFICATION, "c2", "", Payload(b""), 1), data)
+    assert not reason or b"<fault" in data
+
+
+_HEAD = _head("secret")
+
+
+def fuzz_journal(data: bytes) -> None:
+    """Whatever stands in a journal, in whole frames too, is a state that a hub can go on from, or damage."""
+    for journal in (data, _HEAD + data, _HEAD + _FRAME.pack(len(data), zlib.crc32(data)) + data):
+        try:
+            records, end = read_journal(journal, "secret")
+            assert end <= len(journal)
+            recalled = recall(records, 0.0)
+        except (DamagedJournal, Nonsense):
+            continue
+        memory = HubMemory(noting=True)
+        memory.restore(recalled)
+        again = HubMemory()
+        again.restore(recall(list(memory.snapshot()), 0.0))
+        assert [*again.clients] == [*memory.clients]
+        assert again.counters.queued == memory.counters.queued
+
+
+_TABLE = Path(tempfile.mkdtemp()) / "state"
+
+
+def fuzz_state_table(data: bytes) -> None:
+    """Whatever stands in a state table is records of hubs, or one error."""
+    whole = bytearray(_HEADER_BYTES.ljust(_SIZE, b"\0"))
+    whole[len(_HEADER_BYTES) : len(_HEADER_BYTES) + len(data)] = data
+    for table in (data, bytes(whole[:_SIZE])):
+        _TABLE.write_bytes(table)
+        try:
+            records = read_records(_TABLE)
+        except HubfarmError:
+            continue
+        assert all(name.id == record.id for name, record in records.items())
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "xmlrpc": fuzz_xmlrpc,
     "codec": fuzz_codec,
     "http": fuzz_http,
     "heads": fuzz_heads,
     "host": fuzz_host,
+    "answers": fuzz_answers,
+    "journal": fuzz_journal,
+    "state_table": fuzz_state_table,
 }
