@@ -3,6 +3,7 @@
 import os
 import queue
 import shutil
+import sysconfig
 import threading
 import time
 from collections.abc import Callable
@@ -121,6 +122,11 @@ def need(program: str) -> str:
     if path is None:
         _lack(f"{program} is not installed (.ci/run names the Debian packages)")
     return path
+
+
+def installed(name: str) -> str:
+    """Return the launcher that was installed beside this interpreter, whether or not it is on ``PATH``."""
+    return str(Path(sysconfig.get_path("scripts")) / name)
 
 
 def need_module(name: str) -> ModuleType:

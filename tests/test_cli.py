@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,7 +18,7 @@ from hubfarm.listing import HubInfo
 from hubfarm.registry.paths import Paths
 from hubfarm.version import __version__
 from tests.conftest import RunCli, processes_of, remains, suspend_coordinator
-from tests.support import PATIENCE, need, read_lock_file, wait_for
+from tests.support import PATIENCE, installed, need, read_lock_file, wait_for
 
 Done = subprocess.CompletedProcess[str]
 
@@ -76,7 +75,7 @@ def test_help_names_every_command_and_makes_no_file(cli: RunCli, home: Path) -> 
 
 @pytest.mark.parametrize(
     "launcher",
-    [[sys.executable, "-m", "hubfarm"], [sys.executable, str(BIN / "hubfarm")], [shutil.which("hubfarm")]],
+    [[sys.executable, "-m", "hubfarm"], [sys.executable, str(BIN / "hubfarm")], [installed("hubfarm")]],
     ids=["python -m hubfarm", "bin/hubfarm", "hubfarm"],
 )
 def test_every_launcher_tells_the_version(home: Path, launcher: list[str]) -> None:

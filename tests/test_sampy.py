@@ -1,6 +1,5 @@
 """The 2008 command ``sampy.py``: one hub in the foreground, in single and in multi mode."""
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import pytest
 from hubfarm.farm import Farm
 from hubfarm.version import __version__
 from tests.conftest import RunCli, remains
-from tests.support import PATIENCE, Receiver, message, read_lock_file, wait_for
+from tests.support import PATIENCE, Receiver, installed, message, read_lock_file, wait_for
 
 LAUNCHER = [sys.executable, str(Path(__file__).parents[1] / "bin" / "sampy.py")]
 
@@ -297,7 +296,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert not (home / ".samp").exists()
 
 
-@pytest.mark.parametrize("launcher", [LAUNCHER, [shutil.which("sampy.py")]], ids=["bin/sampy.py", "sampy.py"])
+@pytest.mark.parametrize("launcher", [LAUNCHER, [installed("sampy.py")]], ids=["bin/sampy.py", "sampy.py"])
 def test_help_shows_every_option_and_an_example(home: Path, launcher: list[str]) -> None:
     done = subprocess.run([*launcher, "--help"], capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (0, "")
