@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from hubfarm.cli.show import say
 from hubfarm.cli.use import SHELLS
 from hubfarm.client.background import borrowed
 from hubfarm.client.chooser import ask
@@ -31,4 +32,4 @@ def choose(group: str, owner: str, shell: str) -> None:
     chosen = ask(hubs, Choice(owner=owner, group=group))
     lock_file = Path(str(chosen.hub))
     known = {hub.lock_file: hub.samp_hub for hub in Farm().hubs()}
-    click.echo(SHELLS[shell].format(name="SAMP_HUB", value=shlex.quote(known.get(lock_file, lock_url(lock_file)))))
+    say(SHELLS[shell].format(name="SAMP_HUB", value=shlex.quote(known.get(lock_file, lock_url(lock_file)))))

@@ -3,7 +3,7 @@
 import click
 
 from hubfarm.cli.options import json_option
-from hubfarm.cli.show import print_json, print_table
+from hubfarm.cli.show import print_json, print_table, say
 from hubfarm.farm import Farm
 
 
@@ -24,7 +24,7 @@ def gc(dry_run: bool, as_json: bool) -> None:
     if as_json:
         print_json([{"path": str(v.path), "removed": v.removed, "reason": v.reason} for v in verdicts])
     elif not verdicts:
-        click.echo("nothing to clear", err=True)
+        say("nothing to clear", err=True)
     else:
         done = "would remove" if dry_run else "removed"
         print_table(("DONE", "FILE", "WHY"), [(done if v.removed else "kept", str(v.path), v.reason) for v in verdicts])

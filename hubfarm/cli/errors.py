@@ -3,6 +3,8 @@
 Exit codes: 0 done; 1 what was asked for failed; 2 wrong use; 130 interrupted.
 """
 
+import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from collections.abc import Callable
 import click
 
 from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.visible import visible
 
 DEBUG_VARIABLE = "HUBFARM_DEBUG"
 """Set, an unexpected exception shows its traceback."""
@@ -17,6 +20,7 @@ DEBUG_VARIABLE = "HUBFARM_DEBUG"
 
 def run_command(command: click.Command, name: str) -> int:
     """Run a click command, turn what it raises into one line on standard error, return the exit code."""
+    _open_streams()
     try:
         result = command.main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()
@@ -34,11 +38,16 @@ def run_command(command: click.Command, name: str) -> int:
         return _say(name, str(error), 2)
     except HubfarmError as error:
         return _say(name, str(error), 1)
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt, EOFError):
         return _say(name, "interrupted", 130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
+        _drop_output()
         return 1
+    except OSError as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        _drop_output()
+        return _say(name, f"{error.filename or 'cannot write the output'}: {error.strerror or error}", 1)
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
@@ -46,8 +55,31 @@ def run_command(command: click.Command, name: str) -> int:
     return result if isinstance(result, int) else 0
 
 
+def _open_streams() -> None:
+    """See to it that there are all three standard streams, and that any text can be written."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # closed by who started us: the next file that is opened must not take its place
+            os.open(os.devnull, os.O_RDWR)
+    for name, descriptor, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, mode, closefd=False))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error: not every terminal's encoding has all
+
+
+def _drop_output() -> None:
+    """Let go of what could not be written, or the interpreter complains of it at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _say(name: str, text: str, code: int) -> int:
-    click.echo(f"{name}: {' '.join(text.split())}", err=True)
+    with contextlib.suppress(OSError):  # the exit code says it too
+        click.echo(visible(f"{name}: {' '.join(text.split())}"), err=True)
     return code
 
 

@@ -1,12 +1,15 @@
 """``hubfarm ls``, ``status``, ``history``, ``logs``: see what runs, and what did."""
 
+import codecs
 import os
+import subprocess
+from collections.abc import Iterator
 from datetime import datetime
 
 import click
 
 from hubfarm.cli.options import json_option, selector_argument
-from hubfarm.cli.show import print_hubs, print_json, print_table, span
+from hubfarm.cli.show import print_hubs, print_json, print_table, say, span, wait_for_more
 from hubfarm.farm import Farm
 from hubfarm.listing import HubInfo
 from hubfarm.samp.errors import HubfarmError
@@ -44,7 +47,7 @@ def list_hubs(
     elif hubs:
         print_hubs(hubs)
     else:
-        click.echo("no hub runs" + ("" if (group, owner, label, host) == (None,) * 4 else " that fits"), err=True)
+        say("no hub runs" + ("" if (group, owner, label, host) == (None,) * 4 else " that fits"), err=True)
 
 
 @click.command()
@@ -67,10 +70,10 @@ def status(as_json: bool) -> None:
     hubs = coordinator["hubs"]
     phases = sorted({hub["phase"] for hub in hubs})
     states = ", ".join(f"{sum(hub['phase'] == phase for hub in hubs)} {phase}" for phase in phases)
-    click.echo(f"coordinator  process {coordinator['pid']}, hubfarm {coordinator['version']}")
-    click.echo(f"uptime       {span(coordinator['uptime'])}")
-    click.echo(f"hubs         {len(hubs)}" + (f": {states}" if hubs else ""))
-    click.echo(f"restarts     {sum(hub['restarts'] for hub in hubs)}")
+    say(f"coordinator  process {coordinator['pid']}, hubfarm {coordinator['version']}")
+    say(f"uptime       {span(coordinator['uptime'])}")
+    say(f"hubs         {len(hubs)}" + (f": {states}" if hubs else ""))
+    say(f"restarts     {sum(hub['restarts'] for hub in hubs)}")
 
 
 @click.command()
@@ -119,4 +122,27 @@ def logs(selector: str, follow: bool, lines: int) -> None:
     """
     path = Farm().log_file(selector)
     arguments = ["tail", "-n", str(max(lines, 0)), *(["-F"] if follow else []), "--", str(path)]
-    os.execvp("tail", arguments)
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE) as tail:
+        assert tail.stdout is not None
+        try:
+            for line in _lines(tail.stdout.fileno()):
+                say(line)
+        finally:
+            tail.terminate()
+
+
+def _lines(descriptor: int) -> Iterator[str]:
+    """Yield the lines that are written to a pipe, as they come."""
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    line: list[str] = []
+    data = b"..."
+    while data:
+        wait_for_more(descriptor)
+        data = os.read(descriptor, 2**16)
+        rest, *others = decode(data, final=not data).split("\n")
+        line.append(rest)
+        for other in others:
+            yield "".join(line)
+            line = [other]
+    if rest := "".join(line):
+        yield rest

@@ -1,12 +1,15 @@
 """Options and arguments that several commands share."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from hubfarm.registry.hubspec import Limits, Restart
+from hubfarm.registry.hubspec import Limits, Restart, check_seconds
+from hubfarm.samp.errors import HubfarmError
+from hubfarm.visible import visible
 
 LOG_LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -15,13 +18,20 @@ def complete_selector(_context: click.Context, _parameter: click.Parameter, inco
     """Complete a selector with the names of the hubs that run."""
     from hubfarm.farm import Farm
 
-    hubs = [hub for hub in Farm().hubs() if hub.kind != "foreign"]
-    return [CompletionItem(hub.name, help=hub.url) for hub in hubs if hub.name.startswith(incomplete)]
+    with contextlib.suppress(HubfarmError):  # a shell that completes has no place for errors
+        hubs = [hub for hub in Farm().hubs() if hub.kind != "foreign" and hub.name.isprintable()]
+        return [CompletionItem(hub.name, help=visible(hub.url)) for hub in hubs if hub.name.startswith(incomplete)]
+    return []
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 selector_argument = click.argument("selector", metavar="SELECTOR", shell_complete=complete_selector)
 selectors_argument = click.argument("selectors", nargs=-1, metavar="SELECTOR…", shell_complete=complete_selector)
+
+
+def seconds(_context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Return the value of an option if it is a time span; for its `callback`."""
+    return check_seconds(value, f"--{parameter.name}")
 
 
 def hub_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from hubfarm.cli.options import LOG_LEVELS, hub_options, json_option, selectors_argument
-from hubfarm.cli.show import print_hubs, print_json, print_table, progress
+from hubfarm.cli.show import print_hubs, print_json, print_table, progress, say
 from hubfarm.coordinator.requests import start_request
 from hubfarm.farm import Farm
 from hubfarm.samp.errors import WrongUse
@@ -44,8 +44,9 @@ def start(count: int, foreground: bool, log_level: str, as_json: bool, **options
         return
     print_hubs(hubs)
     name = shlex.quote(hubs[0].name)
-    click.echo(f"\nRun a program on one:        hubfarm exec {name} -- topcat")
-    click.echo(f'Or let your shell lead to it: eval "$(hubfarm env {name})"')
+    say()
+    say(f"Run a program on one:        hubfarm exec {name} -- topcat")
+    say(f'Or let your shell lead to it: eval "$(hubfarm env {name})"')
 
 
 def _become_coordinator(request: dict[str, Any], log_level: str, as_json: bool) -> None:
@@ -81,7 +82,7 @@ def stop(
     if as_json:
         print_json(names)
     else:
-        click.echo(f"stopped {', '.join(names)}" if names else "no hub to stop")
+        say(f"stopped {', '.join(names)}" if names else "no hub to stop")
 
 
 @click.command()
@@ -102,7 +103,7 @@ def drain(selectors: tuple[str, ...], wait: float, as_json: bool) -> None:
     if as_json:
         print_json(names)
     else:
-        click.echo(f"drained {', '.join(names)}")
+        say(f"drained {', '.join(names)}")
 
 
 @click.command()
@@ -147,4 +148,5 @@ def up(file: Path, dry_run: bool, prune: bool, replace: bool, as_json: bool) -> 
     else:
         print_table(("ACTION", "LABEL", "WHY"), [(change.action, change.label, change.detail) for change in changes])
         if dry_run:
-            click.echo("\nnothing was done (--dry-run)")
+            say()
+            say("nothing was done (--dry-run)")

@@ -1,27 +1,37 @@
 """``hubfarm clients``, ``ping``, ``send``, ``snoop``, ``load``: talk on a hub, as a client like others."""
 
+import contextlib
+import http.client
 import json
+import os
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from queue import Queue
+from queue import SimpleQueue
 from typing import Any
 
 import click
 
-from hubfarm.cli.options import json_option, selector_argument
-from hubfarm.cli.show import print_json, print_table, span
+from hubfarm.cli.options import json_option, seconds, selector_argument
+from hubfarm.cli.show import print_json, print_table, say, span, wait_for_more
 from hubfarm.client.bindings import Message
+from hubfarm.client.calls import SAMPProxyError
 from hubfarm.client.data import DATA_TIMEOUT
 from hubfarm.client.integrated import SAMPIntegratedClient
 from hubfarm.client.sniff import SNIFFED, kind_of
 from hubfarm.farm import Farm
 from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.visible import visible
 
 wait_option = click.option(
-    "--wait", default=DATA_TIMEOUT, show_default=True, metavar="S", help="How long to wait for each answer."
+    "--wait",
+    default=DATA_TIMEOUT,
+    callback=seconds,
+    show_default=True,
+    metavar="S",
+    help="How long to wait for each answer.",
 )
 
 
@@ -46,33 +56,45 @@ def clients(selector: str, verbose: bool, as_json: bool) -> None:
     """
     with _client_of(selector) as client:
         known = _what_the_hub_knows(client)
-        found = [
-            {"id": id, "metadata": client.get_metadata(id), "subscriptions": client.get_subscriptions(id)}
-            | known.get(id, {"registered": None, "messages": None})
-            for id in client.get_registered_clients()
-        ]
+        found = []
+        for id in client.get_registered_clients():
+            with contextlib.suppress(SAMPProxyError):  # it has left meanwhile
+                found.append(
+                    {"id": id, "metadata": client.get_metadata(id), "subscriptions": client.get_subscriptions(id)}
+                    | known.get(id, {"registered": None, "messages": None})
+                )
     if as_json:
         print_json(found)
         return
     rows = []
     for one in found:
         messages = "-" if one["messages"] is None else str(one["messages"])
-        row = [one["id"], str(one["metadata"].get("samp.name", "")), span(one["registered"]), messages]
+        metadata = _map(one["metadata"])
+        row = [one["id"], str(metadata.get("samp.name", "")), span(one["registered"]), messages]
         if verbose:
-            row += [" ".join(sorted(one["subscriptions"])), json.dumps(one["metadata"], ensure_ascii=False)]
+            row += ["\n".join(sorted(map(visible, _map(one["subscriptions"]))))]
+            row += ["\n".join(visible(f"{key}: {_compact(value)}") for key, value in metadata.items())]
         rows.append(row)
     columns = ("CLIENT", "NAME", "REGISTERED", "MESSAGES")
     print_table((*columns, "SUBSCRIPTIONS", "METADATA") if verbose else columns, rows)
 
 
+def _map(value: Any) -> dict[str, Any]:
+    """Return what a hub answered where SAMP has a map, or an empty one if it did not."""
+    return value if isinstance(value, dict) else {}
+
+
+def _compact(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def _what_the_hub_knows(client: SAMPIntegratedClient) -> dict[str, dict[str, float | int]]:
     """Ask a hub of ours for how long each client is registered (seconds), and how many messages it has sent."""
-    for hub in client.get_subscribed_clients("hubfarm.query.clients"):
-        response = client.ecall_and_wait(hub, "hubfarm.query.clients", DATA_TIMEOUT)
-        _check(response, hub)
-        break
-    else:
+    hub = client.client.membership.hub_id
+    if hub not in _map(client.get_subscribed_clients("hubfarm.query.clients")):
         return {}  # a foreign hub tells nothing of it
+    response = client.ecall_and_wait(hub, "hubfarm.query.clients", DATA_TIMEOUT)
+    _check(response, hub)
     return {
         id: {"registered": float(known["registered"]), "messages": int(known["messages"])}
         for id, known in response["samp.result"]["clients"].items()
@@ -82,7 +104,14 @@ def _what_the_hub_knows(client: SAMPIntegratedClient) -> dict[str, dict[str, flo
 @click.command()
 @selector_argument
 @click.argument("recipient", required=False, metavar="[CLIENT]")
-@click.option("--wait", default=10.0, show_default=True, metavar="S", help="How long to wait for the answer.")
+@click.option(
+    "--wait",
+    default=10.0,
+    callback=seconds,
+    show_default=True,
+    metavar="S",
+    help="How long to wait for the answer.",
+)
 def ping(selector: str, recipient: str | None, wait: float) -> None:
     """Ask a hub, or one of its clients, whether it answers, and say how long that took.
 
@@ -97,12 +126,23 @@ def ping(selector: str, recipient: str | None, wait: float) -> None:
             client.ping()
         else:
             _check(client.ecall_and_wait(target, "samp.app.ping", wait), target)
-        click.echo(f"{recipient or selector} answered in {(time.perf_counter() - begun) * 1e3:.1f} ms")
+        say(f"{recipient or selector} answered in {(time.perf_counter() - begun) * 1e3:.1f} ms")
 
 
-def _check(response: dict[str, Any], who: str) -> None:
-    if response.get("samp.status") == "samp.error":
-        raise HubfarmError(f"{who} answered with an error: {response.get('samp.error', {}).get('samp.errortxt', '')}")
+def _check(response: Any, who: str) -> None:
+    """Refuse a response that is not good.
+
+    Raises
+    ------
+    HubfarmError
+        It tells of an error, or is none.
+    """
+    status = _map(response).get("samp.status")
+    if status == "samp.error":
+        text = _map(response.get("samp.error")).get("samp.errortxt", "")
+        raise HubfarmError(f"{who} answered with an error: {text}")
+    if status not in ("samp.ok", "samp.warning"):
+        raise HubfarmError(f"{who} answered with {_compact(response)[:200]}, which is no response")
 
 
 @click.command()
@@ -114,6 +154,8 @@ def _check(response: dict[str, Any], who: str) -> None:
 @wait_option
 def send(selector: str, mtype: str, parameters: tuple[str, ...], to: str | None, calling: bool, wait: float) -> None:
     """Send a message, and print who got it, or what they answered.
+
+    Exit code 1 if nobody got it, or, with --call, nobody answered well.
 
     \b
     Example:
@@ -131,9 +173,22 @@ def send(selector: str, mtype: str, parameters: tuple[str, ...], to: str | None,
         recipients = [client.find_client(to)] if to else list(client.get_subscribed_clients(mtype))
         if not recipients:
             raise HubfarmError(f"nobody on the hub {selector} is subscribed to {mtype}")
+        failures = []
         for recipient in recipients:
-            answer = client.call_and_wait(recipient, message, wait) if calling else client.notify(recipient, message)
-            click.echo(f"{recipient}\t{json.dumps(answer, ensure_ascii=False)}" if calling else recipient)
+            try:
+                if calling:
+                    answer = client.call_and_wait(recipient, message, wait)
+                    say(recipient, json.dumps(answer, ensure_ascii=False))
+                    _check(answer, recipient)
+                else:
+                    client.notify(recipient, message)
+                    say(recipient)
+            except HubfarmError as error:
+                failures.append(str(error) if recipient in str(error) else f"{recipient}: {error}")
+    if len(failures) == len(recipients):
+        raise HubfarmError(f"nobody {'answered well' if calling else 'got it'}: {'; '.join(failures)}")
+    for failure in failures:
+        say(f"hubfarm: {failure}", err=True)
 
 
 @click.command()
@@ -147,27 +202,37 @@ def snoop(selector: str, pattern: str, as_json: bool) -> None:
     Example:
       hubfarm snoop mima-2 'table.*' --json
     """
-    heard: Queue[Message] = Queue()
+    heard: SimpleQueue[Message] = SimpleQueue()
+    more, there_is_more = os.pipe()
+    os.set_blocking(there_is_more, False)
     with _client_of(selector, callable=True) as client:
 
         @client.on_call(pattern)
         def listen(message: Message) -> dict[str, object]:
             heard.put(message)
+            with contextlib.suppress(BlockingIOError):  # it holds enough to wake us
+                os.write(there_is_more, b".")
             return {
                 "samp.status": "samp.warning",
                 "samp.result": {},
                 "samp.error": {"samp.errortxt": "hubfarm snoop only listens"},
             }
 
-        click.echo(f"listening on {selector} for {pattern}; Ctrl-C ends", err=True)
+        say(f"listening on {selector} for {pattern}; Ctrl-C ends", err=True)
         while True:
-            message = heard.get()
-            if as_json:
-                content = {"samp.mtype": message.mtype, "samp.params": message.params} | message.extra
-                click.echo(json.dumps({"sender": message.sender, "id": message.id, "message": content}))
-            else:
-                params = json.dumps(message.params, ensure_ascii=False)
-                click.echo(f"{time.strftime('%H:%M:%S')}  {message.sender}  {message.mtype}  {params}")
+            wait_for_more(more)
+            os.read(more, 2**16)
+            while not heard.empty():
+                _show(heard.get(), as_json=as_json)
+
+
+def _show(message: Message, *, as_json: bool) -> None:
+    if as_json:
+        content = {"samp.mtype": message.mtype, "samp.params": message.params} | message.extra
+        print_json({"sender": message.sender, "id": message.id, "message": content}, indent=None)
+    else:
+        params = json.dumps(message.params, ensure_ascii=False)
+        say(f"{time.strftime('%H:%M:%S')}  {message.sender}  {message.mtype}  {params}")
 
 
 @click.command()
@@ -187,11 +252,17 @@ def load(selector: str, source: str, to: str | None, name: str, serve: bool, wai
     kind = kind_of(_start_of(source))
     with _client_of(selector) as client:
         send_it = getattr(client, f"send_{kind}")
-        receipts = send_it(source, name, to, serve=serve, timeout=wait)
+        try:
+            receipts = send_it(source, name, to, serve=serve, timeout=wait)
+        except (HubfarmError, OSError):
+            raise
+        except Exception as error:  # what astropy raises of a file that it cannot read, whatever that is
+            why = str(error).strip().partition("\n")[0]
+            raise WrongUse(f"cannot read {source} as a {kind}: {why or type(error).__name__}") from None
     if not receipts:
         raise HubfarmError(f"nobody on the hub {selector} takes this {kind}")
     for receipt in receipts:
-        click.echo(f"{receipt.name or receipt.id}\t{'took the ' + kind if receipt.ok else receipt.error}")
+        say(receipt.name or receipt.id, f"took the {kind}" if receipt.ok else receipt.error)
     if not any(receipt.ok for receipt in receipts):
         raise HubfarmError(f"nobody took the {kind}")
 
@@ -205,3 +276,5 @@ def _start_of(source: str) -> bytes:
             return file.read(SNIFFED)
     except OSError as error:
         raise WrongUse(f"cannot read {source}: {error.strerror or error}") from None
+    except (ValueError, http.client.HTTPException) as error:  # no URL, or no HTTP behind it
+        raise WrongUse(f"cannot read {source}: {error}") from None

@@ -6,6 +6,7 @@ from hubfarm.client.discovery import Choice, name_of
 from hubfarm.client.errors import SAMPHubNotNamed
 from hubfarm.registry.entry import Entry
 from hubfarm.samp.toolkit import SAMPHubError
+from hubfarm.visible import visible
 
 
 def ask(hubs: list[Entry], wanted: Choice | None = None) -> Choice:
@@ -54,7 +55,8 @@ def _pick(hubs: list[Entry]) -> Entry:
 
     width = max(len(name_of(hub)) for hub in hubs)
     choices = [
-        questionary.Choice(f"{name_of(hub):{width}}  {hub.owner} {hub.group} {hub.url}", value=hub) for hub in hubs
+        questionary.Choice(f"{name_of(hub):{width}}  {visible(f'{hub.owner} {hub.group} {hub.url}')}", value=hub)
+        for hub in hubs
     ]
     picked = questionary.select("Which hub?", choices=choices, output=create_output(stdout=sys.stderr)).unsafe_ask()
     assert isinstance(picked, Entry)

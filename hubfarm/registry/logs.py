@@ -3,7 +3,7 @@
 Rule: a process aims its own sink once it runs, and never writes to a file it inherited over a fork.
 Values of variables are kept out of tracebacks: they may be secrets.  What looks like a key is
 kept out of messages: a client that mixes up its parameters gets a fault that names its key, and its
-own faults may name it too.
+own faults may name it too.  What does not print is written out: people look at logs on terminals.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from loguru import logger
 
 from hubfarm.registry.files import file_identity
 from hubfarm.samp.errors import HubfarmError
+from hubfarm.visible import visible
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -49,7 +50,7 @@ def log_to(path: Path | None, who: str, level: str) -> None:
     HubfarmError
         The file cannot be written.
     """
-    logger.configure(extra={"who": who}, patcher=_hide_keys)
+    logger.configure(extra={"who": who}, patcher=_clean)
     if path is None:
         _add(sys.stderr, level)
         return
@@ -146,8 +147,8 @@ def _add(sink: "LogFile | TextIO", level: str) -> None:
     logger.add(sink, level=level, format=_FORMAT, backtrace=False, diagnose=False)
 
 
-def _hide_keys(record: "Record") -> None:
-    record["message"] = _KEY.sub("(a key)", record["message"])
+def _clean(record: "Record") -> None:
+    record["message"] = visible(_KEY.sub("(a key)", record["message"]), lines=True)
 
 
 def _append_to(path: str) -> TextIOWrapper:

@@ -1,0 +1,33 @@
+"""Text of others, made fit to be shown: whatever does not print is written out as Python would escape it.
+
+Names, labels, paths, URLs, messages and logs come from whoever wrote them.  Printed as they are, control
+characters command the terminal (colours, the cursor, what it answers), bidirectional ones turn a line around,
+and invisible ones make two names look alike.  Whatever a person is shown goes through here; it may know nothing.
+"""
+
+
+def visible(text: str, *, lines: bool = False) -> str:
+    r"""Return `text` with every character written out that is not printable.
+
+    Parameters
+    ----------
+    text : str
+        Anything, also bytes of a path that could not be decoded (lone surrogates).
+    lines : bool
+        Leave line feeds as they are: it is a text of several lines.
+
+    Examples
+    --------
+    >>> print(visible("red \x1b[31m, turned \u202e, a C1 control \x9b, größe"))
+    red \x1b[31m, turned \u202e, a C1 control \x9b, größe
+    >>> print(visible("one\ntwo\tthree"), visible("one\ntwo", lines=True), sep="|")
+    one\ntwo\tthree|one
+    two
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or (lines and each == "\n") else _escaped(each) for each in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
