@@ -8,7 +8,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,11 @@ class Farm:
     paths : Paths, optional
         Where the farm's files lie; by default as the environment says.
 
+    Raises
+    ------
+    HubfarmError
+        One of its directories is not to be trusted; see `Paths.check_trusted`.
+
     Examples
     --------
     >>> farm = Farm()
@@ -54,7 +59,7 @@ class Farm:
     """
 
     def __init__(self, paths: Paths | None = None) -> None:
-        self.paths = paths or Paths.from_environment()
+        self.paths = (paths or Paths.from_environment()).check_trusted()
         self._lockdir = LockDir(self.paths)
 
     # ------------------------------------------------------------------ listing
@@ -275,7 +280,11 @@ class Farm:
         from hubfarm.farmfile import Declared
 
         living = [entry for entry in self._lockdir.living() if entry.tokens.get("hubfarm.kind") == "farm"]
-        return [Declared(HubSpec.from_tokens(entry.tokens), urlsplit(entry.url).port or 0) for entry in living]
+        found = []
+        for entry in living:
+            with contextlib.suppress(ValueError):  # its hub will mend it
+                found.append(Declared(HubSpec.from_tokens(entry.tokens), urlsplit(entry.url).port or 0))
+        return found
 
     # ------------------------------------------------------------------ stopping
 
@@ -307,18 +316,15 @@ class Farm:
         Raises
         ------
         WrongUse
-            Nothing is named, or a selector names no hub or several.
+            Nothing is named, or a selector names no hub, or several, or one that ends with its program.
         HubfarmError
             A hub did not end in time.
         """
         if not (selectors or group or owner or everything or coordinator):
             raise WrongUse("say which hubs to stop: selectors, a group, an owner, or all")
-        ours = [hub for hub in self.hubs() if hub.kind != "foreign" and hub.alive]
-        hubs = [hub for hub in ours if hub.kind != "embedded"]  # those end with their programs
-        chosen = {hub.lock_file: hub for hub in (select(ours, selector) for selector in selectors)}
-        for hub in chosen.values():
-            if hub.kind == "embedded":
-                raise WrongUse(f"the hub {hub.name} is embedded in the process {hub.pid}: it ends with that program")
+        alive = [hub for hub in self.hubs() if hub.alive]
+        hubs = [hub for hub in alive if hub.kind not in _OTHERS]
+        chosen = {hub.lock_file: hub for hub in (_refuse_others(select(alive, selector)) for selector in selectors)}
         chosen |= {
             hub.lock_file: hub
             for hub in hubs
@@ -354,15 +360,13 @@ class Farm:
         Raises
         ------
         WrongUse
-            A selector names no hub or several, or a foreign one.
+            A selector names no hub or several, or one that ends with its program.
         HubfarmError
             A hub did not end.
         """
         check_seconds(wait, "wait")
-        hubs = [self.find(selector) for selector in selectors]
+        hubs = [_refuse_others(self.find(selector)) for selector in selectors]
         for hub in hubs:
-            if hub.kind == "foreign":
-                raise WrongUse(f"the hub {hub.name} is foreign: only hubs of hubfarm can be drained")
             self._signal(hub, signal.SIGUSR1)
         deadline = time.monotonic() + wait
         for hub in hubs:
@@ -453,15 +457,33 @@ class Farm:
 
     # ------------------------------------------------------------------ using and cleaning
 
-    def environment(self, selector: str) -> dict[str, str]:
+    def environment(self, selector: str, command: Sequence[str] = ()) -> dict[str, str]:
         """Return the environment variables that lead a program to the hub that `selector` names.
+
+        Parameters
+        ----------
+        selector : str
+            See `find`.
+        command : sequence of str, optional
+            The program that is to take this process's place (exec), and its arguments; some need more than
+            ``SAMP_HUB``, see `hubfarm.programs`.
 
         Raises
         ------
         WrongUse
-            No hub or more than one is meant.
+            No hub or more than one is meant, or the settings file is wrong.
+        HubfarmError
+            What the program needs cannot be made.
         """
-        return {"SAMP_HUB": self.find(selector).samp_hub}
+        hub = self.find(selector)
+        variables = {"SAMP_HUB": hub.samp_hub}
+        if command:
+            from hubfarm.coordinator.settings import load_settings
+            from hubfarm.programs import variables_for
+
+            programs = load_settings().programs
+            variables |= variables_for(command, hub.stable_name or hub.lock_file, self.paths, programs)
+        return variables
 
     def log_file(self, selector: str) -> Path:
         """Return the log of the hub that `selector` names, or of the ``coordinator``.
@@ -471,15 +493,19 @@ class Farm:
         Raises
         ------
         WrongUse
-            There is none.
+            No hub is meant, or one that logs elsewhere.
+        HubfarmError
+            No coordinator has run yet.
         """
         exact = self.paths.logs / f"{selector}.log"
-        if "/" not in selector and exact.is_file():
+        if "/" not in selector and os.path.isfile(exact):
             return exact
+        if selector == "coordinator":
+            raise HubfarmError(f"no coordinator has run yet, there is no {exact}: hubfarm start starts one")
         hub = self.find(selector)
         path = self.paths.logs / f"{hub.label or f'hub-{hub.id}'}.log"
-        if not path.is_file():
-            raise WrongUse(f"the hub {hub.name} is {hub.kind} and logs elsewhere: there is no {path}")
+        if hub.kind != "farm" or not os.path.isfile(path):
+            raise WrongUse(f"the hub {hub.name} is {hub.kind}, and logs elsewhere than in {self.paths.logs}")
         return path
 
     def gc(self, *, dry_run: bool = False) -> "list[Verdict]":
@@ -501,6 +527,28 @@ class Farm:
         from hubfarm.registry.sweep import sweep  # it needs psutil: 10 ms that `hubfarm ls` would pay for nothing
 
         return sweep(self._lockdir, self._ask, dry_run=dry_run)
+
+
+_OTHERS = ("foreign", "embedded")
+"""Kinds of hubs whose processes are other programs."""
+
+
+def _refuse_others(hub: HubInfo) -> HubInfo:
+    """Return a hub that hubfarm may end.
+
+    Raises
+    ------
+    WrongUse
+        It ends with another program.
+    """
+    process = "" if hub.pid is None else f"the process {hub.pid}"
+    match hub.kind:
+        case "embedded":
+            raise WrongUse(f"the hub {hub.name} is embedded in {process}: it ends with that program")
+        case "foreign":
+            known = ", ".join(filter(None, (process, hub.problem))) or "hubfarm does not know which"
+            raise WrongUse(f"the hub {hub.name} is foreign: it ends with the program that runs it ({known})")
+    return hub
 
 
 def _wait_until_free(guard: Path, timeout: float = STOP_TIMEOUT) -> bool:

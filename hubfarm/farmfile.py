@@ -25,7 +25,7 @@ from pathlib import Path
 
 import msgspec
 
-from hubfarm.registry.hubspec import HubSpec, Limits, Restart, labels_for
+from hubfarm.registry.hubspec import MAX_HUBS, HubSpec, Limits, Restart, labels_for
 from hubfarm.samp.errors import HubfarmError, WrongUse
 
 
@@ -92,7 +92,7 @@ def read_farm_file(path: Path) -> list[Declared]:
     try:
         file = msgspec.toml.decode(data, type=_FarmFile)
         declared = [hub for table in file.hub for hub in _expand(table, file.defaults, origin_of(path))]
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise WrongUse(f"the farm file {path}: {error}") from None
     labels = [hub.spec.label for hub in declared]
     twice = sorted({label for label in labels if labels.count(label) > 1})
@@ -107,8 +107,8 @@ def origin_of(path: Path) -> str:
 
 
 def _expand(table: _HubTable, defaults: _Options, origin: str) -> Iterable[Declared]:
-    if table.count < 1:
-        raise WrongUse(f"count is {table.count}: it must be 1 or more")
+    if not 1 <= table.count <= MAX_HUBS:
+        raise WrongUse(f"count is {table.count}: a farm holds 1 to {MAX_HUBS} hubs")
     options = {
         name: default if (own := getattr(table, name)) is None else own
         for name, default in msgspec.structs.asdict(defaults).items()

@@ -4,6 +4,7 @@ Lock files, the state table and the history are read, and no hub of ours is aske
 registry; of foreign hubs, which have no guard, it is told by its caller which ones answer.
 """
 
+import os
 import time
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
@@ -13,9 +14,11 @@ from typing import Any
 
 from hubfarm.registry.entry import Entry, Standing
 from hubfarm.registry.history import End, Ending, read_history
+from hubfarm.registry.hubspec import check_label, check_seconds
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, HubState, Record, read_records
+from hubfarm.registry.whereabouts import where_is
 from hubfarm.samp.errors import WrongUse
 from hubfarm.samp.lockfile import lock_url
 
@@ -59,7 +62,7 @@ class HubInfo:
     stable_name : Path or None
         A path that always leads to its lock file, restarts included; None without a label.
     problem : str
-        What is wrong with its lock file, or why it ended; empty if nothing is.
+        What is wrong with its lock file, why it ended, or which farm or host alone knows of it; empty if nothing is.
     """
 
     id: int | None
@@ -125,7 +128,7 @@ def found_hubs(lockdir: LockDir, ask: Callable[[Collection[str]], Collection[str
     found: dict[HubName | Path, HubInfo] = {}
     for entry in entries:
         # A copy of a lock file (as ~/.samp, say) is no second hub: the original comes later.
-        key = entry.name if entry.name and entry.standing is not Standing.FOREIGN else entry.path
+        key = entry.name if entry.name and (entry.standing is not Standing.FOREIGN or entry.guard) else entry.path
         found[key] = _describe(entry, records.get(entry.name) if entry.name else None, lockdir.paths, answering)
     return sorted(found.values(), key=lambda hub: (hub.kind == "foreign", hub.id or 0, str(hub.lock_file)))
 
@@ -150,16 +153,19 @@ def select(hubs: list[HubInfo], selector: str) -> HubInfo:
     WrongUse
         No hub or more than one is meant; the message lists them.
     """
+    path = os.path.realpath(selector) if "/" in selector and "\0" not in selector else None
     for matches in (
         [hub for hub in hubs if hub.kind != "foreign" and selector == str(hub.id)],
-        [hub for hub in hubs if selector in (f"{hub.pid}-{hub.id}", str(hub.lock_file))],
+        [hub for hub in hubs if selector == f"{hub.pid}-{hub.id}" or path == os.path.realpath(hub.lock_file)],
         [hub for hub in hubs if hub.label == selector],
         [hub for hub in hubs if selector and hub.label.startswith(selector)],
     ):
+        matches = [hub for hub in matches if hub.kind != "foreign"] or matches
         if len(matches) == 1:
             return matches[0]
         if matches:
-            names = ", ".join(hub.name for hub in matches)
+            distinct = len({hub.name for hub in matches}) == len(matches)
+            names = ", ".join(hub.name if distinct else str(hub.lock_file) for hub in matches)
             raise WrongUse(f"{selector!r} means {len(matches)} hubs: {names}; name one")
     running = ", ".join(hub.name for hub in hubs[:10]) + (", …" if len(hubs) > 10 else "")
     raise WrongUse(f"no running hub is meant by {selector!r}: " + (f"there are {running}" if hubs else "none runs"))
@@ -183,7 +189,7 @@ def _describe(entry: Entry, record: Record | None, paths: Paths, answering: Coll
     live = record if entry.standing is Standing.ALIVE else None
     now = time.monotonic()
     tokens = entry.tokens
-    stable = paths.by_label / entry.label if entry.label else None
+    stable = _stable_name(entry, paths)
     return HubInfo(
         id=entry.name.id if entry.name else None,
         label=entry.label,
@@ -200,11 +206,21 @@ def _describe(entry: Entry, record: Record | None, paths: Paths, answering: Coll
         idle=now - live.active if live else None,
         timeout=_number(tokens.get("hubfarm.timeout")),
         uptime=now - live.started if live else None,
-        restarts=int(restarts) if (restarts := tokens.get("hubfarm.restarts", "")).isdigit() else None,
+        restarts=None if (restarts := _number(tokens.get("hubfarm.restarts"))) is None else int(restarts),
         lock_file=entry.path,
-        stable_name=stable if stable and entry.standing is Standing.ALIVE and stable.is_symlink() else None,
-        problem=entry.problem,
+        stable_name=stable if stable and stable.is_symlink() else None,
+        problem=entry.problem or _whose(entry, paths),
     )
+
+
+def _whose(entry: Entry, paths: Paths) -> str:
+    """Say which farm, host or container knows of a hub, if this farm does not."""
+    match entry.standing:
+        case Standing.FOREIGN if entry.guard is not None and entry.guard.parent != paths.guards:
+            return f"of the farm in {entry.guard.parent.parent}"
+        case Standing.ELSEWHERE if entry.tokens.get("hubfarm.host") == paths.host:
+            return where_is(entry.tokens, paths.host).value
+    return ""
 
 
 def _describe_ended(ending: Ending, paths: Paths) -> HubInfo:
@@ -214,7 +230,7 @@ def _describe_ended(ending: Ending, paths: Paths) -> HubInfo:
         owner=ending.owner,
         group=ending.group,
         state=ending.how.value,
-        kind="farm",
+        kind=ending.kind,
         host=paths.host,
         pid=ending.pid or None,
         url="",
@@ -231,8 +247,18 @@ def _describe_ended(ending: Ending, paths: Paths) -> HubInfo:
     )
 
 
-def _number(text: str | None) -> float | None:
+def _stable_name(entry: Entry, paths: Paths) -> Path | None:
+    if entry.standing is not Standing.ALIVE or not entry.label:
+        return None
     try:
-        return None if text is None else float(text)
+        return paths.by_label / check_label(entry.label)
+    except WrongUse:
+        return None  # somebody has written over its lock file, and it will put that back
+
+
+def _number(text: str | None) -> float | None:
+    """Return a number of a lock file; None if it says none, or what no hub can have been asked for."""
+    try:
+        return None if text is None else check_seconds(float(text), "a number")
     except ValueError:
         return None

@@ -61,6 +61,8 @@ def test_hubs_are_declared_with_defaults_counts_and_ports_in_a_row(farm_file: Pa
     [
         ("", "hub"),
         ("[[hub]]\ncount = 0", "count is 0"),
+        ("[[hub]]\ncount = 1000000000", "count is 1000000000"),
+        (f"hub = {'[' * 100_000}", "recursion"),
         ("[[hub]]\ncolour = 'red'", "colour"),
         ("[[hub]]\ntimeout = -1", "timeout"),
         ("[[hub]]\nrestart = 'sometimes'", "sometimes"),

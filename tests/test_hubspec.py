@@ -43,7 +43,9 @@ def test_label_is_taken(label: str) -> None:
     assert check_label(label) == label
 
 
-@pytest.mark.parametrize("label", [*BAD_NAMES, "a/b", "..", ".new-x", "-x", "a\\b", "7", "4711-2", "名" * 67])
+@pytest.mark.parametrize(
+    "label", [*BAD_NAMES, "a/b", "..", ".new-x", "-x", "a\\b", "7", "4711-2", "名" * 67, "coordinator"]
+)
 def test_label_that_is_no_file_name_or_reads_as_an_id_is_wrong_use(label: str) -> None:
     with pytest.raises(WrongUse, match="not usable as a label"):
         check_label(label)

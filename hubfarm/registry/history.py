@@ -6,9 +6,10 @@ One write a line, so that many processes may append at once.
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -62,6 +63,8 @@ class Ending:
         How long this worker had served, seconds.
     restarts : int
         How often the hub had been restarted before.
+    kind : str
+        Who ran it; see `hubfarm.worker.process.HubProcess`.
     """
 
     time: str
@@ -74,13 +77,14 @@ class Ending:
     reason: str
     uptime: float
     restarts: int
+    kind: str = "farm"
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it as JSON can carry it."""
         return asdict(self)
 
 
-def record_end(paths: Paths, spec: HubSpec, pid: int, how: End, reason: str, uptime: float) -> None:
+def record_end(paths: Paths, spec: HubSpec, pid: int, how: End, reason: str, uptime: float, kind: str = "farm") -> None:
     """Append one line; a full disk costs the line and nothing else."""
     ending = Ending(
         time=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -93,6 +97,7 @@ def record_end(paths: Paths, spec: HubSpec, pid: int, how: End, reason: str, upt
         reason=reason,
         uptime=round(uptime, 3),
         restarts=spec.restarts,
+        kind=kind,
     )
     with contextlib.suppress(OSError):
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -114,9 +119,25 @@ def _read(paths: Paths) -> Iterator[Ending]:
     except OSError:
         return
     for line in lines:
-        with contextlib.suppress(ValueError, TypeError):
-            fields = json.loads(line)
-            yield Ending(**(fields | {"how": End(fields["how"])}))
+        with contextlib.suppress(*_DAMAGES):
+            yield _ending(json.loads(line))
+
+
+_DAMAGES = (KeyError, TypeError, ValueError, OverflowError, RecursionError)
+"""What a line raises that somebody has damaged, or another version of hubfarm has written."""
+
+
+def _ending(told: dict[str, Any]) -> Ending:
+    known = {each.name: told[each.name] for each in fields(Ending) if each.name in told}
+    ending = Ending(**(known | {"how": End(told["how"])}))
+    numbers = (ending.pid, ending.id, ending.restarts)
+    texts = (ending.label, ending.owner, ending.group, ending.reason, ending.kind)
+    if not (all(isinstance(each, int) for each in numbers) and all(isinstance(each, str) for each in texts)):
+        raise TypeError("a number or a text is none")
+    if not math.isfinite(ending.uptime):
+        raise ValueError("not a time span")
+    datetime.fromisoformat(ending.time).astimezone()
+    return ending
 
 
 def end_of(paths: Paths, name: HubName) -> Ending | None:

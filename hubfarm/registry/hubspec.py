@@ -133,8 +133,8 @@ def check_label(label: str) -> str:
     Raises
     ------
     WrongUse
-        It is no name (see `check_name`), has a slash in it, starts with a dot or a dash, or
-        reads as an id or ``PID-ID``, which select hubs too.
+        It is no name (see `check_name`), has a slash in it, starts with a dot or a dash, reads as
+        an id or ``PID-ID``, which select hubs too, or is ``coordinator``.
 
     Examples
     --------
@@ -148,6 +148,8 @@ def check_label(label: str) -> str:
         )
     if re.fullmatch("[0-9]+(-[0-9]+)?", label, re.ASCII):
         raise WrongUse(f"not usable as a label: {label!r} (numbers select hubs by id: put a letter in it)")
+    if label == "coordinator":
+        raise WrongUse(f"not usable as a label: {label!r} (the coordinator's log is called so)")
     return label
 
 

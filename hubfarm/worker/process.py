@@ -209,7 +209,7 @@ class HubProcess:
         self._close()
         if self._journal is not None:
             self._journal.remove()
-        record_end(self._paths, self.spec, os.getpid(), how, reason, time.monotonic() - self._started)
+        record_end(self._paths, self.spec, os.getpid(), how, reason, time.monotonic() - self._started, self._kind)
         self._claim.withdraw()
         logger.info("ended")
 
