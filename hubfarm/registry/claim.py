@@ -5,11 +5,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
-from hubfarm.registry.entry import Standing
+from hubfarm.registry.entry import GUARD, GUARD_FILE, Standing
 from hubfarm.registry.files import (
     file_identity,
     identity_of,
+    lasting_identity,
     lstat_or_none,
     point,
     points_to,
@@ -17,6 +19,7 @@ from hubfarm.registry.files import (
 )
 from hubfarm.registry.locks import Lock, guard_is_held
 from hubfarm.registry.statetable import HubName, Record, SlotWriter, StateTable
+from hubfarm.registry.whereabouts import whereabouts
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import HubfarmError
 
@@ -51,6 +54,7 @@ class Claim:
         self._guards: dict[Path, Lock] = {}
         self._held: dict[Path, tuple[int, int]] = {}
         self._tokens: Mapping[str, str] | None = None
+        self._said: Mapping[str, str] = {}
         self._published: os.stat_result | None = None
         self._table: StateTable
         self._slot: SlotWriter
@@ -125,7 +129,7 @@ class Claim:
         Parameters
         ----------
         tokens : dict of str to str
-            What the lock file says.
+            What the lock file says; where the process is, and which its guard is, is added here.
         timeout : float
             How long to wait for the mutex, seconds.
 
@@ -136,7 +140,8 @@ class Claim:
         HubfarmError
             The disk is full, or the directory cannot be written.
         """
-        text = lockfile.write(tokens, comment=f"SAMP hub of hubfarm on {self._lockdir.paths.host}")
+        said = self._proof()
+        text = lockfile.write({**tokens, **said}, comment=f"SAMP hub of hubfarm on {self._lockdir.paths.host}")
         with self._lockdir.mutex(timeout):
             if self.stable_name is not None:
                 self._lockdir.check_label_free(self.stable_name.name, but_for=self.name)
@@ -144,7 +149,18 @@ class Claim:
             if self.stable_name is not None:
                 point(self.stable_name, self.path)
         self._tokens = tokens
+        self._said = said
         self._published = lstat_or_none(self.path)
+
+    def _proof(self) -> dict[str, str]:
+        """Return the tokens by which `LockDir.read` judges whether this hub lives."""
+        guard = self._lockdir.guard_path(self.name)
+        # Quoted, as other clients' readers do not take a second "=" in a line.
+        return {
+            **whereabouts(),
+            GUARD: quote(os.fsencode(guard)),
+            GUARD_FILE: lasting_identity(guard),
+        }
 
     def mend(self, record: Record) -> list[str]:
         """Put back what others have removed or damaged, and say what it was.
@@ -177,7 +193,7 @@ class Claim:
                 if no_table:
                     self._retake_slot(record)
                     mended.append("the slot of the state table")
-        if not _same_file(self._published, lstat_or_none(self.path)):
+        if self._said != self._proof() or not _same_file(self._published, lstat_or_none(self.path)):
             self._lockdir.paths.prepare()
             self.publish(self._tokens, timeout=_MEND_TIMEOUT)
             mended.append(f"the lock file {self.path}")
@@ -201,7 +217,8 @@ class Claim:
     def _unpublish(self) -> None:
         with contextlib.suppress(OSError):
             entry = self._lockdir.read(self.path)
-            if entry.standing is Standing.ALIVE and entry.name == self.name:
+            ours = entry.standing is Standing.ALIVE and entry.name == self.name
+            if ours or _same_file(self._published, lstat_or_none(self.path)):  # even if our guard was just removed
                 self.path.unlink()
         if self.stable_name is not None and points_to(self.stable_name, self.path):
             with contextlib.suppress(OSError):

@@ -1,15 +1,22 @@
 """A lock file as it was found, and what this host can say of the hub behind it."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from hubfarm.registry.statetable import HubName
 from hubfarm.samp import lockfile
+from hubfarm.samp.errors import BadLockFile
 
 PREFIX = "samp-hub"
+GUARD = "hubfarm.guard"
+"""The token that says where the hub's guard lies: a path, quoted as in URLs."""
+GUARD_FILE = "hubfarm.guard-file"
+"""The token that says which file it is; see `hubfarm.registry.files.lasting_identity`."""
 _NAME = re.compile(rf"{PREFIX}-([0-9]{{1,18}})-([0-9]{{1,18}})", re.ASCII)
 
 
@@ -17,13 +24,13 @@ class Standing(Enum):
     """What this host can say of the hub behind a lock file."""
 
     ALIVE = "alive"
-    """Ours, and its guard is held."""
+    """Of this farm, and its guard is held."""
     DEAD = "dead"
-    """Ours, and its guard is free."""
+    """Of this farm, and its guard is free, or it is of an earlier boot."""
     FOREIGN = "foreign"
-    """Not ours: no guard can tell."""
+    """No guard of this farm can tell: it is another program's, or of a farm with another directory."""
     ELSEWHERE = "elsewhere"
-    """Ours, of another host that shares this home."""
+    """Of another host or container that shares this home: nothing that is seen from here tells of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,12 @@ class Entry:
         """The hub's group, under whichever of its names."""
         return self._first("samp.hub.owner_group", "hub.owner.group")
 
+    @property
+    def guard(self) -> Path | None:
+        """The guard of a hub of hubfarm, wherever its farm has it; None if the lock file does not say."""
+        named = self.tokens.get(GUARD)
+        return Path(os.fsdecode(unquote_to_bytes(named))) if named else None
+
     def _first(self, *keys: str) -> str:
         return next((self.tokens[key] for key in keys if self.tokens.get(key)), "")
 
@@ -89,3 +102,20 @@ def parse_name(filename: str) -> HubName | None:
 def name_in(tokens: Mapping[str, str]) -> HubName | None:
     """Return the ``<PID>-<ID>`` that the farm's tokens tell, or None."""
     return parse_name(f"{PREFIX}-{tokens.get('hubfarm.pid')}-{tokens.get('hubfarm.id')}")
+
+
+def check_url(url: str) -> None:
+    """Refuse the URL of a lock file that names no host.
+
+    Raises
+    ------
+    BadLockFile
+        So it is, or it is no URL at all.
+    """
+    try:
+        parts = urlsplit(url)
+        named = parts.hostname and parts.port != 0
+    except ValueError:
+        named = False
+    if not named:
+        raise BadLockFile(f"the URL in the lock file is none of a hub: {url[:200]!r}")

@@ -76,7 +76,7 @@ def lstat_or_none(path: Path) -> os.stat_result | None:
     """Return the status of `path`, a link not followed; None if there is none."""
     try:
         return path.lstat()
-    except OSError:
+    except (OSError, ValueError):  # a path that somebody else has written may hold anything
         return None
 
 
@@ -84,6 +84,15 @@ def identity_of(path: Path) -> tuple[int, int] | None:
     """Return what tells the file at `path` from another that took its name; None if there is none."""
     status = lstat_or_none(path)
     return file_identity(status) if status else None
+
+
+def lasting_identity(path: Path) -> str:
+    """Return what tells the file at `path` from others, also from another mount of its file system; empty if none is.
+
+    Inodes alone are given out again, and every small file system has a low one.
+    """
+    status = lstat_or_none(path)
+    return f"{status.st_ino}:{status.st_mtime_ns}" if status else ""
 
 
 def point(link: Path, target: Path) -> None:

@@ -2,7 +2,9 @@
 
 A lock file says who *claims* to run; only its guard proves it (design.md 3).  A hub holds its
 guard from before its lock file appears until after it is gone, and the kernel drops the guard
-when the process dies, however it dies.  So whoever finds a guard free knows that its hub is dead.
+when the process dies, however it dies.  So whoever finds a guard free knows that its hub is dead:
+if it is the very file that the lock file names, and lies where this farm keeps its guards.  Of other
+hubs nothing is known from here, and in doubt they live.
 
 Rule: guards, state-table slots and stable names are made and removed under one mutex, so that
 a sweep never sees a guard that is made but not yet held.
@@ -18,12 +20,13 @@ from hashlib import sha256
 from pathlib import Path
 
 from hubfarm.registry.claim import MUTEX_TIMEOUT, Claim
-from hubfarm.registry.entry import PREFIX, Entry, Standing, name_in, parse_name
-from hubfarm.registry.files import points_to, read_private
+from hubfarm.registry.entry import GUARD_FILE, PREFIX, Entry, Standing, check_url, name_in, parse_name
+from hubfarm.registry.files import lasting_identity, points_to, read_private
 from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.locks import guard_is_held, holding
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, HubState, Record
+from hubfarm.registry.whereabouts import Where, where_is
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import BadLockFile, HubfarmError, WrongUse
 
@@ -151,8 +154,9 @@ class LockDir:
         Raises
         ------
         HubfarmError
-            The lock directory cannot be read.
+            The lock directory cannot be read, or is not to be trusted; see `Paths.check_trusted`.
         """
+        self.paths.check_trusted()
         try:
             names = sorted(name for name in os.listdir(self.paths.lockdir) if name.startswith(PREFIX))
         except FileNotFoundError:
@@ -185,7 +189,7 @@ class LockDir:
         problem = ""
         try:
             tokens = lockfile.parse(read_private(path, follow=path == self.paths.single))
-            lockfile.check_required(tokens)
+            check_url(lockfile.check_required(tokens)[lockfile.URL])
         except BadLockFile as error:
             problem = str(error)
         except OSError as error:
@@ -196,16 +200,30 @@ class LockDir:
         return Entry(path, name, self._standing(name, tokens), tokens, problem)
 
     def _standing(self, name: HubName | None, tokens: Mapping[str, str]) -> Standing:
-        host = tokens.get("hubfarm.host")
-        if host is not None and host != self.paths.host:
-            return Standing.ELSEWHERE
         if name is None:
-            return Standing.FOREIGN
+            return Standing.ELSEWHERE if where_is(tokens, self.paths.host) is Where.AWAY else Standing.FOREIGN
+        guard = self._own_guard(name, tokens)
+        held = guard is not None and guard_is_held(guard)
+        match where_is(tokens, self.paths.host):
+            case Where.HERE if guard is not None:
+                return Standing.ALIVE if held else Standing.DEAD
+            case Where.HERE:
+                return Standing.FOREIGN
+            case Where.BESIDE:  # a free guard is one for all containers of a host, a PID is not
+                return Standing.DEAD if guard is not None and not held else Standing.ELSEWHERE
+            case Where.BEFORE if not held:
+                return Standing.DEAD
+            case Where.UNKNOWN if not held and (guard is not None or GUARD_FILE not in tokens):
+                return Standing.FOREIGN
+            case _:
+                return Standing.ELSEWHERE
+
+    def _own_guard(self, name: HubName, tokens: Mapping[str, str]) -> Path | None:
+        """Return the guard of the hub `name` if it is this farm's, and still the one that its lock file names."""
         guard = self.guard_path(name)
-        if guard_is_held(guard):
-            return Standing.ALIVE
-        # A damaged file of ours says no host, but its guard is there.
-        return Standing.DEAD if host is not None or guard.exists() else Standing.FOREIGN
+        # Earlier releases do not name it, and a damaged lock file neither.
+        identity = lasting_identity(guard)
+        return guard if identity and tokens.get(GUARD_FILE, identity) == identity else None
 
     def next_id(self, taken: set[int]) -> int:
         """Return an id above all that living hubs of this host and `taken` bear."""

@@ -66,6 +66,10 @@ class Lock:
             unlock_descriptor(self._descriptor)  # also for a child that is being forked just now
             self._close()
 
+    def keep_over_exec(self) -> None:
+        """Leave it to the program that takes this process's place, and to what that starts."""
+        os.set_inheritable(self._descriptor, True)
+
     def _close(self) -> None:
         _held.remove(self)
         os.close(self._descriptor)

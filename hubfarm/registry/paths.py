@@ -143,6 +143,11 @@ class Paths:
         return self.runtime / "start"
 
     @property
+    def homes(self) -> Path:
+        """The directory of the homes that programs are shown; see `hubfarm.registry.homes`."""
+        return self.runtime / "homes"
+
+    @property
     def scratch(self) -> Path:
         """The temporary files of the coordinator's forkserver."""
         return self.runtime / "scratch"
@@ -156,10 +161,7 @@ class Paths:
             One is a file, belongs to somebody else, may be written by others, or cannot be
             made or written.
         """
-        directories = [self.lockdir, self.runtime, self.guards, self.by_label, self.logs, self.journals, self.scratch]
-        if self.runtime.is_relative_to(self.lockdir):
-            directories.insert(1, self.runtime.parent)
-        for directory in directories:
+        for directory in self._directories():
             try:
                 directory.mkdir(mode=0o700, exist_ok=True)
             except FileExistsError:
@@ -168,6 +170,26 @@ class Paths:
                 raise HubfarmError(f"cannot make the directory {directory}: {error.strerror}") from None
             check_directory(directory)
         return self
+
+    def check_trusted(self) -> "Paths":
+        """Check the directories that are there, and make none: before anything in them is read.
+
+        Raises
+        ------
+        HubfarmError
+            One is none, belongs to somebody else, or may be written by others: what is in it may be theirs.
+        """
+        for directory in self._directories():
+            if os.path.lexists(directory):
+                _check_trusted(directory)
+        return self
+
+    def _directories(self) -> list[Path]:
+        directories = [self.lockdir, self.runtime, self.guards, self.by_label, self.logs, self.journals]
+        directories += [self.homes, self.scratch]
+        if self.runtime.is_relative_to(self.lockdir):
+            directories.insert(1, self.runtime.parent)
+        return directories
 
 
 def check_directory(directory: Path) -> None:
@@ -179,6 +201,12 @@ def check_directory(directory: Path) -> None:
         `directory` is missing, a file or a symbolic link, belongs to another user, may be
         written by group or others, or not by us.
     """
+    _check_trusted(directory)
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise HubfarmError(f"cannot write in {directory}: chmod u+wx {directory}")
+
+
+def _check_trusted(directory: Path) -> None:
     try:
         status = directory.lstat()
     except OSError as error:
@@ -191,5 +219,3 @@ def check_directory(directory: Path) -> None:
         raise HubfarmError(
             f"others may write in {directory} (mode {stat.S_IMODE(status.st_mode):04o}): chmod go-w {directory}"
         )
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise HubfarmError(f"cannot write in {directory}: chmod u+wx {directory}")

@@ -1,9 +1,10 @@
 """Remove what dead hubs left: lock files, guards, stable names, half-written files.
 
-The rule for a hub of ours is its guard, looked at again under the mutex at the very moment of
-removal.  A foreign hub has no guard: it is judged dead only if it does not answer, its process
+The rule for a hub of this farm is its guard, looked at again under the mutex at the very moment of
+removal.  A foreign hub has no guard that we know: it is judged dead only if it does not answer, its process
 is gone or could not be a hub, and its lock file is older than a minute; in doubt it stays
-(design.md 3; astropy issue 1983 is what happens otherwise).
+(design.md 3; astropy issue 1983 is what happens otherwise).  Of hubs of other hosts, of other containers, and
+of farms in other directories nothing is removed: those know themselves who lives.
 """
 
 import contextlib
@@ -19,9 +20,14 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from hubfarm.registry.entry import PREFIX, Entry, Standing
+from hubfarm.registry.entry import GUARD_FILE, PREFIX, Entry, Standing, parse_name
+from hubfarm.registry.files import lasting_identity
+from hubfarm.registry.homes import clear_home, is_lived_in
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.locks import guard_is_held
+from hubfarm.registry.paths import Paths
+from hubfarm.registry.statetable import HubName
+from hubfarm.registry.whereabouts import Where, where_is
 
 MIN_AGE = 60.0
 """A file younger than this may be a hub just starting, seconds."""
@@ -72,28 +78,37 @@ def sweep(lockdir: LockDir, ask: AskHubs, *, dry_run: bool = False) -> list[Verd
     seen = {entry.path: _identity(entry.path) for entry in foreign}
     answering = ask({entry.url for entry in foreign if entry.url}) if foreign else ()
     verdicts = []
+    staying: set[HubName] = set()
     with lockdir.mutex():
         for entry in lockdir.scan():
             if entry.standing is Standing.FOREIGN:
                 unchanged = entry.path in seen and _identity(entry.path) == seen[entry.path]
                 verdict = _judge_foreign(entry, answered=entry.url in answering, unchanged=unchanged)
             else:
-                verdict = _judge_own(entry)
+                verdict = _judge_own(entry, lockdir.paths.host)
             verdicts.append(verdict)
+            if not verdict.removed and entry.name is not None:
+                staying.add(entry.name)
         gone = {verdict.path for verdict in verdicts if verdict.removed}
-        verdicts += _leftovers(lockdir, gone)
+        verdicts += _leftovers(lockdir, gone, staying)
         if not dry_run:
-            verdicts = [_carry_out(verdict, lockdir.paths.scratch) for verdict in verdicts]
+            verdicts = [_carry_out(verdict, lockdir.paths) for verdict in verdicts]
     return verdicts
 
 
-def _judge_own(entry: Entry) -> Verdict:
+def _judge_own(entry: Entry, host: str) -> Verdict:
+    where = where_is(entry.tokens, host)
     match entry.standing:
+        case Standing.ELSEWHERE if where is Where.UNKNOWN:
+            return Verdict(entry.path, removed=False, reason=f"{where.value}: delete it if you know that it is dead")
         case Standing.ELSEWHERE:
-            host = entry.tokens["hubfarm.host"]
-            return Verdict(entry.path, removed=False, reason=f"of the host {host}, which alone can judge it")
+            named = entry.tokens["hubfarm.host"]
+            which = f"of the host {named}" if named != host else where.value
+            return Verdict(entry.path, removed=False, reason=f"{which}, which alone can judge it")
         case Standing.ALIVE:
             return Verdict(entry.path, removed=False, reason="its hub is alive: the guard is held")
+        case _ if where is Where.BEFORE:
+            return Verdict(entry.path, removed=True, reason=f"its hub is dead: {where.value}")
         case _:
             return Verdict(entry.path, removed=True, reason="its hub is dead: the guard is free")
 
@@ -102,6 +117,9 @@ def _judge_foreign(entry: Entry, *, answered: bool, unchanged: bool) -> Verdict:
     def keep(reason: str) -> Verdict:
         return Verdict(entry.path, removed=False, reason=f"foreign: {reason}")
 
+    if entry.guard is not None and lasting_identity(entry.guard) == entry.tokens.get(GUARD_FILE):
+        farm = entry.guard.parent.parent
+        return keep(f"of the farm in {farm}, which alone can judge it (HUBFARM_RUNTIME_DIR={farm} hubfarm gc)")
     if answered:
         return keep("its hub answers")
     if not unchanged:
@@ -147,10 +165,13 @@ def _could_be_hub(pid: int) -> str:
         return "of another user"
 
 
-def _leftovers(lockdir: LockDir, gone: Collection[Path]) -> Iterator[Verdict]:
+def _leftovers(lockdir: LockDir, gone: Collection[Path], staying: Collection[HubName]) -> Iterator[Verdict]:
     paths = lockdir.paths
+    kept = {lockdir.guard_path(name) for name in staying}
     for guard in _files(paths.guards):
-        if not guard_is_held(guard):
+        if guard_is_held(guard):
+            kept.add(guard)
+        elif guard not in kept:
             yield Verdict(guard, removed=True, reason="a guard that nobody holds")
     for link in _files(paths.by_label):
         if link.name.startswith(".new-"):
@@ -163,9 +184,12 @@ def _leftovers(lockdir: LockDir, gone: Collection[Path]) -> Iterator[Verdict]:
             half_written = path.name.startswith(f".new-{PREFIX}") or directory == paths.by_label
             if half_written and path.name.startswith(".new-") and _age(path) > MIN_AGE:
                 yield Verdict(path, removed=True, reason="half-written by a process that died")
+    for home in _files(paths.homes):
+        if not is_lived_in(home):
+            yield Verdict(home, removed=True, reason="a home of a program that has ended")
     if not guard_is_held(paths.coordinator_guard):
         # With a coordinator, a journal without a living hub may be waiting for a successor.
-        living = {f"hub-{entry.name.id}" for entry in lockdir.living() if entry.name}
+        living = {paths.journal(name.id).name for guard in kept if (name := parse_name(guard.name))}
         for path in _files(paths.journals):
             if path.name.partition(".")[0] not in living:
                 yield Verdict(path, removed=True, reason="a journal of no living hub")
@@ -194,16 +218,22 @@ def _age(path: Path) -> float:
     return time.time() - identity[2] if identity else 0.0
 
 
-def _carry_out(verdict: Verdict, scratch: Path) -> Verdict:
+def _carry_out(verdict: Verdict, paths: Paths) -> Verdict:
     if not verdict.removed:
         return verdict
+    path = verdict.path
     try:
-        if verdict.path.parent == scratch and verdict.path.is_dir() and not verdict.path.is_symlink():
-            shutil.rmtree(verdict.path)
+        if path.parent == paths.homes:
+            if staying := clear_home(path):
+                names = ", ".join(staying)
+                reason = f"{verdict.reason}, with what your own home has too: take {names} from it, then delete it"
+                return Verdict(path, removed=False, reason=reason)
+        elif path.parent == paths.scratch and path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
         else:
-            verdict.path.unlink()
+            path.unlink()
     except FileNotFoundError:
         pass
     except OSError as error:
-        return Verdict(verdict.path, removed=False, reason=f"{verdict.reason}, but removing failed: {error.strerror}")
+        return Verdict(path, removed=False, reason=f"{verdict.reason}, but removing failed: {error.strerror}")
     return verdict

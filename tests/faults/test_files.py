@@ -100,6 +100,22 @@ def test_lock_directory_is_made_again(scene: Scene, home: Path) -> None:
     assert "is replaced" in scene.farm.log_file("coordinator").read_text()  # the log goes on, in a new file
 
 
+@pytest.mark.fault("guards deleted under living hubs", "no hub is taken for dead; put back, and named anew")
+def test_guards_are_put_back(scene: Scene) -> None:
+    victim = scene.start()
+    guards = scene.farm.paths.guards
+    ours = {hub.lock_file.name for hub in scene.hubs}
+
+    def are_back() -> bool:
+        listed = [hub for hub in scene.farm.hubs() if hub.kind == "farm"]
+        return len(listed) == len(scene.hubs) and {path.name for path in guards.iterdir()} == ours
+
+    shutil.rmtree(guards)
+    assert not [verdict for verdict in scene.farm.gc() if verdict.removed and verdict.path.name in ours]
+    scene.measure(lambda: None, lambda: True, are_back)
+    scene.lose(victim, lambda: os.kill(victim.pid or 0, signal.SIGKILL))
+
+
 @pytest.mark.fault("state table deleted", "made again by its writers")
 def test_state_table_is_made_again(scene: Scene) -> None:
     scene.start()
