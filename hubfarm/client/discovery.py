@@ -1,6 +1,9 @@
 """Find hubs: which answer, which lock file names which, and the one that is meant.
 
 Every hub is asked at once, so that dead and slow ones together cost one timeout.
+
+Rule: lock files are other people's.  One that describes no hub is passed over, whatever is in it; only the one
+that was named is refused, with the reason.
 """
 
 import asyncio
@@ -24,8 +27,11 @@ from hubfarm.samp import lockfile
 from hubfarm.samp.errors import BadLockFile, HubfarmError, WrongUse
 from hubfarm.samp.toolkit import SAMPHubError
 from hubfarm.single import PING_TIMEOUT, answers
+from hubfarm.visible import visible
 
 _MAX_LOCK_FILE = 64 * 2**10
+_MOST_AT_ONCE = 250
+"""So many hubs are asked at a time: each takes a descriptor, and a thousand is all that many a process has."""
 
 
 class HubLike(Protocol):
@@ -67,8 +73,14 @@ def answering_hubs(urls: Collection[str], timeout: float = PING_TIMEOUT) -> set[
 
 
 async def _ask_all(urls: Collection[str], timeout: float) -> set[str]:
+    room = asyncio.Semaphore(_MOST_AT_ONCE)
+
+    async def answering(url: str) -> bool:
+        async with room:
+            return await answers(url, timeout)
+
     distinct = set(urls)
-    answered = await asyncio.gather(*(answers(url, timeout) for url in distinct))
+    answered = await asyncio.gather(*map(answering, distinct))
     return {url for url, yes in zip(distinct, answered, strict=True) if yes}
 
 
@@ -88,9 +100,9 @@ async def running_hubs(timeout: float = PING_TIMEOUT) -> dict[str, dict[str, str
     Raises
     ------
     HubfarmError
-        The lock directory cannot be read.
+        The lock directory cannot be read, or is somebody else's.
     """
-    found = {str(entry.path): dict(entry.tokens) for entry in _entries()}
+    found = {str(entry.path): dict(entry.tokens) for entry in entries_near()}
     named = os.environ.get("SAMP_HUB")
     if named:
         with contextlib.suppress(HubfarmError):
@@ -102,7 +114,7 @@ async def running_hubs(timeout: float = PING_TIMEOUT) -> dict[str, dict[str, str
 
 def _key(url: str) -> str:
     # A file that is listed already, or leads to one that is, is no second hub.
-    with contextlib.suppress(WrongUse, OSError):
+    with contextlib.suppress(ValueError, OSError, RuntimeError):  # no file's, or in a circle of links
         path = lockfile.file_path(url).resolve()
         if path.parent == Paths.from_environment().lockdir.resolve():
             return str(Paths.from_environment().lockdir / path.name)
@@ -111,9 +123,20 @@ def _key(url: str) -> str:
     return url
 
 
-def _entries() -> list[Entry]:
-    """Return the lock files of hubs that can be asked from here."""
-    entries = LockDir(Paths.from_environment()).scan()
+def entries_near(paths: Paths | None = None) -> list[Entry]:
+    """Return the lock files of hubs that can be asked from here; what has a problem is none.
+
+    Parameters
+    ----------
+    paths : Paths, optional
+        Where they lie; by default as the environment says.
+
+    Raises
+    ------
+    HubfarmError
+        The lock directory cannot be read, or is somebody else's.
+    """
+    entries = LockDir(paths or Paths.from_environment()).scan()
     return [entry for entry in entries if not entry.problem and entry.standing is not Standing.DEAD and _near(entry)]
 
 
@@ -237,15 +260,17 @@ async def selectable_hubs(timeout: float = PING_TIMEOUT) -> list[Entry]:
     timeout : float
         How long they may take to answer, all of them together, seconds.
     """
-    by_url = {entry.url: entry for entry in _entries()}  # a copy of a lock file, as ~/.samp, comes before the original
+    by_url = {
+        entry.url: entry for entry in entries_near()
+    }  # a copy of a lock file, as ~/.samp, comes before the original
     answering = await _ask_all(by_url, timeout)
     hubs = [entry for url, entry in by_url.items() if url in answering]
     return sorted(hubs, key=lambda hub: (hub.name is None, hub.name.id if hub.name else 0, hub.path))
 
 
 def name_of(hub: Entry) -> str:
-    """Return what a person calls a hub: its label, or else its ``<PID>-<ID>`` or lock file."""
-    return hub.label or (str(hub.name) if hub.name else str(hub.path))
+    """Return what a person calls a hub, fit to be shown: its label, or else its ``<PID>-<ID>`` or lock file."""
+    return visible(hub.label or (str(hub.name) if hub.name else str(hub.path)))
 
 
 async def read_hub(named: str, timeout: float = PING_TIMEOUT) -> dict[str, str]:

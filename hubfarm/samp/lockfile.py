@@ -144,7 +144,12 @@ def file_path(url: str) -> Path:
     >>> file_path("file:///tmp/a%20lock")
     PosixPath('/tmp/a lock')
     """
-    parts = urlsplit(url)
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path:
+    try:
+        parts = urlsplit(url)
+        path = unquote(parts.path)
+        usable = parts.scheme == "file" and parts.netloc in ("", "localhost") and path and "\0" not in path
+    except ValueError:
+        usable = False
+    if not usable:
         raise WrongUse(f"not the URL of a file on this host: {url[:80]!r} (file:///path is)")
-    return Path(unquote(parts.path))
+    return Path(path)

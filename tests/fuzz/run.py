@@ -10,8 +10,27 @@ import tempfile
 from pathlib import Path
 
 CORPUS = Path(__file__).parents[1] / "corpus"
-DICTIONARIES = {"xmlrpc": "xmlrpc", "codec": "xmlrpc", "http": "http", "heads": "http", "answers": "xmlrpc"}
+DICTIONARIES = {
+    "xmlrpc": "xmlrpc",
+    "codec": "xmlrpc",
+    "http": "http",
+    "heads": "http",
+    "answers": "xmlrpc",
+    "lock_files": "lock_files",
+    "control": "control",
+}
 """The words of each target's language, which the fuzzer would be long in finding."""
+INSTRUMENTED = [
+    "hubfarm.samp",
+    "hubfarm.wire",
+    "hubfarm.worker",
+    "hubfarm.registry",
+    "hubfarm.listing",
+    "hubfarm.client.discovery",
+    "hubfarm.coordinator.control",
+    "hubfarm.coordinator.requests",
+    "hubfarm.visible",
+]
 
 
 def main() -> None:
@@ -24,9 +43,7 @@ def main() -> None:
         keep, options = options[1], options[2:]
     if name in DICTIONARIES:
         options.append(f"-dict={Path(__file__).parent / DICTIONARIES[name]}.dict")
-    with atheris.instrument_imports(
-        include=["hubfarm.samp", "hubfarm.wire", "hubfarm.worker", "hubfarm.registry.statetable"]
-    ):
+    with atheris.instrument_imports(include=INSTRUMENTED):
         targets = importlib.import_module("tests.fuzz.targets")
     atheris.Setup([sys.argv[0], keep, str(CORPUS / name), *options], targets.TARGETS[name])
     atheris.Fuzz()

@@ -29,6 +29,7 @@ from hubfarm.worker.model import Client, Delivery, Kind, Payload
 from hubfarm.worker.names import OurNames
 from hubfarm.worker.recall import Nonsense, recall
 from tests.codec_support import compare
+from tests.fuzz.house_targets import HOUSE_TARGETS
 
 LIMITS = HttpLimits(head=2000, body=5000)
 
@@ -265,4 +266,5 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "answers": fuzz_answers,
     "journal": fuzz_journal,
     "state_table": fuzz_state_table,
+    **HOUSE_TARGETS,
 }

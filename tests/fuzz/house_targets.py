@@ -1,0 +1,98 @@
+"""What is fuzzed beside the wire: lock files as they are read here, what tables print, bodies of the control API."""
+
+import contextlib
+import io
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from rich.console import Console
+
+from hubfarm.cli.show import hub_table
+from hubfarm.client.discovery import entries_near, name_of
+from hubfarm.coordinator.control import ids_in, plan_in
+from hubfarm.listing import found_hubs, select
+from hubfarm.registry.lockdir import LockDir
+from hubfarm.registry.paths import Paths
+from hubfarm.registry.sweep import sweep
+from hubfarm.samp.errors import WrongUse
+
+
+class _LockFileBench:
+    """A home with two lock files of what is fuzzed: one among the hubs, one the standard's."""
+
+    def __init__(self) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="hf-fuzz-", dir="/tmp")
+        home = Path(self._directory.name)
+        self.paths = Paths(home, home / ".samp-1" / ".hubfarm" / "host", "host").prepare()
+        self.lockdir = LockDir(self.paths)
+        ended = subprocess.Popen(["true"])
+        ended.wait()
+        self.files = self.paths.lockdir / f"samp-hub-{ended.pid}-1", self.paths.single
+
+    def put(self, data: bytes) -> None:
+        """Let both lock files be `data`, and old enough to be swept."""
+        then = time.time() - 3600
+        for file in self.files:
+            file.write_bytes(data)
+            os.utime(file, (then, then))
+
+
+_LOCK_FILES: list[_LockFileBench] = []
+
+
+def nobody_answers(_: Collection[str]) -> Collection[str]:
+    """Ask no hub."""
+    return ()
+
+
+def fuzz_lock_files(data: bytes) -> None:
+    """Discovery, listing and sweep go on whatever is in a lock file, and what they print is fit to be seen."""
+    if not _LOCK_FILES:
+        _LOCK_FILES.append(_LockFileBench())
+    bench = _LOCK_FILES[0]
+    bench.put(data)
+    for entry in entries_near(bench.paths):
+        assert not entry.problem
+        assert name_of(entry).isprintable()
+    hubs = found_hubs(bench.lockdir, lambda urls: urls)
+    assert hubs
+    for hub in hubs:
+        assert not hub.alive or hub.kind == "foreign"  # nobody holds a guard here
+        hub.as_json()
+        with contextlib.suppress(WrongUse):
+            select(hubs, hub.name)
+    for verdict in sweep(bench.lockdir, nobody_answers, dry_run=True):
+        assert verdict.path in bench.files
+        assert verdict.reason
+
+
+def fuzz_tables(data: bytes) -> None:
+    """Whatever others call themselves, a table has nothing in it that a terminal would take for a command."""
+    text = data.decode("utf-8", "surrogateescape")
+    cells = [text[start::5] for start in range(5)]
+    for terminal in (True, False):
+        output = io.StringIO()
+        console = Console(file=output, width=200, force_terminal=terminal, color_system=None, highlight=False)
+        console.print(hub_table(["LABEL", "OWNER", "URL", "ID", "WHY"], [cells, cells[::-1]]))
+        for line in output.getvalue().splitlines():
+            assert line.isprintable(), ascii(line)
+        output.getvalue().encode()
+
+
+def fuzz_control(data: bytes) -> None:
+    """Any body of a request to the coordinator is understood, or refused in one line."""
+    with contextlib.suppress(WrongUse):
+        assert all(isinstance(each, int) for each in ids_in(data))
+    with contextlib.suppress(WrongUse):
+        assert len(plan_in(data)(())) <= 1000
+
+
+HOUSE_TARGETS: dict[str, Callable[[bytes], None]] = {
+    "lock_files": fuzz_lock_files,
+    "tables": fuzz_tables,
+    "control": fuzz_control,
+}
