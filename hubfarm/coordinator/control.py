@@ -2,7 +2,8 @@
 
 ``GET /`` tells who coordinates what; ``POST /hubs``, ``/stop`` and ``/restart`` answer with one
 JSON object a line as things happen, the last one ``{"done": true}`` or ``{"error": …}``;
-``POST /shutdown`` ends the farm; ``GET /metrics`` is for Prometheus, on TCP too if so set.
+``POST /shutdown`` ends the farm; ``GET /metrics`` is for Prometheus, on TCP too if so set.  A body that is
+not what is asked for is answered with a 400 and one line that says why.
 """
 
 import asyncio
@@ -12,15 +13,17 @@ import os
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 from aiohttp import web
 from loguru import logger
 
 from hubfarm.coordinator.hub import ManagedHub
-from hubfarm.coordinator.requests import read_plan
-from hubfarm.coordinator.supervisor import Supervisor
+from hubfarm.coordinator.requests import read_plan, start_request
+from hubfarm.coordinator.supervisor import Plan, Supervisor, Told
 from hubfarm.registry.files import file_identity
+from hubfarm.registry.hubspec import MAX_HUBS
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.version import __version__
@@ -32,6 +35,74 @@ By then every request has been answered: what is left came too late, and aiohttp
 """
 
 Tell = Callable[[dict[str, Any]], Awaitable[None]]
+Body = TypeVar("Body", bound=msgspec.Struct)
+
+
+class _Ids(msgspec.Struct, forbid_unknown_fields=True):
+    """What ``/stop`` and ``/restart`` take: which hubs."""
+
+    ids: list[int]
+
+
+class HubRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """One hub, or several of a kind, that ``/hubs`` is asked for: the parameters of `requests.start_request`."""
+
+    count: int
+    label: str
+    owner: str
+    group: str
+    timeout: float
+    client_timeout: float
+    host: str
+    port: int
+    limits: list[str]
+    restart: str
+    callback_hosts: list[str]
+    origin: str
+
+
+class _Hubs(msgspec.Struct, forbid_unknown_fields=True):
+    """What ``/hubs`` takes."""
+
+    hubs: list[HubRequest]
+
+
+def ids_in(body: bytes) -> list[int]:
+    """Return the hubs that a request to ``/stop`` or ``/restart`` names.
+
+    Raises
+    ------
+    WrongUse
+        It is no such request.
+
+    Examples
+    --------
+    >>> ids_in(b'{"ids": [1, 2]}')
+    [1, 2]
+    """
+    return _read(body, _Ids).ids
+
+
+def plan_in(body: bytes) -> Plan:
+    """Return what a request to ``/hubs`` asks for.
+
+    Raises
+    ------
+    WrongUse
+        It is no such request, or asks for what no hub can be.
+    """
+    wanted = [start_request(**msgspec.structs.asdict(each)) for each in _read(body, _Hubs).hubs]
+    count = sum(each["count"] for each in wanted)
+    if count > MAX_HUBS:
+        raise WrongUse(f"{count} hubs are asked for: a farm holds {MAX_HUBS} at most")
+    return read_plan({"hubs": wanted})
+
+
+def _read(body: bytes, kind: type[Body]) -> Body:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise WrongUse(f"not a request: {error}") from None
 
 
 class Control:
@@ -78,7 +149,13 @@ class Control:
                 web.post("/shutdown", self._begin_shutdown),
             ]
         )
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_TIMEOUT)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=CLOSE_TIMEOUT,
+            auto_decompress=False,  # nobody sends it compressed, and aiohttp answers what it cannot unpack by a 500
+        )
         await self._runner.setup()
         await self._listen()
 
@@ -170,9 +247,9 @@ class Control:
         if self._supervisor.closing:
             return web.Response(status=503, text="the coordinator is ending")
         try:
-            plan = read_plan(await request.json())
-        except (WrongUse, ValueError) as error:
-            return web.Response(status=400, text=str(error))
+            plan = plan_in(await request.read())
+        except WrongUse as error:
+            return _refusal(error)
         self._starting += 1
         try:
             response = await self._stream(request, lambda told: self._supervisor.start(plan, told))
@@ -185,20 +262,25 @@ class Control:
         return response
 
     async def _stop_hubs(self, request: web.Request) -> web.StreamResponse:
-        ids = [int(number) for number in (await request.json())["ids"]]
-        return await self._stream(request, lambda told: self._supervisor.stop(ids, told))
+        return await self._with_ids(request, self._supervisor.stop)
 
     async def _restart_hubs(self, request: web.Request) -> web.StreamResponse:
-        ids = [int(number) for number in (await request.json())["ids"]]
-        return await self._stream(request, lambda told: self._supervisor.restart(ids, told))
+        return await self._with_ids(request, self._supervisor.restart)
+
+    async def _with_ids(
+        self, request: web.Request, work: Callable[[list[int], Told], Awaitable[None]]
+    ) -> web.StreamResponse:
+        try:
+            ids = ids_in(await request.read())
+        except WrongUse as error:
+            return _refusal(error)
+        return await self._stream(request, lambda told: work(ids, told))
 
     async def _begin_shutdown(self, _: web.Request) -> web.Response:
         self._shut_down()
         return web.json_response({"pid": os.getpid()})
 
-    async def _stream(
-        self, request: web.Request, work: Callable[[Callable[[ManagedHub], Awaitable[None]]], Awaitable[None]]
-    ) -> web.StreamResponse:
+    async def _stream(self, request: web.Request, work: Callable[[Told], Awaitable[None]]) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
 
@@ -221,3 +303,7 @@ class Control:
             await tell({"error": f"the coordinator failed: {error!r}; its log says more", "wrong_use": False})
         await response.write_eof()
         return response
+
+
+def _refusal(error: WrongUse) -> web.Response:
+    return web.Response(status=400, text=" ".join(str(error).split()))
