@@ -48,6 +48,9 @@ def test_every_setting_can_be_set(tmp_path: Path) -> None:
         ('metrics = ":9464"', "write ADDRESS:PORT"),
         ('metrics = "127.0.0.1:99999"', "write ADDRESS:PORT"),
         ("late_beast = 5", "late_beast"),
+        (f"late_beats = {'[' * 100_000}", "recursion"),
+        ('[programs]\naladin = "perhaps"', "perhaps"),
+        ("programs = 1", "programs"),
         ("late_beats", "config.toml"),
     ],
 )

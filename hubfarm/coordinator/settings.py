@@ -1,7 +1,7 @@
-"""How a coordinator is to behave: read from a TOML file at its start and again at SIGHUP.
+"""What the user has set in a TOML file: how a coordinator is to behave, and what programs need.
 
 The file is ``$HUBFARM_CONFIG``, or ``hubfarm/config.toml`` in ``$XDG_CONFIG_HOME`` or
-``~/.config``; without one, the defaults below hold.
+``~/.config``; without one, the defaults below hold.  A coordinator reads it at its start and again at SIGHUP.
 """
 
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from hubfarm.programs import Need
 from hubfarm.samp.errors import HubfarmError, WrongUse
 
 CONFIG_VARIABLE = "HUBFARM_CONFIG"
@@ -26,11 +27,14 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
         Between two sweeps of what dead hubs left, seconds.
     metrics : str
         ``ADDRESS:PORT`` of a Prometheus endpoint on TCP; empty for none.
+    programs : dict of str to Need
+        What programs need to be led to a hub, by name; beside those of `hubfarm.programs`.
     """
 
     late_beats: int = 5
     sweep_every: float = 60.0
     metrics: str = ""
+    programs: dict[str, Need] = {}
 
     def __post_init__(self) -> None:
         if self.late_beats < 2:
@@ -69,5 +73,5 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         return Settings()
     except OSError as error:
         raise HubfarmError(f"cannot read {path}: {error.strerror}") from None
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise WrongUse(f"{path}: {error}") from None
