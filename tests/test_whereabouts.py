@@ -127,6 +127,14 @@ def test_guard_that_is_missing_says_nothing(paths: Paths) -> None:
         assert {v.path: v for v in sweep(lockdir, lambda urls: ())}[path].removed
 
 
+def test_guard_that_was_missing_when_it_was_named_is_no_other_farms(paths: Paths) -> None:
+    path = dead_hub()
+    told_here(path)
+    saying(guard="/nowhere/guards/x", guard_file="")(path)
+    make_old(path)
+    assert {v.path: v for v in sweep(LockDir(paths), lambda urls: ())}[path].removed
+
+
 def test_another_file_of_the_guards_name_says_nothing(paths: Paths) -> None:
     lockdir = LockDir(paths)
     path = dead_hub()

@@ -8,6 +8,7 @@ import sys
 from hubfarm.coordinator.forkserver import ForkServer
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.visible import visible
 from hubfarm.wire.connections import raise_descriptor_limit
 
 
@@ -34,7 +35,7 @@ def main() -> int:
             request = json.loads(options.start)
             run_in_foreground(paths, options.log_level, forkserver, request, as_json=options.json)
     except HubfarmError as error:
-        print(f"hubfarm: {error}", file=sys.stderr)
+        print(visible(f"hubfarm: {error}"), file=sys.stderr)
         return 2 if isinstance(error, WrongUse) else 1
     return 0
 

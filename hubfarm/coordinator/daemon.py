@@ -30,6 +30,7 @@ from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.logs import log_to
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError
+from hubfarm.visible import visible
 
 
 class Coordinator:
@@ -191,7 +192,7 @@ def run_in_foreground(
         async def told(hub: ManagedHub) -> None:
             known = hub.describe(paths)
             line = f"{known['label']}  {known['url']}  {known['stable_name']}"
-            print(json.dumps(known) if as_json else line, flush=True)
+            print(json.dumps(known) if as_json else visible(line), flush=True)
 
         for hub in adopted.values():
             await told(hub)

@@ -3,8 +3,6 @@
 from functools import cache
 from pathlib import Path
 
-import psutil
-
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -18,4 +16,6 @@ def boot_id() -> str:
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:
+        import psutil  # 10 ms that `hubfarm ls` need not pay on Linux
+
         return f"{psutil.boot_time():.0f}"

@@ -54,7 +54,8 @@ class Claim:
         self._guards: dict[Path, Lock] = {}
         self._held: dict[Path, tuple[int, int]] = {}
         self._tokens: Mapping[str, str] | None = None
-        self._said: Mapping[str, str] = {}
+        self._guard = lockdir.guard_path(name)
+        self._guard_file = ""  # as the lock file names it
         self._published: os.stat_result | None = None
         self._table: StateTable
         self._slot: SlotWriter
@@ -129,7 +130,8 @@ class Claim:
         Parameters
         ----------
         tokens : dict of str to str
-            What the lock file says; where the process is, and which its guard is, is added here.
+            What the lock file says; where the process is, and which its guard is, by which `LockDir.read` judges
+            whether it lives, is added here.
         timeout : float
             How long to wait for the mutex, seconds.
 
@@ -140,8 +142,11 @@ class Claim:
         HubfarmError
             The disk is full, or the directory cannot be written.
         """
-        said = self._proof()
-        text = lockfile.write({**tokens, **said}, comment=f"SAMP hub of hubfarm on {self._lockdir.paths.host}")
+        guard_file = lasting_identity(self._guard)
+        # The path is quoted, as other clients' readers take no second "=" in a line.
+        proof = {GUARD: quote(os.fsencode(self._guard)), GUARD_FILE: guard_file}
+        comment = f"SAMP hub of hubfarm on {self._lockdir.paths.host}"
+        text = lockfile.write({**tokens, **whereabouts(), **proof}, comment)
         with self._lockdir.mutex(timeout):
             if self.stable_name is not None:
                 self._lockdir.check_label_free(self.stable_name.name, but_for=self.name)
@@ -149,18 +154,8 @@ class Claim:
             if self.stable_name is not None:
                 point(self.stable_name, self.path)
         self._tokens = tokens
-        self._said = said
+        self._guard_file = guard_file
         self._published = lstat_or_none(self.path)
-
-    def _proof(self) -> dict[str, str]:
-        """Return the tokens by which `LockDir.read` judges whether this hub lives."""
-        guard = self._lockdir.guard_path(self.name)
-        # Quoted, as other clients' readers do not take a second "=" in a line.
-        return {
-            **whereabouts(),
-            GUARD: quote(os.fsencode(guard)),
-            GUARD_FILE: lasting_identity(guard),
-        }
 
     def mend(self, record: Record) -> list[str]:
         """Put back what others have removed or damaged, and say what it was.
@@ -193,7 +188,8 @@ class Claim:
                 if no_table:
                     self._retake_slot(record)
                     mended.append("the slot of the state table")
-        if self._said != self._proof() or not _same_file(self._published, lstat_or_none(self.path)):
+        named = self._guard_file == lasting_identity(self._guard)
+        if not named or not _same_file(self._published, lstat_or_none(self.path)):
             self._lockdir.paths.prepare()
             self.publish(self._tokens, timeout=_MEND_TIMEOUT)
             mended.append(f"the lock file {self.path}")

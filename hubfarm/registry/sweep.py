@@ -117,8 +117,9 @@ def _judge_foreign(entry: Entry, *, answered: bool, unchanged: bool) -> Verdict:
     def keep(reason: str) -> Verdict:
         return Verdict(entry.path, removed=False, reason=f"foreign: {reason}")
 
-    if entry.guard is not None and lasting_identity(entry.guard) == entry.tokens.get(GUARD_FILE):
-        farm = entry.guard.parent.parent
+    guard = entry.guard
+    if guard is not None and (there := lasting_identity(guard)) and there == entry.tokens.get(GUARD_FILE):
+        farm = guard.parent.parent
         return keep(f"of the farm in {farm}, which alone can judge it (HUBFARM_RUNTIME_DIR={farm} hubfarm gc)")
     if answered:
         return keep("its hub answers")
