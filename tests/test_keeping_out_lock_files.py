@@ -14,9 +14,10 @@ from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.samp.lockfile import lock_url
 from tests.client_support import hub
-from tests.conftest import RunCli
+from tests.conftest import RunCli, processes_of
 from tests.fuzz.house_targets import fuzz_lock_files
 from tests.registry_support import FOREIGN_URL
+from tests.support import wait_for
 
 __all__ = ["hub"]
 
@@ -66,6 +67,20 @@ def test_one_bad_lock_file_is_passed_over(hub: SAMPHubServer, home: Path, name: 
     json.dumps([each.as_json() for each in farm.hubs(everything=True)], allow_nan=False)
     assert {verdict.path: verdict.removed for verdict in farm.gc(dry_run=True)}[farm.find("mine").lock_file] is False
     assert farm.up(_empty_farm_file(home), dry_run=True) == []
+
+
+def test_a_dead_hub_whose_lock_file_was_spoilt_does_not_keep_a_coordinator_busy(farm: Farm, home: Path) -> None:
+    hubs = farm.start(count=2, group="mima")
+    for process in processes_of(home):
+        process.kill()
+    wait_for(lambda: {hub.state for hub in farm.hubs(everything=True)} == {"dead"}, "no guard is held")
+    spoilt, whole = hubs
+    text = spoilt.lock_file.read_text()
+    spoilt.lock_file.write_text(text.replace(spoilt.url, "http://127.0.0.1:port/xmlrpc"))
+    farm.start(label="later")
+    wait_for(lambda: len(farm.hubs()) == 2, "the other one is replaced")
+    assert {hub.label for hub in farm.hubs()} == {whole.label, "later"}
+    assert "Traceback" not in farm.log_file("coordinator").read_text()
 
 
 def _empty_farm_file(home: Path) -> Path:

@@ -95,10 +95,11 @@ def _what_the_hub_knows(client: SAMPIntegratedClient) -> dict[str, dict[str, flo
         return {}  # a foreign hub tells nothing of it
     response = client.ecall_and_wait(hub, "hubfarm.query.clients", DATA_TIMEOUT)
     _check(response, hub)
-    return {
-        id: {"registered": float(known["registered"]), "messages": int(known["messages"])}
-        for id, known in response["samp.result"]["clients"].items()
-    }
+    told: dict[str, dict[str, float | int]] = {}
+    for id, known in _map(_map(response.get("samp.result")).get("clients")).items():
+        with contextlib.suppress(KeyError, TypeError, ValueError):  # another's hub may mean something else by it
+            told[id] = {"registered": float(known["registered"]), "messages": int(known["messages"])}
+    return told
 
 
 @click.command()

@@ -134,7 +134,8 @@ class Adoption:
     def _found(self, standing: Standing) -> list[tuple[Entry, HubSpec]]:
         found = []
         for entry in self._lockdir.scan():
-            if entry.standing is standing and entry.tokens.get("hubfarm.kind") == "farm" and entry.name is not None:
+            ours = entry.standing is standing and entry.tokens.get("hubfarm.kind") == "farm"
+            if ours and entry.name is not None and not entry.problem:
                 try:
                     found.append((entry, HubSpec.from_tokens(entry.tokens)))
                 except WrongUse as error:
