@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from hubfarm.samp.values import Map, Value
 from hubfarm.samp.xmlrpc import EncodedMap, decode_value, encode_value
+from hubfarm.visible import visible
 
 HUB_ID = "hub"
 """The hub's own public id."""
@@ -113,7 +114,7 @@ class Client:
         return name if isinstance(name, str) else ""
 
     def __str__(self) -> str:
-        return f"{self.id} ({self.name})" if self.name else self.id
+        return f"{self.id} ({visible(self.name)})" if self.name else self.id  # a line end would forge lines of the log
 
 
 class PendingCall(NamedTuple):
