@@ -66,6 +66,7 @@ def test_jsamps_clients_idle_across_a_kill_or_a_restart_work_on_under_their_old_
     samp, key = receiver.hub, receiver.key
     before = samp.getRegisteredClients(key)
     wait_for(lambda: len(samp.getSubscribedClients(key, "test.idle")) == 1, "the snooper listens")
+    wait_for(lambda: {*before} <= {*samp.getSubscribedClients(key, "samp.app.ping")}, "all of them answer")
 
     bring_down(farm, hub)
 
