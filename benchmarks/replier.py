@@ -13,7 +13,8 @@ import uvloop
 
 from hubfarm.wire.http_client import HttpClient, HttpError
 from hubfarm.wire.http_messages import Request, Response
-from hubfarm.wire.http_server import HttpLimits, HttpServer, bind
+from hubfarm.wire.http_server import HttpLimits, HttpServer
+from hubfarm.wire.sockets import bind
 
 _PARAMETERS = re.compile(rb"<param>\s*<value>(?:\s*<string>)?([^<]*)<")
 _TAKEN = Response(

@@ -18,10 +18,10 @@ from hubfarm.version import __version__
 
 if TYPE_CHECKING:
     from hubfarm.client.aio import AsyncClient
-    from hubfarm.client.bindings import Message
     from hubfarm.client.client import SAMPClient, SAMPMsgReplierWrapper
     from hubfarm.client.data import Receipt
     from hubfarm.client.errors import SAMPHubUnreachable, SAMPProxyError
+    from hubfarm.client.handlers import Message
     from hubfarm.client.integrated import SAMPIntegratedClient
     from hubfarm.client.proxy import SAMPHubProxy
     from hubfarm.dropin.vo_helpers import (
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from hubfarm.dropin.web import SAFE_MTYPES, SAMP_ICON, WebProfileDialog
     from hubfarm.dropin.xmlrpc import SAMPXXEServerProxy, safe_xmlrpc_loads
     from hubfarm.farm import Farm
-    from hubfarm.listing import HubInfo
+    from hubfarm.registry.listing import HubInfo
     from hubfarm.samp.errors import Fault, HubfarmError, WrongUse
     from hubfarm.samp.toolkit import (
         SAMP_HUB_MULTIPLE_INSTANCE,
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "hubfarm.farm": ("Farm",),
-    "hubfarm.listing": ("HubInfo",),
+    "hubfarm.registry.listing": ("HubInfo",),
     "hubfarm.samp.errors": ("Fault", "HubfarmError", "WrongUse"),
     "hubfarm.samp.toolkit": (
         "SAMP_HUB_MULTIPLE_INSTANCE",
@@ -66,7 +66,7 @@ _NAMES = {
         "SAMPWarning",
     ),
     "hubfarm.client.aio": ("AsyncClient",),
-    "hubfarm.client.bindings": ("Message",),
+    "hubfarm.client.handlers": ("Message",),
     "hubfarm.client.errors": ("SAMPHubUnreachable", "SAMPProxyError"),
     "hubfarm.client.client": ("SAMPClient", "SAMPMsgReplierWrapper"),
     "hubfarm.client.data": ("Receipt",),

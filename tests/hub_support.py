@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from hubfarm.registry.hubspec import Limits
+from hubfarm.hub.core import Hub
+from hubfarm.hub.model import Client, Delivery, Departure, Effect
 from hubfarm.samp.errors import BadValue, Fault
-from hubfarm.worker.hub import Hub
-from hubfarm.worker.model import Client, Delivery, Departure, Effect
+from hubfarm.spec.hub_spec import Limits
 
 OK: dict[str, Any] = {"samp.status": "samp.ok", "samp.result": {"answer": "42"}}
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hubfarm.registry.claim import Claim
-from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
+from hubfarm.spec.hub_spec import HubSpec
 
 FOREIGN_URL = "http://127.0.0.1:9/"
 

@@ -15,10 +15,10 @@ from urllib.request import urlopen
 
 import pytest
 
-from hubfarm.coordinator.control_client import ControlClient
+from hubfarm.control.client import ControlClient
 from hubfarm.farm import Farm
-from hubfarm.listing import HubInfo
 from hubfarm.registry.history import End
+from hubfarm.registry.listing import HubInfo
 from tests.conftest import RunCli, remains
 from tests.support import PATIENCE, Receiver, read_lock_file, wait_for
 

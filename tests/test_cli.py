@@ -14,7 +14,7 @@ from xmlrpc.client import ServerProxy
 import pytest
 
 from hubfarm.farm import Farm
-from hubfarm.listing import HubInfo
+from hubfarm.registry.listing import HubInfo
 from hubfarm.registry.paths import Paths
 from hubfarm.version import __version__
 from tests.conftest import RunCli, processes_of, remains, suspend_coordinator

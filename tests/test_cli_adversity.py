@@ -12,7 +12,7 @@ import pytest
 
 from hubfarm import Message, SAMPHubServer, SAMPIntegratedClient
 from hubfarm.farm import Farm
-from hubfarm.listing import HubInfo
+from hubfarm.registry.listing import HubInfo
 from tests.client_support import hub
 from tests.conftest import RunCli, processes_of
 from tests.registry_support import ASTROPY, FOREIGN_URL

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubfarm.coordinator.control import HubRequest, ids_in, plan_in
+from hubfarm.coordinator.control_server import HubRequest, ids_in, plan_in
 from hubfarm.coordinator.requests import start_request
 from hubfarm.farm import Farm
 from hubfarm.samp.errors import WrongUse

@@ -10,12 +10,12 @@ from xmlrpc.client import Fault, dumps, loads
 import psutil
 import pytest
 
-from hubfarm.registry.hubspec import Limits
+from hubfarm.hub.core import Hub
+from hubfarm.hub.delivery.deliveries import Deliveries
+from hubfarm.hub.model import Answer, Client, Outcome
 from hubfarm.samp.values import ok_response
+from hubfarm.spec.hub_spec import Limits
 from hubfarm.wire.http_client import HttpClient
-from hubfarm.worker.delivery import Deliveries
-from hubfarm.worker.hub import Hub
-from hubfarm.worker.model import Answer, Client, Outcome
 from tests.support import PATIENCE, Received, message
 from tests.wire_support import LOOPS, Scripted, read_request, run_in, unused_port
 
@@ -28,7 +28,7 @@ DONE = dumps(("",), methodresponse=True).encode()
 @pytest.fixture(params=LOOPS)
 def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a coroutine in each kind of loop, with a hub that loses patience soon."""
-    monkeypatch.setattr("hubfarm.worker.delivery.RETRY_AFTER", (0.01, 0.02))
+    monkeypatch.setattr("hubfarm.hub.delivery.deliveries.RETRY_AFTER", (0.01, 0.02))
     return lambda coroutine: run_in(request.param, coroutine)
 
 
@@ -205,7 +205,7 @@ def test_whoever_waits_on_a_dead_client_gets_an_error_at_once(run: Run) -> None:
 
 
 def test_client_that_comes_back_in_time_loses_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hubfarm.worker.delivery.RETRY_AFTER", (0.05,) * 100)
+    monkeypatch.setattr("hubfarm.hub.delivery.deliveries.RETRY_AFTER", (0.05,) * 100)
 
     async def talk() -> None:
         async with Callback() as callback:
@@ -290,7 +290,7 @@ def test_client_whose_answer_is_no_xml_rpc_has_got_its_message(run: Run, answer:
 def test_client_that_takes_its_time_keeps_its_place_and_gets_everything_once_in_order(
     run: Run, monkeypatch: pytest.MonkeyPatch, before: int
 ) -> None:
-    monkeypatch.setattr("hubfarm.worker.delivery.PROOF_TIMEOUT", 0.05)
+    monkeypatch.setattr("hubfarm.hub.delivery.deliveries.PROOF_TIMEOUT", 0.05)
     stopped, going = asyncio.Event(), asyncio.Event()
 
     async def at_a_breakpoint(received: Received) -> bytes:
@@ -323,7 +323,7 @@ def test_client_that_takes_its_time_keeps_its_place_and_gets_everything_once_in_
 def test_client_whose_host_does_not_answer_is_away_and_gets_its_messages_when_it_is_back(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hubfarm.worker.delivery.AWAY_FOR", (0.01, 0.02))
+    monkeypatch.setattr("hubfarm.hub.delivery.deliveries.AWAY_FOR", (0.01, 0.02))
     failures = [OSError(errno.EHOSTUNREACH, "No route to host")] * 5 + [TimeoutError()] * 5
 
     class Far(HttpClient):
@@ -510,7 +510,7 @@ def test_what_is_unread_when_a_client_closes_in_between_is_delivered_anew_and_in
 def test_client_that_answers_the_first_of_several_only_gets_the_others_one_by_one(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hubfarm.worker.delivery.PROOF_TIMEOUT", 0.3)
+    monkeypatch.setattr("hubfarm.hub.delivery.deliveries.PROOF_TIMEOUT", 0.3)
 
     async def forgetful(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Read all that is there as if it were one request."""

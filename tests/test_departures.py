@@ -10,7 +10,7 @@ from xmlrpc.client import ServerProxy
 import pytest
 
 from hubfarm.farm import Farm
-from hubfarm.listing import HubInfo
+from hubfarm.registry.listing import HubInfo
 from tests.support import Receiver, message, wait_for
 
 CLIENT = """

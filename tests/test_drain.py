@@ -11,7 +11,7 @@ from xmlrpc.client import Fault
 import pytest
 
 from hubfarm.farm import Farm
-from hubfarm.listing import HubInfo
+from hubfarm.registry.listing import HubInfo
 from tests.conftest import RunCli, remains
 from tests.support import PATIENCE, Receiver, StuckReceiver, message, read_lock_file, wait_for
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from hubfarm.farm import Farm
-from hubfarm.listing import HubInfo
+from hubfarm.registry.listing import HubInfo
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from tests.conftest import processes_of, remains, suspend_coordinator
 from tests.support import Received, Receiver, StuckReceiver, message, read_lock_file, wait_for

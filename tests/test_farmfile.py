@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from hubfarm.farmfile import Action, Change, Declared, difference, origin_of, read_farm_file
-from hubfarm.registry.hubspec import HubSpec, Limits, Restart
+from hubfarm.farm.farm_file import Action, Change, Declared, difference, origin_of, read_farm_file
 from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.spec.hub_spec import HubSpec, Limits, Restart
 
 FILE = """
 [defaults]

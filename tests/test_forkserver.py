@@ -13,12 +13,12 @@ import pytest
 from hubfarm.coordinator.forkserver import ForkServer
 from hubfarm.coordinator.spawner import Spawner
 from hubfarm.coordinator.workers import ForkedWorker
-from hubfarm.registry.hubspec import HubSpec
+from hubfarm.prefork.worker_reports import Report, hear, tell
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName
-from hubfarm.wire.http_server import bind
-from hubfarm.worker.reports import Report, hear, tell
+from hubfarm.spec.hub_spec import HubSpec
+from hubfarm.wire.sockets import bind
 from tests.support import PATIENCE, wait_for
 
 

@@ -7,7 +7,7 @@ import pytest
 
 _LOOK = """
 import sys
-from hubfarm.worker.heap import seal
+from hubfarm.prefork.sealing import seal
 
 SIZE = int(sys.argv[1])
 

@@ -7,9 +7,9 @@ import sys
 
 from hubfarm.registry import history
 from hubfarm.registry.history import End, end_of, read_history, record_end, trim_history
-from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName
+from hubfarm.spec.hub_spec import HubSpec
 
 SPEC = HubSpec(id=3, label="mima-3", owner="luigi", group="mima", secret="never-written", restarts=2)
 

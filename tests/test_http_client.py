@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from hubfarm.samp.errors import WrongUse
-from hubfarm.wire.http_client import BadAnswer, HttpClient, HttpError, NoAnswer, Unreachable, check_http_url
+from hubfarm.wire.http_client import BadAnswer, HttpClient, HttpError, NoAnswer, Unreachable
+from hubfarm.wire.urls import check_http_url
 from tests.support import PATIENCE, need
 from tests.wire_support import LOOPS, Heard, Script, Scripted, cut, read_request, run_in, unused_port
 

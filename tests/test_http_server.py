@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.wire.http_messages import Request, Response
-from hubfarm.wire.http_server import MOST_FIELDS, MOST_UNSENT, HttpLimits, bind
+from hubfarm.wire.http_server import MOST_FIELDS, MOST_UNSENT, HttpLimits
+from hubfarm.wire.sockets import bind
 from tests.support import PATIENCE
 from tests.wire_support import LOOPS, Peer, Served, cut, run_in, serving
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from hubfarm.hub.core import PING_GRACE, Hub
+from hubfarm.hub.model import HUB_ID, Answer, Client, Departure, Kind, LeftOut
 from hubfarm.samp.errors import Fault
 from hubfarm.samp.xmlrpc import encode_value
-from hubfarm.worker.hub import PING_GRACE, Hub
-from hubfarm.worker.model import HUB_ID, Answer, Client, Departure, Kind, LeftOut
 from tests.hub_support import HUB_METADATA, OK, deliveries, departed, join, make_hub, mtypes_to, refused, snapshot
 from tests.support import message
 

@@ -21,9 +21,9 @@ from hypothesis.stateful import (
     rule,
 )
 
+from hubfarm.hub.core import PING_GRACE
+from hubfarm.hub.model import HUB_ID, Answer, Client, Delivery, Departure, Effect, Kind, LeftOut
 from hubfarm.samp.errors import Fault
-from hubfarm.worker.hub import PING_GRACE
-from hubfarm.worker.model import HUB_ID, Answer, Client, Delivery, Departure, Effect, Kind, LeftOut
 from tests.hub_support import OK, make_hub
 from tests.support import message
 

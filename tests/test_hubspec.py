@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubfarm.registry.hubspec import HubSpec, Limits, check_label, check_name, check_seconds
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import WrongUse
+from hubfarm.spec.hub_spec import HubSpec, Limits, check_label, check_name, check_seconds
 
 GOOD_NAMES = ["mima", "La Silla", "observatório", "O'Brien & Söhne", "名前", "x" * 100, "C:\\x", "#1"]
 BAD_NAMES = [

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubfarm.registry.hubspec import Limits
+from hubfarm.hub.core import Hub
+from hubfarm.hub.keep import journal as journal_module
+from hubfarm.hub.keep.journal import DamagedJournal, Journal, read_journal, set_aside
+from hubfarm.hub.ledger import HubMemory
+from hubfarm.hub.model import Client, Kind
+from hubfarm.hub.recall import recall
+from hubfarm.hub.records import CountersRecord, Record
 from hubfarm.samp.errors import Fault
-from hubfarm.worker import journal as journal_module
-from hubfarm.worker.hub import Hub
-from hubfarm.worker.journal import DamagedJournal, Journal, read_journal, set_aside
-from hubfarm.worker.memory import HubMemory
-from hubfarm.worker.model import Client, Kind
-from hubfarm.worker.recall import recall
-from hubfarm.worker.records import CountersRecord, Record
+from hubfarm.spec.hub_spec import Limits
 from tests.hub_support import OK, join
 from tests.support import message
 

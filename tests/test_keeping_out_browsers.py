@@ -9,9 +9,9 @@ import psutil
 import pytest
 
 from hubfarm.farm import Farm
-from hubfarm.listing import HubInfo
+from hubfarm.hub.profiles.host_names import OurNames
+from hubfarm.registry.listing import HubInfo
 from hubfarm.samp.xmlrpc import decode_response, encode_call
-from hubfarm.worker.names import OurNames
 from tests.test_recorded_traffic import EXCHANGES, Exchange
 
 PING = encode_call("samp.hub.ping", [])

@@ -10,12 +10,12 @@ from xmlrpc.client import Fault
 import pytest
 
 from hubfarm.farm import Farm
-from hubfarm.farmfile import read_farm_file
-from hubfarm.registry.hubspec import HubSpec
+from hubfarm.farm.farm_file import read_farm_file
+from hubfarm.hub.delivery.callback_rule import CallbackRule
 from hubfarm.samp.errors import Fault as Refusal
 from hubfarm.samp.errors import WrongUse
+from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.wire.http_client import BadAnswer, HttpClient, Unreachable
-from hubfarm.worker.callbacks import CallbackRule
 from tests.conftest import RunCli
 from tests.support import Receiver, message, read_lock_file
 from tests.wire_support import Scripted, read_request, run_in

@@ -11,9 +11,9 @@ import pytest
 
 from hubfarm.farm import Farm
 from hubfarm.registry.history import End, read_history, record_end, trim_history
-from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError
+from hubfarm.spec.hub_spec import HubSpec
 from tests.conftest import RunCli
 from tests.support import Receiver, message, wait_for
 

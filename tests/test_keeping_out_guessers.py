@@ -7,12 +7,12 @@ from xmlrpc.client import Fault, dumps, loads
 import pytest
 
 from hubfarm.farm import Farm
-from hubfarm.registry.hubspec import Limits
+from hubfarm.hub.core import Hub
+from hubfarm.hub.profiles import standard
+from hubfarm.hub.profiles.standard import StandardProfile, Waits
+from hubfarm.hub.profiles.throttle import FORGIVEN_AFTER, FREE, LONGEST_DELAY, MAX_ADDRESSES, Failures
+from hubfarm.spec.hub_spec import Limits
 from hubfarm.wire.http_messages import Response
-from hubfarm.worker import standard_profile
-from hubfarm.worker.failures import FORGIVEN_AFTER, FREE, LONGEST_DELAY, MAX_ADDRESSES, Failures
-from hubfarm.worker.hub import Hub
-from hubfarm.worker.standard_profile import StandardProfile, Waits
 from tests.hub_support import HUB_METADATA
 from tests.support import PATIENCE, Receiver
 from tests.test_standard_profile import Recorder
@@ -135,7 +135,7 @@ def test_wrong_keys_count_as_wrong_secrets_do() -> None:
 
 def test_guesser_who_goes_away_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene() -> None:
-        monkeypatch.setattr(standard_profile, "MAX_HELD", 5)
+        monkeypatch.setattr(standard, "MAX_HELD", 5)
         door = Door()
         door.fail(FREE)
         held = door.fail(5)

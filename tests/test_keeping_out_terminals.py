@@ -19,8 +19,8 @@ from hubfarm import Message, SAMPHubServer, SAMPIntegratedClient
 from hubfarm.cli import show
 from hubfarm.farm import Farm
 from hubfarm.registry.history import End, record_end
-from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.paths import Paths
+from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.visible import visible
 from tests.client_support import hub
 from tests.conftest import RunCli

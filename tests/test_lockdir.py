@@ -9,12 +9,12 @@ import pytest
 
 from hubfarm.registry.entry import Standing, parse_name
 from hubfarm.registry.files import read_private, write_private
-from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.locks import guard_is_held
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName
 from hubfarm.samp.errors import BadLockFile, HubfarmError, WrongUse
+from hubfarm.spec.hub_spec import HubSpec
 from tests.registry_support import ASTROPY, FOREIGN_URL, JSAMP, dead_hub, hub_process, publish, tokens
 from tests.support import read_lock_file, wait_for
 

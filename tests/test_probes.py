@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from hubfarm.worker.model import Client
-from hubfarm.worker.probes import MOST_ABSENCES, ROUND, Probes
+from hubfarm.hub.delivery.liveness import MOST_ABSENCES, ROUND, Probes
+from hubfarm.hub.model import Client
 from hubfarm.worker.process import BEAT
 from tests.support import PATIENCE, message
 from tests.test_delivery import Callback, Room

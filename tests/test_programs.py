@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from hubfarm.coordinator.settings import load_settings
 from hubfarm.farm import Farm
-from hubfarm.listing import HubInfo
-from hubfarm.programs import KNOWN, Need, name_of, variables_for
 from hubfarm.registry.homes import clear_home, make_home
+from hubfarm.registry.listing import HubInfo
 from hubfarm.registry.paths import Paths
+from hubfarm.registry.programs import KNOWN, Need, name_of, variables_for
+from hubfarm.registry.settings import load_settings
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from tests.conftest import RunCli
 from tests.support import PATIENCE, need, read_lock_file, wait_for

@@ -19,16 +19,17 @@ from typing import Any
 
 import pytest
 
-from hubfarm.registry.hubspec import Limits
+from hubfarm.hub.core import Hub
+from hubfarm.hub.delivery import deliveries
+from hubfarm.hub.delivery.deliveries import Deliveries
+from hubfarm.hub.model import Client
+from hubfarm.hub.profiles.standard import StandardProfile, Waits
 from hubfarm.samp.errors import Fault
 from hubfarm.samp.xmlrpc import Call, decode_call, decode_response, encode_response
+from hubfarm.spec.hub_spec import Limits
 from hubfarm.wire.http_client import HttpClient
-from hubfarm.wire.http_server import HttpLimits, HttpServer, bind
-from hubfarm.worker import delivery
-from hubfarm.worker.delivery import Deliveries
-from hubfarm.worker.hub import Hub
-from hubfarm.worker.model import Client
-from hubfarm.worker.standard_profile import StandardProfile, Waits
+from hubfarm.wire.http_server import HttpLimits, HttpServer
+from hubfarm.wire.sockets import bind
 from tests.support import PATIENCE
 
 WIRE = Path(__file__).parent / "wire"
@@ -385,7 +386,7 @@ async def ask_the_program(stage: Stage, msg_id: str, sender_id: str, message: An
 def answers_of(program: str) -> dict[int, Any]:
     """What our hub answers in a program's play; each is played once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(delivery, "RETRY_AFTER", (0.01,))  # a dead client shall be found dead sooner
+        patch.setattr(deliveries, "RETRY_AFTER", (0.01,))  # a dead client shall be found dead sooner
         return asyncio.run(play(program))
 
 

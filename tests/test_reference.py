@@ -8,9 +8,9 @@ import pytest
 
 from hubfarm.cli.main import hubfarm
 from hubfarm.cli.sampy import sampy
-from hubfarm.coordinator.settings import Settings
 from hubfarm.farm import Farm
-from hubfarm.registry.hubspec import Limits
+from hubfarm.registry.settings import Settings
+from hubfarm.spec.hub_spec import Limits
 from tests.support import read_lock_file
 from tests.test_care import scrape
 

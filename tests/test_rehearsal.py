@@ -8,7 +8,8 @@ from hubfarm.registry.paths import Paths
 
 _LOOK = """
 import os, signal, threading
-from hubfarm.worker import process, rehearsal
+from hubfarm.prefork import rehearsal
+from hubfarm.worker import process
 descriptors = len(os.listdir("/proc/self/fd"))
 before = {number: signal.getsignal(number) for number in signal.valid_signals()}
 ended = []

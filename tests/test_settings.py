@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hubfarm.coordinator.settings import Settings, load_settings, settings_path
+from hubfarm.registry.settings import Settings, load_settings, settings_path
 from hubfarm.samp.errors import HubfarmError, WrongUse
 
 

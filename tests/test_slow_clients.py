@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from hubfarm.farm import Farm
-from hubfarm.listing import HubInfo
+from hubfarm.registry.listing import HubInfo
 from tests.support import Receiver, StuckReceiver, message, wait_for
 
 

@@ -7,12 +7,12 @@ from xmlrpc.client import Fault, dumps, loads
 
 import pytest
 
-from hubfarm.registry.hubspec import Limits
+from hubfarm.hub.core import Hub
+from hubfarm.hub.model import Answer, Delivery, Effect
+from hubfarm.hub.profiles.standard import StandardProfile, Waits
 from hubfarm.samp.xmlrpc import PARSE_ERROR, UNKNOWN_METHOD, WRONG_PARAMETERS
+from hubfarm.spec.hub_spec import Limits
 from hubfarm.wire.http_messages import Response
-from hubfarm.worker.hub import Hub
-from hubfarm.worker.model import Answer, Delivery, Effect
-from hubfarm.worker.standard_profile import StandardProfile, Waits
 from tests.hub_support import HUB_METADATA, OK, snapshot
 from tests.support import PATIENCE, message
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from hubfarm.registry import statetable
-from hubfarm.registry.hubspec import MAX_HUBS, HubSpec
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, HubState, Record, StateTable
 from hubfarm.samp.errors import HubfarmError
+from hubfarm.spec.hub_spec import MAX_HUBS, HubSpec
 from tests.registry_support import hub_process, publish
 
 RECORD = Record(4711, 2, HubState.RUNNING, 1.5, 2.5, 3.5, 4, 5, 6, 7, 8, 9, 10, 11)

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from hubfarm.farm import Farm
-from hubfarm.listing import HubInfo
+from hubfarm.registry.listing import HubInfo
 from tests.support import PATIENCE, Receiver, StuckReceiver, message, wait_for
 
 LONG = 10 * PATIENCE

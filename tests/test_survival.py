@@ -21,9 +21,9 @@ import pytest
 
 from hubfarm.coordinator.aftermath import EARLY
 from hubfarm.farm import Farm
-from hubfarm.listing import HubInfo
-from hubfarm.worker import journal as journal_module
-from hubfarm.worker.records import ClientRecord
+from hubfarm.hub.keep import journal as journal_module
+from hubfarm.hub.records import ClientRecord
+from hubfarm.registry.listing import HubInfo
 from tests.conftest import suspend_coordinator
 from tests.support import PATIENCE, Receiver, StuckReceiver, message, wait_for
 from tests.talkers import MTYPE, Service, Talker, account_for

@@ -16,10 +16,10 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.sweep import Verdict, sweep
+from hubfarm.spec.hub_spec import HubSpec
 from tests.registry_support import ASTROPY, FOREIGN_URL, JSAMP, dead_hub, dead_pid, hub_process, make_old
 from tests.registry_support import tokens as hub_tokens
 from tests.support import wait_for

@@ -14,8 +14,8 @@ import pytest
 
 from hubfarm import SAMPIntegratedClient
 from hubfarm.farm import Farm
-from hubfarm.listing import HubInfo
 from hubfarm.registry.entry import Standing
+from hubfarm.registry.listing import HubInfo
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import WrongUse

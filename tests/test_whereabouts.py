@@ -8,11 +8,11 @@ import pytest
 
 from hubfarm.registry import whereabouts
 from hubfarm.registry.entry import Standing
-from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.sweep import sweep
 from hubfarm.registry.whereabouts import Where, where_is
+from hubfarm.spec.hub_spec import HubSpec
 from tests.registry_support import dead_hub, dead_pid, hub_process, make_old, publish, tokens
 
 Change = Callable[[Path], None]

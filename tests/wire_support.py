@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import uvloop
 
-from hubfarm.wire.http_server import Handler, HttpLimits, HttpServer, bind
+from hubfarm.wire.http_server import Handler, HttpLimits, HttpServer
+from hubfarm.wire.sockets import bind
 from tests.support import PATIENCE
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

@@ -16,8 +16,8 @@ from hubfarm.samp.mtype import candidates, check_pattern
 from hubfarm.samp.values import check_string, parse_float, parse_int
 from hubfarm.samp.xmlrpc import decode_call_in_outline, decode_response, encode_value
 from hubfarm.wire.bare_lf import CrlfHeads
-from hubfarm.wire.http_client import check_http_url
 from hubfarm.wire.known_heads import KnownHeads
+from hubfarm.wire.urls import check_http_url
 
 
 def call(value: str) -> bytes:

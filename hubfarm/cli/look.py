@@ -10,7 +10,7 @@ import click
 from hubfarm.cli.options import json_option, selector_argument
 from hubfarm.cli.show import print_hubs, print_json, print_table, say, span, wait_for_more
 from hubfarm.farm import Farm
-from hubfarm.listing import HubInfo
+from hubfarm.registry.listing import HubInfo
 from hubfarm.samp.errors import HubfarmError
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from hubfarm.registry.hubspec import Limits, Restart, check_seconds
 from hubfarm.samp.errors import HubfarmError
+from hubfarm.spec.hub_spec import Limits, Restart, check_seconds
 from hubfarm.visible import visible
 
 LOG_LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR")

@@ -93,7 +93,7 @@ def sampy(
     Exit codes: 0 ended in order, 1 failed, 2 wrong use.
     """
     from hubfarm.registry.logs import log_to
-    from hubfarm.standalone import run_standalone
+    from hubfarm.worker.standalone import run_standalone
 
     if secret:
         setproctitle(f"{context.command.name} {label}".rstrip())  # the process list is everybody's to read

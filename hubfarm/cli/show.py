@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubfarm.listing import HubInfo
+from hubfarm.registry.listing import HubInfo
 from hubfarm.visible import visible
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import click
 
 from hubfarm.cli.options import json_option, seconds, selector_argument
 from hubfarm.cli.show import print_json, print_table, say, span, wait_for_more
-from hubfarm.client.bindings import Message
 from hubfarm.client.data import DATA_TIMEOUT
 from hubfarm.client.errors import SAMPProxyError
+from hubfarm.client.handlers import Message
 from hubfarm.client.integrated import SAMPIntegratedClient
 from hubfarm.client.sniff import SNIFFED, kind_of
 from hubfarm.farm import Farm

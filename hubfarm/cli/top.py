@@ -13,7 +13,7 @@ import psutil
 from hubfarm.cli.options import json_option
 from hubfarm.cli.show import hub_table, print_json, span
 from hubfarm.farm import Farm
-from hubfarm.listing import HubInfo
+from hubfarm.registry.listing import HubInfo
 
 _COLUMNS = {
     "id": "ID",

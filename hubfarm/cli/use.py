@@ -43,7 +43,7 @@ def env(selector: str, shell: str, as_json: bool) -> None:
     for name, value in variables.items():
         say(SHELLS[shell].format(name=name, value=shlex.quote(value)))
     if sys.stdout.isatty():  # for people: not every shell takes a comment from `eval`
-        from hubfarm.programs import KNOWN
+        from hubfarm.registry.programs import KNOWN
 
         say(f"# {', '.join(sorted(KNOWN))} need more: hubfarm exec {shlex.quote(selector)} -- {next(iter(KNOWN))}")
 

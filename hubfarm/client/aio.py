@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from hubfarm.client.binders import ByDecorator, F, Function
-from hubfarm.client.bindings import Bindings, Message, matching, response_to, response_to_failure
-from hubfarm.client.callbacks import Callback, Kind
+from hubfarm.client.binding import ByDecorator, F, Function
+from hubfarm.client.callback_server import Callback, Kind
 from hubfarm.client.calls import POOL_SIZE, TIMEOUT, HubCalls, to_value
 from hubfarm.client.data import DataSending, Outbox, Prepared, find_client, read_table
 from hubfarm.client.discovery import Choice, HubLike
-from hubfarm.client.easy import EasySending
 from hubfarm.client.errors import SAMPHubUnreachable, SAMPNotConnected, SAMPProxyError
+from hubfarm.client.handlers import Bindings, Message, matching, response_to, response_to_failure
+from hubfarm.client.keyword_messages import EasySending
 from hubfarm.client.membership import Membership, described
 from hubfarm.client.typed import restored
 from hubfarm.samp.errors import HubfarmError

@@ -16,7 +16,8 @@ from hubfarm.samp.lockfile import SECRET, URL
 from hubfarm.samp.toolkit import SAMPHubError
 from hubfarm.samp.values import Map, Value, write_boolean
 from hubfarm.samp.xmlrpc import decode_response, encode_call
-from hubfarm.wire.http_client import HttpClient, HttpError, NoAnswer, Unreachable, check_http_url
+from hubfarm.wire.http_client import HttpClient, HttpError, NoAnswer, Unreachable
+from hubfarm.wire.urls import check_http_url
 
 TIMEOUT = 10.0
 """How long a hub may take to answer one call, seconds."""

@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from hubfarm.client.background import Background, acquire, release
-from hubfarm.client.binders import ByFunction, Function
-from hubfarm.client.bindings import (
+from hubfarm.client.binding import ByFunction, Function
+from hubfarm.client.callback_server import Callback, Kind
+from hubfarm.client.calls import to_value
+from hubfarm.client.discovery import Choice
+from hubfarm.client.errors import SAMPNotConnected
+from hubfarm.client.handlers import (
     Bindings,
     Message,
     matching,
@@ -17,10 +21,6 @@ from hubfarm.client.bindings import (
     takes_msg_id,
     variable_of,
 )
-from hubfarm.client.callbacks import Callback, Kind
-from hubfarm.client.calls import to_value
-from hubfarm.client.discovery import Choice
-from hubfarm.client.errors import SAMPNotConnected
 from hubfarm.client.membership import Membership, described
 from hubfarm.client.proxy import SAMPHubProxy
 from hubfarm.client.typed import restored

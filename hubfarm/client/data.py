@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from hubfarm.client.bindings import Message
 from hubfarm.client.files import FileServer
+from hubfarm.client.handlers import Message
 from hubfarm.client.membership import Membership
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.samp.lockfile import file_path

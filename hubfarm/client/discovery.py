@@ -26,7 +26,7 @@ from hubfarm.registry.paths import Paths
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import BadLockFile, HubfarmError, WrongUse
 from hubfarm.samp.toolkit import SAMPHubError
-from hubfarm.single import PING_TIMEOUT, answers
+from hubfarm.standard_hub import PING_TIMEOUT, answers
 from hubfarm.visible import visible
 
 _MAX_LOCK_FILE = 64 * 2**10

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from hubfarm.wire.fork import close_in_child
-from hubfarm.wire.http_server import bind
+from hubfarm.wire.sockets import bind, close_in_child
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -7,15 +7,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from hubfarm.client.background import acquire, release
-from hubfarm.client.binders import ByDecorator, ByFunction, F
-from hubfarm.client.bindings import Bindings, Message
+from hubfarm.client.binding import ByDecorator, ByFunction, F
 from hubfarm.client.calls import POOL_SIZE, TIMEOUT
 from hubfarm.client.chooser import ask
 from hubfarm.client.client import SAMPClient
 from hubfarm.client.data import DataSending, Outbox, Prepared, find_client, read_table
 from hubfarm.client.discovery import Choice, HubLike, selectable_hubs
-from hubfarm.client.easy import EasySending
 from hubfarm.client.errors import SAMPHubUnreachable, SAMPProxyError
+from hubfarm.client.handlers import Bindings, Message
+from hubfarm.client.keyword_messages import EasySending
 from hubfarm.client.membership import Membership
 from hubfarm.client.proxy import SAMPHubProxy, warn_if_unheard
 from hubfarm.samp.toolkit import SAMPClientError, with_original_names

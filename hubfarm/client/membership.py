@@ -8,7 +8,7 @@ import contextlib
 import hmac
 from collections.abc import Callable, Mapping
 
-from hubfarm.client.callbacks import Callback, CallbackServer, Kind
+from hubfarm.client.callback_server import Callback, CallbackServer, Kind
 from hubfarm.client.calls import HubCalls, to_value
 from hubfarm.client.discovery import Choice
 from hubfarm.client.errors import SAMPNotConnected, SAMPProxyError

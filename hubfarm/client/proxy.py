@@ -10,7 +10,7 @@ from hubfarm.client.calls import POOL_SIZE, TIMEOUT, HubCalls
 from hubfarm.client.discovery import Choice, HubLike, running_hubs
 from hubfarm.client.errors import SAMPNotConnected
 from hubfarm.samp.toolkit import SAMPWarning, with_original_names
-from hubfarm.single import PING_TIMEOUT
+from hubfarm.standard_hub import PING_TIMEOUT
 from hubfarm.switches import conf
 
 

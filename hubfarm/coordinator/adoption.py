@@ -17,18 +17,18 @@ from collections.abc import Mapping
 import psutil
 from loguru import logger
 
-from hubfarm.coordinator.hub import ManagedHub, Phase
+from hubfarm.coordinator.managed_hub import ManagedHub, Phase
 from hubfarm.coordinator.supervisor import Supervisor
 from hubfarm.coordinator.workers import AdoptedWorker
 from hubfarm.registry import handover
-from hubfarm.registry.boot import boot_id
+from hubfarm.registry.boot_id import boot_id
 from hubfarm.registry.entry import Entry, Standing
 from hubfarm.registry.files import file_identity
-from hubfarm.registry.hubspec import HubSpec, Restart
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, Record, read_records
 from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.spec.hub_spec import HubSpec, Restart
 
 
 class Adoption:

@@ -17,19 +17,19 @@ from loguru import logger
 from setproctitle import setproctitle
 
 from hubfarm.coordinator.adoption import Adoption
-from hubfarm.coordinator.control import Control
+from hubfarm.coordinator.control_server import Control
 from hubfarm.coordinator.forkserver import ForkServer
 from hubfarm.coordinator.housekeeping import CoordinatorGuard, Housekeeping
-from hubfarm.coordinator.hub import ManagedHub, Phase
+from hubfarm.coordinator.managed_hub import ManagedHub, Phase
 from hubfarm.coordinator.requests import read_plan
-from hubfarm.coordinator.settings import load_settings
 from hubfarm.coordinator.spawner import Spawner
 from hubfarm.coordinator.supervisor import Supervisor
-from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.logs import log_to
 from hubfarm.registry.paths import Paths
+from hubfarm.registry.settings import load_settings
 from hubfarm.samp.errors import HubfarmError
+from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.visible import visible
 
 

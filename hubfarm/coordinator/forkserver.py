@@ -8,9 +8,9 @@ import socket
 import subprocess
 import sys
 
-from hubfarm.registry.hubspec import HubSpec
+from hubfarm.prefork.fork_requests import ask
 from hubfarm.samp.errors import HubfarmError
-from hubfarm.worker.fork_requests import ask
+from hubfarm.spec.hub_spec import HubSpec
 
 ANSWER_TIMEOUT = 15.0
 """How long it may take to fork, or first to load, seconds; other hubs wait for their fork meanwhile."""
@@ -40,7 +40,7 @@ class ForkServer:
         with theirs:
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "hubfarm.worker", str(theirs.fileno()), self._level],
+                    [sys.executable, "-m", "hubfarm.prefork", str(theirs.fileno()), self._level],
                     stdin=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],
                 )

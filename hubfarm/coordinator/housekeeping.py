@@ -8,13 +8,13 @@ from loguru import logger
 
 from hubfarm.client.discovery import answering_hubs
 from hubfarm.coordinator.adoption import Adoption
-from hubfarm.coordinator.control import Control
-from hubfarm.coordinator.settings import Settings
+from hubfarm.coordinator.control_server import Control
 from hubfarm.registry.files import file_identity
 from hubfarm.registry.history import trim_history
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.locks import Lock
 from hubfarm.registry.paths import Paths
+from hubfarm.registry.settings import Settings
 from hubfarm.registry.sweep import sweep
 from hubfarm.samp.errors import HubfarmError
 

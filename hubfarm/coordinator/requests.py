@@ -6,8 +6,8 @@ Who writes it loads nothing of the coordinator.
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hubfarm.registry.hubspec import MAX_HUBS, HubSpec, Limits, Restart, labels_for
 from hubfarm.samp.errors import WrongUse
+from hubfarm.spec.hub_spec import MAX_HUBS, HubSpec, Limits, Restart, labels_for
 
 if TYPE_CHECKING:
     from hubfarm.coordinator.supervisor import Plan

@@ -6,10 +6,10 @@ from loguru import logger
 
 from hubfarm.coordinator.forkserver import ForkServer
 from hubfarm.coordinator.workers import ForkedWorker
-from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.statetable import HubName
 from hubfarm.samp.errors import HubfarmError
+from hubfarm.spec.hub_spec import HubSpec
 
 
 class Spawner:

@@ -21,20 +21,20 @@ from pathlib import Path
 from loguru import logger
 
 from hubfarm.coordinator.aftermath import MAX_EARLY_DEATHS, Next, after_end
-from hubfarm.coordinator.hub import ManagedHub, Phase
-from hubfarm.coordinator.settings import Settings
+from hubfarm.coordinator.managed_hub import ManagedHub, Phase
 from hubfarm.coordinator.spawner import Spawner
 from hubfarm.coordinator.workers import Worker
+from hubfarm.hub.keep.journal import remove_journal, set_aside
+from hubfarm.prefork.worker_reports import Report
 from hubfarm.registry.history import End, end_of, record_end
-from hubfarm.registry.hubspec import MAX_HUBS, HubSpec
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
+from hubfarm.registry.settings import Settings
 from hubfarm.registry.statetable import HubName, read_records
 from hubfarm.samp.errors import HubfarmError, WrongUse
-from hubfarm.wire.http_server import bind
-from hubfarm.worker.journal import remove_journal, set_aside
+from hubfarm.spec.hub_spec import MAX_HUBS, HubSpec
+from hubfarm.wire.sockets import bind
 from hubfarm.worker.process import BEAT, DRAIN, until_beat
-from hubfarm.worker.reports import Report
 
 START_TIMEOUT = 30.0
 """How long a forked worker may take until it serves, seconds."""

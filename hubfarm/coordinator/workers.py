@@ -11,9 +11,9 @@ from abc import ABC, abstractmethod
 
 import psutil
 
+from hubfarm.prefork.worker_reports import Report, hear
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.statetable import HubName
-from hubfarm.worker.reports import Report, hear
 
 
 class Worker(ABC):
@@ -27,7 +27,7 @@ class Worker(ABC):
 
     @abstractmethod
     def reports(self) -> list[tuple[Report, str]]:
-        """Return what it has reported since the last time; see `hubfarm.worker.reports`."""
+        """Return what it has reported since the last time; see `hubfarm.prefork.worker_reports`."""
 
     @abstractmethod
     def has_ended(self) -> bool:

@@ -17,7 +17,7 @@ from hubfarm.registry.paths import Paths
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import BadLockFile, WrongUse
 from hubfarm.samp.toolkit import SAMP_HUB_SINGLE_INSTANCE, SAMPHubError, SAMPWarning
-from hubfarm.single import PING_TIMEOUT, living_hub, standard_lock_file
+from hubfarm.standard_hub import PING_TIMEOUT, living_hub, standard_lock_file
 
 __all__ = [
     "check_running_hub",

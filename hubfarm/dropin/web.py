@@ -7,7 +7,7 @@ import contextlib
 import queue
 from typing import Any
 
-from hubfarm.worker.pages import ICON
+from hubfarm.hub.profiles.front_door import ICON
 
 SAFE_MTYPES = [
     "samp.app.*",

@@ -15,10 +15,10 @@ from enum import StrEnum
 from typing import Any
 
 from hubfarm.registry.files import write_private
-from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName
 from hubfarm.samp.errors import HubfarmError
+from hubfarm.spec.hub_spec import HubSpec
 
 MAX_SIZE = 2**20
 """Over it the older half is dropped, bytes."""

@@ -22,13 +22,13 @@ from pathlib import Path
 from hubfarm.registry.claim import MUTEX_TIMEOUT, Claim
 from hubfarm.registry.entry import GUARD_FILE, PREFIX, Entry, Standing, check_url, name_in, parse_name
 from hubfarm.registry.files import lasting_identity, points_to, read_private
-from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.locks import guard_is_held, holding
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, HubState, Record
 from hubfarm.registry.whereabouts import Where, where_is
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import BadLockFile, HubfarmError, WrongUse
+from hubfarm.spec.hub_spec import HubSpec
 
 
 class LockDir:

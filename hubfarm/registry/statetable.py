@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hubfarm.registry.files import file_identity
-from hubfarm.registry.hubspec import MAX_HUBS
 from hubfarm.samp.errors import HubfarmError
+from hubfarm.spec.hub_spec import MAX_HUBS
 
 _MAGIC = b"hubfarm\0"
 _VERSION = 1

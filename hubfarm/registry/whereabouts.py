@@ -12,7 +12,7 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-from hubfarm.registry.boot import boot_id
+from hubfarm.registry.boot_id import boot_id
 
 _MACHINE_ID = Path("/etc/machine-id")
 _OUTERMOST = "4026531836"

@@ -14,22 +14,19 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import cast
-from urllib.parse import SplitResult, urlsplit
 
 import httptools
 
-from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.samp.errors import HubfarmError
 from hubfarm.wire.bare_lf import CrlfHeads
 from hubfarm.wire.known_heads import KnownHeads, head_of
+from hubfarm.wire.urls import check_http_url
 
 MAX_HEAD = 16 * 2**10
 MAX_BODY = 64 * 2**20
 
 MAX_KNOWN = 16
 """Heads of one server's answers that are remembered: it has few kinds."""
-
-LONGEST_URL = 2048
-"""Longest URL, characters: it is looked at more than once, and goes into every head."""
 
 JOINED = 64 * 2**10
 """A longer request is not copied into one piece before it is sent, bytes."""
@@ -82,31 +79,6 @@ class NoAnswer(HttpError):
 
 class BadAnswer(HttpError):
     """The server answered with something other than HTTP 200."""
-
-
-def check_http_url(url: str) -> SplitResult:
-    """Return the parts of `url` if it is an ``http:`` or ``https:`` URL with a host.
-
-    Raises
-    ------
-    WrongUse
-        It is not, or it is longer than `LONGEST_URL`.
-
-    Examples
-    --------
-    >>> check_http_url("http://127.0.0.1:4000/xmlrpc").port
-    4000
-    """
-    if len(url) > LONGEST_URL:
-        raise WrongUse(f"the URL is longer than {LONGEST_URL} characters: {url[:60]!r}…")
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or any(character <= " " or character > "~" for character in url):
-        raise WrongUse(f"not an http or https URL: {url[:200]!r}")
-    return parts
 
 
 @cache

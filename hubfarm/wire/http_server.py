@@ -23,14 +23,11 @@ from typing import NamedTuple, cast
 
 import httptools
 
-from hubfarm.samp.errors import HubfarmError
 from hubfarm.wire.bare_lf import CrlfHeads
 from hubfarm.wire.connections import MAX_CONNECTIONS, Connections, Patience, Phase
 from hubfarm.wire.http_messages import Request, Response, encode
 from hubfarm.wire.known_heads import KnownHeads, head_of
-
-BACKLOG = 1024
-"""Connections that may wait to be accepted; astropy's hub has 5, and hangs at 20 busy clients."""
+from hubfarm.wire.sockets import BACKLOG
 
 ON_TRUST = 64 * 2**10
 """A longer body is read on only if its beginning is admitted, bytes."""
@@ -601,29 +598,3 @@ class HttpServer:
         self.flush()
         for connection in self.connections.close():
             connection.close()
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket on `host` and `port`; 0 lets the system choose the port.
-
-    Raises
-    ------
-    HubfarmError
-        The host is unknown or not one of this machine's addresses, or the port is in use.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except (OSError, UnicodeError) as error:
-        raise HubfarmError(f"cannot listen on {host}: {getattr(error, 'strerror', None) or error}") from None
-    sock = socket.socket(family, kind, protocol)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-        sock.listen(BACKLOG)
-    except OSError as error:
-        sock.close()
-        where = f"port {port} of {host}" if port else host
-        raise HubfarmError(f"cannot listen on {where}: {error.strerror}") from None
-    return sock

@@ -1,7 +1,7 @@
 """`SAMPHubServer`: a hub of ours in a thread of the caller's program.
 
 It is the same hub as a farm's, with lock file and guard, and ends with its program at the latest.
-It installs no signal handlers, and says nothing: ``loguru.logger.enable("hubfarm.worker")`` lets it.
+It installs no signal handlers, and says nothing: ``loguru.logger.enable("hubfarm")`` lets it.
 """
 
 import asyncio
@@ -20,7 +20,6 @@ from loguru import logger
 
 from hubfarm.registry.files import read_private
 from hubfarm.registry.history import End
-from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.paths import Paths
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import WrongUse
@@ -32,16 +31,16 @@ from hubfarm.samp.toolkit import (
     SAMPWarning,
     with_original_names,
 )
-from hubfarm.single import living_hub, standard_lock_file
+from hubfarm.spec.hub_spec import HubSpec
+from hubfarm.standard_hub import living_hub, standard_lock_file
 from hubfarm.switches import conf
-from hubfarm.wire.fork import close_in_child
-from hubfarm.wire.http_server import bind
+from hubfarm.wire.sockets import bind, close_in_child
 from hubfarm.worker.process import HubProcess, Running
 
 STOP_TIMEOUT = 15.0
 """How long ending may take, seconds: the hub lets its queues drain first."""
 
-logger.disable("hubfarm.worker")  # the caller's program decides what is logged
+logger.disable("hubfarm")  # the caller's program decides what is logged
 
 
 @with_original_names

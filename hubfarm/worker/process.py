@@ -19,29 +19,31 @@ import psutil
 import uvloop
 from loguru import logger
 
-from hubfarm.registry.boot import boot_id
+from hubfarm.hub.core import Hub
+from hubfarm.hub.delivery.callback_rule import ANY, CallbackRule
+from hubfarm.hub.delivery.deliveries import Deliveries
+from hubfarm.hub.delivery.liveness import Probes
+from hubfarm.hub.keep.journal import Journal
+from hubfarm.hub.ledger import HubMemory
+from hubfarm.hub.profiles.front_door import Pages
+from hubfarm.hub.profiles.host_names import OurNames
+from hubfarm.hub.profiles.standard import StandardProfile, Waits
+from hubfarm.registry.boot_id import boot_id
 from hubfarm.registry.claim import Claim
 from hubfarm.registry.handover import hand_over
 from hubfarm.registry.history import End, record_end
-from hubfarm.registry.hubspec import HubSpec
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, HubState, Record
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.samp.values import Map
+from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.version import __version__
+from hubfarm.wire.addresses import is_loopback
 from hubfarm.wire.connections import raise_descriptor_limit, room
 from hubfarm.wire.http_server import HttpLimits, HttpServer
-from hubfarm.worker.callbacks import ANY, CallbackRule
-from hubfarm.worker.delivery import Deliveries
-from hubfarm.worker.hub import Hub
-from hubfarm.worker.journal import Journal
-from hubfarm.worker.memory import HubMemory
-from hubfarm.worker.names import EVERYWHERE, OurNames, is_loopback
-from hubfarm.worker.pages import Pages
-from hubfarm.worker.probes import Probes
-from hubfarm.worker.standard_profile import StandardProfile, Waits
+from hubfarm.wire.urls import base_url
 
 BEAT = 1.0
 """Between two heartbeats, seconds."""
@@ -314,14 +316,6 @@ def until_beat(now: float) -> float:
     (1.25, 1.0, 1.0009999999999977)
     """
     return (round(now / BEAT) + 1) * BEAT - now
-
-
-def base_url(sock: socket.socket) -> str:
-    """Return the URL at which a client reaches the hub that listens on `sock`."""
-    host, port = sock.getsockname()[:2]
-    if host in EVERYWHERE:
-        host = socket.gethostname()  # a wildcard is no address: other hosts know us by name
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def _callback_rule(spec: HubSpec, sock: socket.socket) -> CallbackRule:

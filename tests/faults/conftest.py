@@ -23,7 +23,7 @@ import psutil
 import pytest
 
 from hubfarm.farm import Farm
-from hubfarm.listing import HubInfo
+from hubfarm.registry.listing import HubInfo
 from hubfarm.registry.statetable import read_records
 from tests.conftest import end_all, processes_of, remains
 from tests.support import PATIENCE, read_lock_file, wait_for

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from hubfarm.listing import HubInfo
+from hubfarm.registry.listing import HubInfo
 from tests.faults.conftest import Scene
 from tests.support import Receiver, StuckReceiver, message, wait_for
 from tests.test_strangers import POISON, Poisonous, call, members, post

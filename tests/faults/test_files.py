@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hubfarm.listing import HubInfo
+from hubfarm.registry.listing import HubInfo
 from hubfarm.samp.errors import HubfarmError
 from tests.faults.conftest import Scene, answers, full_disk
 from tests.support import need_module, read_lock_file, wait_for

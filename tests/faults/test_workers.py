@@ -16,8 +16,8 @@ import pytest
 
 from hubfarm.coordinator.aftermath import MAX_EARLY_DEATHS
 from hubfarm.farm import Farm
-from hubfarm.listing import HubInfo
 from hubfarm.registry.history import End
+from hubfarm.registry.listing import HubInfo
 from hubfarm.registry.statetable import read_records
 from tests.faults.conftest import Customize, Scene, answers
 from tests.support import PATIENCE, Receiver, read_lock_file, wait_for

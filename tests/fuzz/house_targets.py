@@ -13,8 +13,8 @@ from rich.console import Console
 
 from hubfarm.cli.show import hub_table
 from hubfarm.client.discovery import entries_near, name_of
-from hubfarm.coordinator.control import ids_in, plan_in
-from hubfarm.listing import found_hubs, select
+from hubfarm.coordinator.control_server import ids_in, plan_in
+from hubfarm.registry.listing import found_hubs, select
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.sweep import sweep

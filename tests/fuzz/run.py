@@ -25,9 +25,9 @@ INSTRUMENTED = [
     "hubfarm.wire",
     "hubfarm.worker",
     "hubfarm.registry",
-    "hubfarm.listing",
+    "hubfarm.registry.listing",
     "hubfarm.client.discovery",
-    "hubfarm.coordinator.control",
+    "hubfarm.coordinator.control_server",
     "hubfarm.coordinator.requests",
     "hubfarm.visible",
 ]

@@ -12,22 +12,22 @@ from typing import Any, cast
 
 import httptools
 
-from hubfarm.registry.hubspec import Limits
+from hubfarm.hub.core import Hub
+from hubfarm.hub.delivery.deliveries import Deliveries
+from hubfarm.hub.keep.journal import _FRAME, DamagedJournal, _head, read_journal
+from hubfarm.hub.ledger import HubMemory
+from hubfarm.hub.model import Client, Delivery, Kind, Payload
+from hubfarm.hub.profiles.host_names import OurNames
+from hubfarm.hub.recall import Nonsense, recall
 from hubfarm.registry.statetable import _HEADER_BYTES, _SIZE, read_records
 from hubfarm.samp.errors import Fault, HubfarmError
 from hubfarm.samp.values import check_value
 from hubfarm.samp.xmlrpc import decode_call, decode_response, decode_start, encode_call, encode_response
+from hubfarm.spec.hub_spec import Limits
 from hubfarm.wire.bare_lf import CrlfHeads
 from hubfarm.wire.http_messages import Request, Response
 from hubfarm.wire.http_server import HttpLimits, HttpServer, _Connection
 from hubfarm.wire.known_heads import KnownHeads
-from hubfarm.worker.delivery import Deliveries
-from hubfarm.worker.hub import Hub
-from hubfarm.worker.journal import _FRAME, DamagedJournal, _head, read_journal
-from hubfarm.worker.memory import HubMemory
-from hubfarm.worker.model import Client, Delivery, Kind, Payload
-from hubfarm.worker.names import OurNames
-from hubfarm.worker.recall import Nonsense, recall
 from tests.codec_support import compare
 from tests.fuzz.house_targets import HOUSE_TARGETS
 

@@ -9,7 +9,7 @@ from xmlrpc.client import ServerProxy
 import pytest
 
 from hubfarm.farm import Farm
-from hubfarm.listing import HubInfo
+from hubfarm.registry.listing import HubInfo
 from tests.support import read_lock_file
 
 OnHub = Callable[..., subprocess.Popen[str]]

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from hubfarm.farm import Farm
-from hubfarm.listing import HubInfo
+from hubfarm.registry.listing import HubInfo
 from tests.conftest import RunCli
 from tests.interop.conftest import OnHub, names_on
 from tests.support import PATIENCE, message, need_module, read_lock_file

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hubfarm.farm import Farm
-from hubfarm.listing import HubInfo
+from hubfarm.registry.listing import HubInfo
 from tests.conftest import RunCli
 from tests.interop.conftest import OnHub
 from tests.support import need, read_lock_file, wait_for

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hubfarm.farm import Farm
-from hubfarm.listing import HubInfo
+from hubfarm.registry.listing import HubInfo
 from tests.interop.conftest import OnHub, names_on
 from tests.support import Receiver, message, need, wait_for
 

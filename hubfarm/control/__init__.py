@@ -1,0 +1,1 @@
+"""How a coordinator is talked to: the protocol, and its client's end."""

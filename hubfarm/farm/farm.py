@@ -1,0 +1,579 @@
+"""`Farm`: the Python face of the hubs on this host.  The command line says nothing that it can't.
+
+Listing reads the registry only and asks no hub of ours; starting and stopping ask the
+coordinator, which is started when it is needed.
+"""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from hubfarm.coordinator.requests import start_request
+from hubfarm.registry.history import Ending, read_history
+from hubfarm.registry.listing import HubInfo, ended_hubs, found_hubs, select
+from hubfarm.registry.lockdir import LockDir
+from hubfarm.registry.locks import guard_is_held
+from hubfarm.registry.paths import Paths
+from hubfarm.registry.statetable import HubName
+from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.spec.hub_spec import HubSpec, Restart, check_seconds
+
+if TYPE_CHECKING:
+    from hubfarm.farm.farm_file import Change, Declared
+    from hubfarm.registry.sweep import Verdict
+
+__all__ = ["Farm", "HubInfo"]
+
+STOP_TIMEOUT = 15.0
+"""How long `Farm.stop` waits for a hub that it ends by signal, seconds."""
+
+
+class Farm:
+    """The hubs of one user on this host.
+
+    Parameters
+    ----------
+    paths : Paths, optional
+        Where the farm's files lie; by default as the environment says.
+
+    Raises
+    ------
+    HubfarmError
+        One of its directories is not to be trusted; see `Paths.check_trusted`.
+
+    Examples
+    --------
+    >>> farm = Farm()
+    >>> [hub.label for hub in farm.start(count=2, group="mima")]
+    ['mima-1', 'mima-2']
+    >>> farm.find("mima-2").state
+    'running'
+    >>> farm.stop(everything=True, coordinator=True)
+    ['mima-1', 'mima-2']
+    """
+
+    def __init__(self, paths: Paths | None = None) -> None:
+        self.paths = (paths or Paths.from_environment()).check_trusted()
+        self._lockdir = LockDir(self.paths)
+
+    # ------------------------------------------------------------------ listing
+
+    def hubs(self, *, everything: bool = False) -> list[HubInfo]:
+        """List the hubs that run: ours by their guards, foreign ones if they answer.
+
+        Hubs that have failed since a day are listed too, until a hub takes their label.
+
+        Parameters
+        ----------
+        everything : bool
+            Also list lock files of dead and silent hubs, hubs of other hosts, and hubs that
+            have ended since a day.
+
+        Raises
+        ------
+        HubfarmError
+            The lock directory or the state table cannot be read.
+        """
+        hubs = found_hubs(self._lockdir, self._ask)
+        ended = ended_hubs(self.paths, {hub.label for hub in hubs if hub.alive})
+        if everything:
+            return hubs + ended
+        return [hub for hub in hubs if hub.alive] + [hub for hub in ended if hub.state == "failed"]
+
+    def history(self) -> list[Ending]:
+        """Return what has ended when and why, the oldest first."""
+        return read_history(self.paths)
+
+    def _ask(self, urls: Collection[str]) -> Collection[str]:
+        if not urls:
+            return ()
+        from hubfarm.client.discovery import answering_hubs  # brings asyncio: only for foreign hubs
+
+        return answering_hubs(urls)
+
+    def find(self, selector: str) -> HubInfo:
+        """Return the one running hub that `selector` names.
+
+        Parameters
+        ----------
+        selector : str
+            An id, a label or its unique beginning, or a ``PID-ID``; for a foreign hub a label,
+            a ``PID-ID`` or its lock file's path.
+
+        Raises
+        ------
+        WrongUse
+            No hub or more than one is meant; the message lists them.
+        """
+        return select([hub for hub in self.hubs() if hub.alive], selector)
+
+    # ------------------------------------------------------------------ starting
+
+    def start(
+        self,
+        *,
+        count: int = 1,
+        label: str = "",
+        owner: str = "",
+        group: str = "",
+        timeout: float = 0,
+        client_timeout: float = 0,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        limits: Iterable[str] = (),
+        restart: str = Restart.ON_FAILURE,
+        callback_hosts: Iterable[str] = (),
+        log_level: str = "INFO",
+        progress: Callable[[str], None] = lambda label: None,
+    ) -> list[HubInfo]:
+        """Start `count` hubs, all or none, and return them once every one serves.
+
+        Starts the coordinator if none runs.
+
+        Parameters
+        ----------
+        count : int
+            How many, 1 to 1000.
+        label : str
+            Their name, numbered if they are several; by default ``<group or owner or "hub">-<n>``.
+        owner, group : str
+            Free names.
+        timeout, client_timeout : float
+            End a hub, throw out a client, after so long without activity, seconds; 0 for never.
+        host : str
+            Address to listen on.
+        port : int
+            The first hub's port, the next ones' follow; 0 lets the system choose.
+        limits : iterable of str
+            ``NAME=NUMBER`` settings, as `hubfarm.spec.hub_spec.Limits` has them.
+        restart : str
+            When a hub whose worker has ended is started again: ``always``, ``on-failure``, ``never``.
+        callback_hosts : iterable of str
+            Other hosts on which clients may be called back: names, addresses, networks, or ``*``.
+            By default a hub on loopback calls back its own host only.
+        log_level : str
+            What a coordinator that has to be started, and its hubs, log.
+        progress : callable
+            Told the label of each hub as it serves.
+
+        Raises
+        ------
+        WrongUse
+            A parameter is wrong, or a label in use.
+        HubfarmError
+            A hub could not start; the others were taken down again.
+        """
+        request = start_request(
+            count=count,
+            label=label,
+            owner=owner,
+            group=group,
+            timeout=timeout,
+            client_timeout=client_timeout,
+            host=host,
+            port=port,
+            limits=limits,
+            restart=restart,
+            callback_hosts=callback_hosts,
+        )
+        return self._start([request], log_level, progress)
+
+    def _start(self, requests: list[dict[str, Any]], log_level: str, progress: Callable[[str], None]) -> list[HubInfo]:
+        from hubfarm.control.client import NoCoordinator
+
+        self._ensure_coordinator(log_level)
+        try:
+            started = self._start_once(requests, progress)
+        except NoCoordinator:
+            # It was ending, and has started nothing: the next one will.
+            _wait_until_free(self.paths.coordinator_guard)
+            self._ensure_coordinator(log_level)
+            started = self._start_once(requests, progress)
+        return [hub for hub in self.hubs() if hub.id in started and hub.kind == "farm"]
+
+    def _start_once(self, requests: list[dict[str, Any]], progress: Callable[[str], None]) -> set[int]:
+        started = set()
+        for told in self._control.start({"hubs": requests}):
+            started.add(told["id"])
+            progress(told["label"])
+        return started
+
+    def restart(
+        self, selectors: Collection[str], *, progress: Callable[[str], None] = lambda label: None
+    ) -> list[HubInfo]:
+        """Restart hubs of the farm in order, under the same id, label, URL and secret.
+
+        Their clients are told that the hub shuts down, and have to register anew.
+
+        Parameters
+        ----------
+        selectors : collection of str
+            Which; see `find`.
+        progress : callable
+            Told the label of each hub as it serves again.
+
+        Raises
+        ------
+        WrongUse
+            A selector names no hub or several, or a hub that the coordinator does not run.
+        HubfarmError
+            A successor could not start.
+        """
+        chosen = [self.find(selector) for selector in selectors]
+        coordinated = self._coordinated()
+        for hub in chosen:
+            if hub.kind != "farm" or hub.id not in coordinated:
+                raise WrongUse(f"the hub {hub.name} is {hub.kind}: only hubs of the farm can be restarted")
+        for told in self._control.restart([hub.id for hub in chosen]):
+            progress(told["label"])
+        return [hub for hub in self.hubs() if hub.id in {one.id for one in chosen}]
+
+    # ------------------------------------------------------------------ declared in a file
+
+    def up(
+        self, path: Path, *, dry_run: bool = False, prune: bool = False, replace_changed: bool = False
+    ) -> "list[Change]":
+        """Make what runs match a farm file, and return what that took; see `hubfarm.farm.farm_file`.
+
+        Parameters
+        ----------
+        path : Path
+            The farm file.
+        dry_run : bool
+            Only return it.
+        prune : bool
+            Stop hubs that the file once declared and no longer does.
+        replace_changed : bool
+            Stop and start hubs that run with other options than declared.
+
+        Raises
+        ------
+        WrongUse
+            Something in the file is wrong.
+        HubfarmError
+            A hub could not start or stop.
+        """
+        from hubfarm.farm.farm_file import Action, difference, origin_of, read_farm_file
+
+        declared = read_farm_file(path)
+        changes = difference(
+            declared, self._declarations(), origin_of(path), prune=prune, replace_changed=replace_changed
+        )
+        if dry_run:
+            return changes
+        leaving = [change.label for change in changes if change.action in (Action.STOP, Action.REPLACE)]
+        if leaving:
+            self.stop(leaving)
+        coming = {change.label for change in changes if change.action in (Action.START, Action.REPLACE)}
+        requests = [_request_for(hub) for hub in declared if hub.spec.label in coming]
+        if requests:
+            self._start(requests, "INFO", lambda label: None)
+        return changes
+
+    def _declarations(self) -> "list[Declared]":
+        from hubfarm.farm.farm_file import Declared
+
+        living = [entry for entry in self._lockdir.living() if entry.tokens.get("hubfarm.kind") == "farm"]
+        found = []
+        for entry in living:
+            with contextlib.suppress(ValueError):  # its hub will mend it
+                found.append(Declared(HubSpec.from_tokens(entry.tokens), urlsplit(entry.url).port or 0))
+        return found
+
+    # ------------------------------------------------------------------ stopping
+
+    def stop(
+        self,
+        selectors: Collection[str] = (),
+        *,
+        group: str = "",
+        owner: str = "",
+        everything: bool = False,
+        coordinator: bool = False,
+        progress: Callable[[str], None] = lambda label: None,
+    ) -> list[str]:
+        """End hubs in order, wait until they are gone, and return their names.
+
+        Parameters
+        ----------
+        selectors : collection of str
+            Which; see `find`.
+        group, owner : str
+            All of a group, or of an owner.
+        everything : bool
+            All of ours on this host.
+        coordinator : bool
+            End the coordinator too, and with it every hub that it runs.
+        progress : callable
+            Told the name of each hub as it is gone.
+
+        Raises
+        ------
+        WrongUse
+            Nothing is named, or a selector names no hub, or several, or one that ends with its program.
+        HubfarmError
+            A hub did not end in time.
+        """
+        if not (selectors or group or owner or everything or coordinator):
+            raise WrongUse("say which hubs to stop: selectors, a group, an owner, or all")
+        alive = [hub for hub in self.hubs() if hub.alive]
+        hubs = [hub for hub in alive if hub.kind not in _OTHERS]
+        chosen = {hub.lock_file: hub for hub in (_refuse_others(select(alive, selector)) for selector in selectors)}
+        chosen |= {
+            hub.lock_file: hub
+            for hub in hubs
+            if everything or (group and hub.group == group) or (owner and hub.owner == owner)
+        }
+        status = self.coordinator()
+        coordinated = {hub["id"] for hub in status["hubs"]} if status else set()
+        if coordinator and status:
+            chosen |= {hub.lock_file: hub for hub in hubs if hub.id in coordinated and hub.kind == "farm"}
+        stopped = self._stop_hubs(list(chosen.values()), coordinated, progress)
+        if coordinator and status:
+            self._stop_coordinator()
+        return stopped
+
+    def drain(
+        self,
+        selectors: Collection[str],
+        *,
+        wait: float = 60.0,
+        progress: Callable[[str], None] = lambda label: None,
+    ) -> list[str]:
+        """Let hubs take no new clients, deliver what is queued, and then end; return their names.
+
+        Parameters
+        ----------
+        selectors : collection of str
+            Which; see `find`.
+        wait : float
+            How long a hub may take; then it is stopped as it is, seconds.
+        progress : callable
+            Told the name of each hub as it is gone.
+
+        Raises
+        ------
+        WrongUse
+            A selector names no hub or several, or one that ends with its program.
+        HubfarmError
+            A hub did not end.
+        """
+        check_seconds(wait, "wait")
+        hubs = [_refuse_others(self.find(selector)) for selector in selectors]
+        for hub in hubs:
+            self._signal(hub, signal.SIGUSR1)
+        deadline = time.monotonic() + wait
+        for hub in hubs:
+            while not self._has_ended(hub):
+                if time.monotonic() >= deadline:
+                    self._stop_hubs([hub], self._supervised(), lambda _: None)
+                    break
+                time.sleep(0.02)
+            progress(hub.name)
+        return [hub.name for hub in hubs]
+
+    def _has_ended(self, hub: HubInfo) -> bool:
+        """Tell whether a hub is gone for good: one that its coordinator will replace is not."""
+        assert hub.pid is not None
+        assert hub.id is not None
+        if self._lockdir.is_alive(HubName(hub.pid, hub.id)):
+            return False
+        return hub.kind != "farm" or hub.id not in self._supervised()
+
+    def _stop_hubs(self, hubs: list[HubInfo], coordinated: set[int], progress: Callable[[str], None]) -> list[str]:
+        ours = [hub for hub in hubs if hub.kind == "farm" and hub.id in coordinated]
+        names = {hub.id: hub.name for hub in ours}
+        others = [hub for hub in hubs if hub not in ours]  # not by id: a standalone hub may have the same
+        for hub in others:
+            self._signal(hub)
+        if names:
+            for told in self._control.stop(list(names)):
+                progress(names[told["id"]])
+        for hub in others:
+            self._wait_until_gone(hub)
+            progress(hub.name)
+        return [hub.name for hub in hubs]
+
+    def _signal(self, hub: HubInfo, number: int = signal.SIGTERM) -> None:
+        # The guard proves that the process is the hub, however PIDs were reused meanwhile.
+        assert hub.pid is not None
+        assert hub.id is not None
+        if self._lockdir.is_alive(HubName(hub.pid, hub.id)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(hub.pid, number)
+
+    def _wait_until_gone(self, hub: HubInfo) -> None:
+        assert hub.pid is not None
+        assert hub.id is not None
+        if not _wait_until_free(self._lockdir.guard_path(HubName(hub.pid, hub.id))):
+            raise HubfarmError(
+                f"the hub {hub.name} has not ended within {STOP_TIMEOUT:g} s: kill -9 {hub.pid}, then hubfarm gc"
+            )
+
+    # ------------------------------------------------------------------ the coordinator
+
+    def coordinator(self) -> dict[str, Any] | None:
+        """Return the coordinator's pid, version, uptime (seconds) and hubs; None if none runs."""
+        from hubfarm.control.client import NoCoordinator
+
+        try:
+            status: dict[str, Any] = self._control.status()
+        except NoCoordinator:
+            return None
+        return status
+
+    def _supervised(self) -> set[int]:
+        """Return the ids of the hubs that the coordinator looks after, if one runs."""
+        status = self.coordinator()
+        return {hub["id"] for hub in status["hubs"]} if status else set()
+
+    def _coordinated(self) -> set[int]:
+        """Return the ids of the hubs that the coordinator runs; one is started if hubs need it."""
+        if any(hub.kind == "farm" for hub in self.hubs()):
+            self._ensure_coordinator("INFO")
+        return self._supervised()
+
+    @cached_property
+    def _control(self) -> Any:
+        from hubfarm.control.client import ControlClient  # brings http.client: listing needs none
+
+        return ControlClient(self.paths.control_socket)
+
+    def _ensure_coordinator(self, log_level: str) -> None:
+        from hubfarm.coordinator.launch import ensure_coordinator
+
+        ensure_coordinator(self.paths.prepare(), lambda: self.coordinator() is not None, log_level)
+
+    def _stop_coordinator(self) -> None:
+        pid = self._control.shut_down()
+        if not _wait_until_free(self.paths.coordinator_guard):
+            raise HubfarmError(f"the coordinator (process {pid}) has not ended within {STOP_TIMEOUT:g} s")
+
+    # ------------------------------------------------------------------ using and cleaning
+
+    def environment(self, selector: str, command: Sequence[str] = ()) -> dict[str, str]:
+        """Return the environment variables that lead a program to the hub that `selector` names.
+
+        Parameters
+        ----------
+        selector : str
+            See `find`.
+        command : sequence of str, optional
+            The program that is to take this process's place (exec), and its arguments; some need more than
+            ``SAMP_HUB``, see `hubfarm.registry.programs`.
+
+        Raises
+        ------
+        WrongUse
+            No hub or more than one is meant, or the settings file is wrong.
+        HubfarmError
+            What the program needs cannot be made.
+        """
+        hub = self.find(selector)
+        variables = {"SAMP_HUB": hub.samp_hub}
+        if command:
+            from hubfarm.registry.programs import variables_for
+            from hubfarm.registry.settings import load_settings
+
+            programs = load_settings().programs
+            variables |= variables_for(command, hub.stable_name or hub.lock_file, self.paths, programs)
+        return variables
+
+    def log_file(self, selector: str) -> Path:
+        """Return the log of the hub that `selector` names, or of the ``coordinator``.
+
+        A hub that has ended is named by its label.
+
+        Raises
+        ------
+        WrongUse
+            No hub is meant, or one that logs elsewhere.
+        HubfarmError
+            No coordinator has run yet.
+        """
+        exact = self.paths.logs / f"{selector}.log"
+        if "/" not in selector and os.path.isfile(exact):
+            return exact
+        if selector == "coordinator":
+            raise HubfarmError(f"no coordinator has run yet, there is no {exact}: hubfarm start starts one")
+        hub = self.find(selector)
+        path = self.paths.logs / f"{hub.label or f'hub-{hub.id}'}.log"
+        if hub.kind != "farm" or not os.path.isfile(path):
+            raise WrongUse(f"the hub {hub.name} is {hub.kind}, and logs elsewhere than in {self.paths.logs}")
+        return path
+
+    def gc(self, *, dry_run: bool = False) -> "list[Verdict]":
+        """Remove what dead hubs left, and say file by file what was removed or kept, and why.
+
+        Parameters
+        ----------
+        dry_run : bool
+            Only say it.
+
+        Raises
+        ------
+        HubfarmError
+            The directories cannot be used.
+        """
+        if not (self.paths.lockdir.exists() or self._lockdir.lock_files()):
+            return []
+        self.paths.prepare()
+        from hubfarm.registry.sweep import sweep  # it needs psutil: 10 ms that `hubfarm ls` would pay for nothing
+
+        return sweep(self._lockdir, self._ask, dry_run=dry_run)
+
+
+_OTHERS = ("foreign", "embedded")
+"""Kinds of hubs whose processes are other programs."""
+
+
+def _refuse_others(hub: HubInfo) -> HubInfo:
+    """Return a hub that hubfarm may end.
+
+    Raises
+    ------
+    WrongUse
+        It ends with another program.
+    """
+    process = "" if hub.pid is None else f"the process {hub.pid}"
+    match hub.kind:
+        case "embedded":
+            raise WrongUse(f"the hub {hub.name} is embedded in {process}: it ends with that program")
+        case "foreign":
+            known = ", ".join(filter(None, (process, hub.problem))) or "hubfarm does not know which"
+            raise WrongUse(f"the hub {hub.name} is foreign: it ends with the program that runs it ({known})")
+    return hub
+
+
+def _wait_until_free(guard: Path, timeout: float = STOP_TIMEOUT) -> bool:
+    """Wait until nobody holds `guard`; return False if somebody still does after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while guard_is_held(guard):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def _request_for(hub: "Declared") -> dict[str, Any]:
+    spec = hub.spec
+    return start_request(
+        count=1,
+        label=spec.label,
+        owner=spec.owner,
+        group=spec.group,
+        timeout=spec.timeout,
+        client_timeout=spec.client_timeout,
+        host=spec.host,
+        port=hub.port,
+        limits=spec.limits.write(),
+        restart=spec.restart,
+        callback_hosts=spec.callback_hosts,
+        origin=spec.origin,
+    )

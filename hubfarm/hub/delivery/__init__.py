@@ -1,0 +1,1 @@
+"""The ways to a hub's clients: each has a queue, a route, and is seen to live."""

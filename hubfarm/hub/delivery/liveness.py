@@ -1,0 +1,100 @@
+"""Notice clients whose process is gone, though nobody sends them anything.
+
+Once a heartbeat those are looked at whose reply somebody waits for, those that seemed gone the
+last time, and a share of all others, so that each has its turn every `ROUND` beats.  A client of this
+host is not asked: the kernel knows whether anybody listens at its callback URL.  (DS9 opens an
+error dialogue for a connection that says nothing.)  Who seems gone is asked by a whole call, and is out if
+the connection is refused.  Clients of other hosts are asked likewise, and only while somebody waits for
+their reply.  A client that is slow or busy is not gone.
+"""
+
+import asyncio
+
+from hubfarm.hub.core import Hub
+from hubfarm.hub.delivery.deliveries import Deliveries
+from hubfarm.hub.model import Client
+from hubfarm.samp.xmlrpc import encode_call
+from hubfarm.wire.host_sockets import HostSockets
+from hubfarm.wire.http_client import HttpError, Unreachable
+from hubfarm.wire.urls import check_http_url
+
+ROUND = 10
+"""Heartbeats until every client has had its turn."""
+
+MOST_ABSENCES = 3
+"""Looks in a row at which nobody listened, or the connection was refused: a server may be set up anew."""
+
+_QUESTION = encode_call("samp.client.ping", [])
+"""No client knows this method: whatever it answers, it is there."""
+
+
+class Probes:
+    """Looks after one hub's clients.
+
+    Parameters
+    ----------
+    hub : Hub
+        Whose clients.
+    deliveries : Deliveries
+        Knows which of them are connected anyway, and throws out the dead.
+    """
+
+    def __init__(self, hub: Hub, deliveries: Deliveries) -> None:
+        self._hub = hub
+        self._deliveries = deliveries
+        self._sockets = HostSockets()
+        self._absent: dict[Client, int] = {}
+        self._beats = 0
+        self._tasks: dict[Client, asyncio.Task[None]] = {}
+
+    def beat(self) -> None:
+        """Look at the clients whose turn it is; returns at once."""
+        self._beats += 1
+        self._absent = {client: times for client, times in self._absent.items() if not client.gone}
+        for place, client in enumerate(self._hub.clients):
+            has_its_turn = (place - self._beats) % ROUND == 0
+            if not (has_its_turn or client.owing or client in self._absent):
+                continue
+            if client.callback and client not in self._tasks and not self._deliveries.is_connected(client):
+                self._look_at(client)
+
+    def _look_at(self, client: Client) -> None:
+        parts = check_http_url(client.callback)
+        listens = self._sockets.listens(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+        if listens:
+            self._absent.pop(client, None)
+        elif listens is False:
+            self._absent[client] = self._absent.get(client, 0) + 1
+            if self._absent[client] >= MOST_ABSENCES:
+                self._ask_soon(client)
+        elif client.owing or client in self._absent:
+            self._ask_soon(client)
+
+    def _ask_soon(self, client: Client) -> None:
+        self._tasks[client] = asyncio.get_running_loop().create_task(self._ask(client))
+
+    async def _ask(self, client: Client) -> None:
+        http = self._deliveries.new_client(client.callback)
+        gone = False
+        try:
+            await http.post(_QUESTION, timeout=None)
+        except Unreachable as error:
+            gone = error.for_good
+        except HttpError:
+            pass  # it is there
+        finally:
+            http.close()
+            del self._tasks[client]
+        absences = self._absent.pop(client, 0) + 1
+        if client.gone or not gone:
+            return
+        if absences >= MOST_ABSENCES:
+            self._deliveries.throw_out(client, "its process is gone: its callback URL refuses connections")
+        else:
+            self._absent[client] = absences
+
+    def close(self) -> None:
+        """Stop looking."""
+        self._sockets.close()
+        for task in self._tasks.values():
+            task.cancel()

@@ -1,0 +1,1 @@
+"""What a successor needs of a hub, kept in files."""

@@ -1,0 +1,264 @@
+"""What the registry tells of this host's hubs, as one `HubInfo` a hub; and which one a name means.
+
+Lock files, the state table and the history are read, and no hub of ours is asked.  It may know the
+registry; of foreign hubs, which have no guard, it is told by its caller which ones answer.
+"""
+
+import os
+import time
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from hubfarm.registry.entry import Entry, Standing
+from hubfarm.registry.history import End, Ending, read_history
+from hubfarm.registry.lockdir import LockDir
+from hubfarm.registry.paths import Paths
+from hubfarm.registry.statetable import HubName, HubState, Record, read_records
+from hubfarm.registry.whereabouts import where_is
+from hubfarm.samp.errors import WrongUse
+from hubfarm.samp.lockfile import lock_url
+from hubfarm.spec.hub_spec import check_label, check_seconds
+
+HUNG_AFTER = 3.5
+"""A hub whose last heartbeat is older counts as hung, seconds; it beats every second."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubInfo:
+    """What is known of one hub.
+
+    Parameters
+    ----------
+    id : int or None
+        Its number on this host; None for the hub of ``~/.samp`` if it is foreign.
+    label, owner, group : str
+        Free names; empty for none.
+    state : str
+        ``starting``, ``running``, ``draining``, ``stopping``; ``hung`` if it misses its heartbeats; ``dead``;
+        ``failed`` if it was given up; for a foreign hub ``running`` or ``silent``; ``elsewhere``
+        for a hub of another host; of the history, ``stopped`` or ``unused``.
+    kind : str
+        ``farm`` (the coordinator's), ``standalone`` (sampy.py), ``embedded`` (in a program, by
+        ``SAMPHubServer``) or ``foreign``.
+    host : str
+        The host it runs on.
+    pid : int or None
+        The process that holds it.
+    url : str
+        Its XML-RPC endpoint.
+    clients, messages, queued : int or None
+        Registered clients, messages accepted so far, deliveries waiting; None if not known.
+    idle, uptime : float or None
+        Since it was last used, and since it started, seconds; None if not known.
+    timeout : float or None
+        Ends it after so long without activity, seconds; 0 for never, None if not known.
+    lock_file : Path
+        Its lock file.
+    restarts : int or None
+        How often it was restarted; None if not known.
+    stable_name : Path or None
+        A path that always leads to its lock file, restarts included; None without a label.
+    problem : str
+        What is wrong with its lock file, why it ended, or which farm or host alone knows of it; empty if nothing is.
+    """
+
+    id: int | None
+    label: str
+    owner: str
+    group: str
+    state: str
+    kind: str
+    host: str
+    pid: int | None
+    url: str
+    clients: int | None
+    messages: int | None
+    queued: int | None
+    idle: float | None
+    timeout: float | None
+    uptime: float | None
+    restarts: int | None
+    lock_file: Path
+    stable_name: Path | None
+    problem: str = ""
+
+    @property
+    def alive(self) -> bool:
+        """Whether a client could connect to it from this host."""
+        return self.state in ("starting", "running", "draining", "stopping", "hung")
+
+    @property
+    def name(self) -> str:
+        """What errors call it: its label, or else its ``<PID>-<ID>`` or lock file."""
+        return self.label or (f"{self.pid}-{self.id}" if self.pid is not None else str(self.lock_file))
+
+    @property
+    def samp_hub(self) -> str:
+        """The value of ``SAMP_HUB`` that leads a program to it, by its stable name if it has one."""
+        return lock_url(self.stable_name or self.lock_file)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it as JSON can carry it."""
+        paths = {"lock_file": str(self.lock_file), "stable_name": str(self.stable_name) if self.stable_name else None}
+        return asdict(self) | paths | {"samp_hub": self.samp_hub}
+
+
+def found_hubs(lockdir: LockDir, ask: Callable[[Collection[str]], Collection[str]]) -> list[HubInfo]:
+    """Return every hub that a lock file tells of, dead and silent ones too; ours first, by their ids.
+
+    Parameters
+    ----------
+    lockdir : LockDir
+        Where to look.
+    ask : callable
+        Returns those of some URLs behind which a hub answers.
+
+    Raises
+    ------
+    HubfarmError
+        The lock directory or the state table cannot be read.
+    """
+    entries = lockdir.scan()
+    records = read_records(lockdir.paths.state_table)
+    foreign = {entry.url for entry in entries if entry.standing is Standing.FOREIGN and entry.url}
+    answering = ask(foreign)
+    found: dict[HubName | Path, HubInfo] = {}
+    for entry in entries:
+        # A copy of a lock file (as ~/.samp, say) is no second hub: the original comes later.
+        key = entry.name if entry.name and (entry.standing is not Standing.FOREIGN or entry.guard) else entry.path
+        found[key] = _describe(entry, records.get(entry.name) if entry.name else None, lockdir.paths, answering)
+    return sorted(found.values(), key=lambda hub: (hub.kind == "foreign", hub.id or 0, str(hub.lock_file)))
+
+
+def ended_hubs(paths: Paths, living: Collection[str]) -> list[HubInfo]:
+    """Return the last end of each label that has ended for good since a day and is not among `living`."""
+    since = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="seconds")
+    final = (End.STOPPED, End.UNUSED, End.DRAINED, End.FAILED)
+    last = {
+        ending.label or str(ending.id): ending
+        for ending in read_history(paths)
+        if ending.time >= since and ending.how in final and ending.label not in living
+    }
+    return [_describe_ended(ending, paths) for ending in last.values()]
+
+
+def select(hubs: list[HubInfo], selector: str) -> HubInfo:
+    """Return the one of `hubs` that `selector` names; see `hubfarm.farm.Farm.find`.
+
+    Raises
+    ------
+    WrongUse
+        No hub or more than one is meant; the message lists them.
+    """
+    path = os.path.realpath(selector) if "/" in selector and "\0" not in selector else None
+    for matches in (
+        [hub for hub in hubs if hub.kind != "foreign" and selector == str(hub.id)],
+        [hub for hub in hubs if selector == f"{hub.pid}-{hub.id}" or path == os.path.realpath(hub.lock_file)],
+        [hub for hub in hubs if hub.label == selector],
+        [hub for hub in hubs if selector and hub.label.startswith(selector)],
+    ):
+        matches = [hub for hub in matches if hub.kind != "foreign"] or matches
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            distinct = len({hub.name for hub in matches}) == len(matches)
+            names = ", ".join(hub.name if distinct else str(hub.lock_file) for hub in matches)
+            raise WrongUse(f"{selector!r} means {len(matches)} hubs: {names}; name one")
+    running = ", ".join(hub.name for hub in hubs[:10]) + (", …" if len(hubs) > 10 else "")
+    raise WrongUse(f"no running hub is meant by {selector!r}: " + (f"there are {running}" if hubs else "none runs"))
+
+
+_STATES: dict[HubState, str] = {state: state.name.lower() for state in HubState if state is not HubState.NONE}
+
+
+def _describe(entry: Entry, record: Record | None, paths: Paths, answering: Collection[str]) -> HubInfo:
+    match entry.standing:
+        case Standing.ALIVE:
+            state = _STATES.get(record.state, "running") if record else "running"
+            if record and time.monotonic() - record.beat > HUNG_AFTER:
+                state = "hung"
+        case Standing.DEAD:
+            state = "dead"
+        case Standing.ELSEWHERE:
+            state = "elsewhere"
+        case _:
+            state = "running" if entry.url in answering else "silent"
+    live = record if entry.standing is Standing.ALIVE else None
+    now = time.monotonic()
+    tokens = entry.tokens
+    stable = _stable_name(entry, paths)
+    return HubInfo(
+        id=entry.name.id if entry.name else None,
+        label=entry.label,
+        owner=entry.owner,
+        group=entry.group,
+        state=state,
+        kind="foreign" if entry.standing is Standing.FOREIGN else tokens.get("hubfarm.kind", "farm"),
+        host=tokens.get("hubfarm.host", paths.host),
+        pid=entry.name.pid if entry.name else None,
+        url=entry.url,
+        clients=live.clients if live else None,
+        messages=live.accepted if live else None,
+        queued=live.queued if live else None,
+        idle=now - live.active if live else None,
+        timeout=_number(tokens.get("hubfarm.timeout")),
+        uptime=now - live.started if live else None,
+        restarts=None if (restarts := _number(tokens.get("hubfarm.restarts"))) is None else int(restarts),
+        lock_file=entry.path,
+        stable_name=stable if stable and stable.is_symlink() else None,
+        problem=entry.problem or _whose(entry, paths),
+    )
+
+
+def _whose(entry: Entry, paths: Paths) -> str:
+    """Say which farm, host or container knows of a hub, if this farm does not."""
+    match entry.standing:
+        case Standing.FOREIGN if entry.guard is not None and entry.guard.parent != paths.guards:
+            return f"of the farm in {entry.guard.parent.parent}"
+        case Standing.ELSEWHERE if entry.tokens.get("hubfarm.host") == paths.host:
+            return where_is(entry.tokens, paths.host).value
+    return ""
+
+
+def _describe_ended(ending: Ending, paths: Paths) -> HubInfo:
+    return HubInfo(
+        id=ending.id,
+        label=ending.label,
+        owner=ending.owner,
+        group=ending.group,
+        state=ending.how.value,
+        kind=ending.kind,
+        host=paths.host,
+        pid=ending.pid or None,
+        url="",
+        clients=None,
+        messages=None,
+        queued=None,
+        idle=None,
+        timeout=None,
+        uptime=ending.uptime,
+        restarts=ending.restarts,
+        lock_file=LockDir(paths).lock_path(HubName(ending.pid, ending.id)),
+        stable_name=None,
+        problem=f"{ending.time}: {ending.reason}",
+    )
+
+
+def _stable_name(entry: Entry, paths: Paths) -> Path | None:
+    if entry.standing is not Standing.ALIVE or not entry.label:
+        return None
+    try:
+        return paths.by_label / check_label(entry.label)
+    except WrongUse:
+        return None  # somebody has written over its lock file, and it will put that back
+
+
+def _number(text: str | None) -> float | None:
+    """Return a number of a lock file; None if it says none, or what no hub can have been asked for."""
+    try:
+        return None if text is None else check_seconds(float(text), "a number")
+    except ValueError:
+        return None

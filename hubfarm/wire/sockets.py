@@ -1,0 +1,58 @@
+"""Listening sockets: made, and kept from the children that a program forks.
+
+A child that lives on would keep its dead parent's port open, and whoever connects there would
+wait instead of being refused.
+"""
+
+import os
+import socket
+from weakref import WeakSet
+
+from hubfarm.samp.errors import HubfarmError
+
+BACKLOG = 1024
+"""Connections that may wait to be accepted; astropy's hub has 5, and hangs at 20 busy clients."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket on `host` and `port`; 0 lets the system choose the port.
+
+    Raises
+    ------
+    HubfarmError
+        The host is unknown or not one of this machine's addresses, or the port is in use.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as error:
+        raise HubfarmError(f"cannot listen on {host}: {getattr(error, 'strerror', None) or error}") from None
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        where = f"port {port} of {host}" if port else host
+        raise HubfarmError(f"cannot listen on {where}: {error.strerror}") from None
+    return sock
+
+
+_sockets: WeakSet[socket.socket] = WeakSet()
+
+
+def close_in_child(sock: socket.socket) -> socket.socket:
+    """Return `sock`, which children that this process forks from now on will not have."""
+    _sockets.add(sock)
+    return sock
+
+
+def _close_all() -> None:
+    for sock in list(_sockets):
+        sock.close()
+    _sockets.clear()
+
+
+os.register_at_fork(after_in_child=_close_all)
