@@ -54,7 +54,8 @@ def remains(home: Path) -> list[str]:
     farms_own = ("guards", "by-label", "scratch")
     files = [
         path
-        for path in home.rglob("*")
+        for directory, _, names in os.walk(home)  # which takes it that files vanish meanwhile: hubs are ending
+        for path in (Path(directory, name) for name in names)
         if path.name.startswith((".new-", "samp-hub")) or path.parent.name in farms_own or path.is_socket()
     ]
     return [*map(str, processes_of(home)), *map(str, files)]

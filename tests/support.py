@@ -16,6 +16,9 @@ from xmlrpc.server import SimpleXMLRPCServer
 
 import pytest
 
+ROOT = Path(__file__).parents[1]
+"""The checkout."""
+
 PATIENCE = 20.0
 """How long a test waits for what must happen, seconds; only failing tests wait so long."""
 

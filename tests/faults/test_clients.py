@@ -15,8 +15,8 @@ import pytest
 
 from hubfarm.registry.listing import HubInfo
 from tests.faults.conftest import Scene
+from tests.stories.test_strangers import POISON, Poisonous, call, members, post
 from tests.support import Receiver, StuckReceiver, message, wait_for
-from tests.test_strangers import POISON, Poisonous, call, members, post
 
 _PING = """
 import http.client, sys, threading, time

@@ -1,6 +1,6 @@
 """What is fuzzed, as functions of bytes that fail by an exception; coverage is the fuzzer's business.
 
-``python -m tests.fuzz.run TARGET`` runs one under atheris, tests/test_keeping_out_fuzz.py a little of each.
+``python -m tests.fuzz.run TARGET`` runs one under atheris, tests/stories/test_fuzz.py a little of each.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ from hubfarm.wire.bare_lf import CrlfHeads
 from hubfarm.wire.http_messages import Request, Response
 from hubfarm.wire.http_server import HttpLimits, HttpServer, _Connection
 from hubfarm.wire.known_heads import KnownHeads
-from tests.codec_support import compare
 from tests.fuzz.house_targets import HOUSE_TARGETS
+from tests.samp.codec_support import compare
 
 LIMITS = HttpLimits(head=2000, body=5000)
 

@@ -13,7 +13,7 @@ import pytest
 
 from hubfarm import Farm
 from hubfarm.samp.lockfile import lock_url
-from tests.client_support import Inbox
+from tests.client.client_support import Inbox
 from tests.support import message, need, need_module, read_lock_file, wait_for
 
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("ignore:astropy.samp was deprecated")]

@@ -15,11 +15,10 @@ import pytest
 
 from hubfarm.switches import VARIABLE
 from tests.interop.foreign_plugin import CLASSES, HUB, MODE, RESULTS
-from tests.support import need_module
+from tests.support import ROOT, need_module
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
-ROOT = Path(__file__).parents[2]
 
 NO_WEB_PROFILE = "hubs here have no Web Profile yet"
 NUMBERS = "the hub relays SAMP's strings (SAMP 1.3, 3.3): 1331 arrives as '1331'"

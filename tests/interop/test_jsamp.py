@@ -12,11 +12,11 @@ from hubfarm.farm import Farm
 from hubfarm.registry.listing import HubInfo
 from tests.conftest import RunCli
 from tests.interop.conftest import OnHub
-from tests.support import need, read_lock_file, wait_for
+from tests.support import ROOT, need, read_lock_file, wait_for
 
 pytestmark = pytest.mark.interop
 
-SAMPY = Path(__file__).parents[2] / "bin" / "sampy.py"
+SAMPY = ROOT / "bin" / "sampy.py"
 
 JAVA_PATIENCE = 100
 """How long a Java program may take on a busy machine, seconds."""

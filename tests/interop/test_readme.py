@@ -12,11 +12,10 @@ import pytest
 
 from hubfarm.farm import Farm
 from tests.interop.conftest import names_on
-from tests.support import need, wait_for
+from tests.support import ROOT, need, wait_for
 
 pytestmark = pytest.mark.interop
 
-ROOT = Path(__file__).parents[2]
 
 JAVA_PATIENCE = 60
 
