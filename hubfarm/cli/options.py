@@ -1,14 +1,18 @@
 """Options and arguments that several commands share."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
+from enum import StrEnum
+from functools import reduce
+from types import MappingProxyType
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from hubfarm.samp.errors import HubfarmError
-from hubfarm.spec.hub_spec import Limits, Restart, check_seconds
+from hubfarm.spec.checks import check_seconds
+from hubfarm.spec.options import Field, Option, options
 from hubfarm.visible import visible
 
 LOG_LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR")
@@ -34,42 +38,44 @@ def seconds(_context: click.Context, parameter: click.Parameter, value: float) -
     return check_seconds(value, f"--{parameter.name}")
 
 
-def hub_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say what a hub is to be."""
-    defaults = ", ".join(f"{name}={getattr(Limits(), name)}" for name in Limits.__dataclass_fields__)
-    for option in reversed(
-        [
-            click.option(
-                "--restart",
-                type=click.Choice([policy.value for policy in Restart]),
-                default=Restart.ON_FAILURE.value,
-                show_default=True,
-                help="When a hub that ended is started again.",
-            ),
-            click.option("--label", default="", metavar="NAME", help="Its name; several get NAME-1, NAME-2, …"),
-            click.option("--owner", default="", metavar="NAME", help="Whose it is: any name, not the UNIX user."),
-            click.option("--group", default="", metavar="NAME", help="Which group's: any name, not the UNIX group."),
-            click.option("--timeout", default=0.0, metavar="S", help="End it after S seconds unused; 0 for never."),
-            click.option(
-                "--client-timeout", default=0.0, metavar="S", help="Throw out a client silent for S seconds; 0 never."
-            ),
-            click.option(
-                "--host", default="127.0.0.1", show_default=True, metavar="ADDR", help="Address to listen on."
-            ),
-            click.option(
-                "--port", default=0, metavar="P", help="Port of the first hub, the next ones' follow; 0: chosen."
-            ),
-            click.option(
-                "--callback-hosts",
-                multiple=True,
-                metavar="HOST",
-                help="Call clients back on this host too: name, address, network, or '*'. "
-                "By default a hub on loopback calls back its own host only.",
-            ),
-            click.option(
-                "--limit", "limits", multiple=True, metavar="NAME=N", help=f"Set a limit. Defaults: {defaults}."
-            ),
-        ]
-    ):
-        command = option(command)
-    return command
+def hub_options(
+    spelt: Mapping[str, Sequence[str]] = MappingProxyType({}), without: Collection[str] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add the options that say what a hub is to be, as `hubfarm.spec.options.HubOptions` has them.
+
+    Parameters
+    ----------
+    spelt : mapping
+        The flags of options that this command spells otherwise, by field.
+    without : collection of str
+        Fields that it does not take.
+    """
+    flags = [hub_option(field, spelt.get(field.name, ())) for field in options() if field.name not in without]
+    return lambda command: reduce(lambda inner, flag: flag(inner), reversed(flags), command)
+
+
+def hub_option(field: Field, flags: Sequence[str] = ()) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the click option of one field."""
+    how = field.how
+    assert isinstance(how, Option)
+    names = (*(flags or [how.flag or f"--{field.name.replace('_', '-')}"]), field.name)
+    if field.type is bool:
+        return click.option(*names, is_flag=True, help=how.help)
+    several = not isinstance(field.default, (str, int, float))
+    if isinstance(field.default, StrEnum):
+        return click.option(
+            *names,
+            type=click.Choice([each.value for each in type(field.default)]),
+            default=str(field.default),
+            show_default=True,
+            help=how.help,
+        )
+    return click.option(
+        *names,
+        type=str if several else field.type,
+        multiple=several,
+        default=() if several else field.default,
+        show_default=isinstance(field.default, str) and field.default != "",
+        metavar=how.metavar,
+        help=how.help,
+    )

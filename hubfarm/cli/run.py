@@ -1,6 +1,5 @@
 """``hubfarm start``, ``stop``, ``restart``, ``up``: what runs, and what no longer does."""
 
-import json
 import os
 import shlex
 import sys
@@ -11,14 +10,15 @@ import click
 
 from hubfarm.cli.options import LOG_LEVELS, hub_options, json_option, selectors_argument
 from hubfarm.cli.show import print_hubs, print_json, print_table, progress, say
-from hubfarm.coordinator.requests import start_request
 from hubfarm.farm import Farm
 from hubfarm.samp.errors import WrongUse
+from hubfarm.spec.hub_request import HubRequest, encode_requests
+from hubfarm.spec.options import asked
 
 
 @click.command()
 @click.option("--count", default=1, show_default=True, metavar="N", help="How many hubs.")
-@hub_options
+@hub_options()
 @click.option("--foreground", is_flag=True, help="Be the coordinator: stay, log to standard error, end with SIGTERM.")
 @click.option("--log-level", type=click.Choice(LOG_LEVELS, case_sensitive=False), default="INFO", show_default=True)
 @json_option
@@ -34,8 +34,7 @@ def start(count: int, foreground: bool, log_level: str, as_json: bool, **options
       hubfarm start --label reduction --timeout 3600
     """
     if foreground:
-        request = {"hubs": [start_request(count=count, **options)]}
-        _become_coordinator(request, log_level, as_json)
+        _become_coordinator(asked(HubRequest, options | {"count": count}), log_level, as_json)
     farm = Farm()
     with progress("starting", count) as told:
         hubs = farm.start(count=count, log_level=log_level, progress=told, **options)
@@ -49,9 +48,10 @@ def start(count: int, foreground: bool, log_level: str, as_json: bool, **options
     say(f'Or let your shell lead to it: eval "$(hubfarm env {name})"')
 
 
-def _become_coordinator(request: dict[str, Any], log_level: str, as_json: bool) -> None:
+def _become_coordinator(request: HubRequest, log_level: str, as_json: bool) -> None:
     Farm().paths.prepare()
-    arguments = ["--log-level", log_level, "--start", json.dumps(request), *(["--json"] if as_json else [])]
+    requests = encode_requests([request]).decode()
+    arguments = ["--log-level", log_level, "--start", requests, *(["--json"] if as_json else [])]
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "hubfarm.coordinator", *arguments])
 

@@ -2,11 +2,14 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 from setproctitle import setproctitle
 
 from hubfarm.cli.errors import entry_point
+from hubfarm.cli.options import hub_options
+from hubfarm.spec.options import HubOptions, asked
 from hubfarm.version import __version__
 
 LEVELS = {name: name for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")} | {
@@ -17,28 +20,27 @@ LEVELS = {name: name for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL
 }
 """The levels that are taken, SAMPY's and the standard library's, and what our log calls each."""
 
+SPELT = {
+    "label": ("-l", "--label"),
+    "owner": ("-o", "--owner"),
+    "group": ("-g", "--group"),
+    "timeout": ("-t", "--timeout"),
+    "client_timeout": ("-c", "--client-timeout"),
+    "host": ("-d", "--addr"),
+    "port": ("-p", "--port"),
+}
+"""How SAMPY spelt the options of a hub."""
+
 
 @click.command("sampy.py", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@hub_options(SPELT, without=["restart"])
 @click.option("-m", "--multi", is_flag=True, help="One of many hubs, in ~/.samp-1.")
-@click.option("-l", "--label", default="", metavar="NAME", help="The hub's name.")
-@click.option("-o", "--owner", default="", metavar="NAME", help="Whose it is: any name.")
-@click.option("-g", "--group", default="", metavar="NAME", help="Which group's: any name.")
-@click.option("-t", "--timeout", default=0.0, metavar="S", help="End after S seconds without activity; 0 for never.")
-@click.option("-c", "--client-timeout", default=0.0, metavar="S", help="Throw out a client silent for S seconds.")
 @click.option(
     "-f",
     "--lockfile",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Lock file, instead of SAMP_HUB or ~/.samp.",
-)
-@click.option("-d", "--addr", default="127.0.0.1", show_default=True, metavar="ADDR", help="Address to listen on.")
-@click.option("-p", "--port", default=0, metavar="PORT", help="Port to listen on; 0: chosen by the system.")
-@click.option(
-    "--callback-hosts",
-    multiple=True,
-    metavar="HOST",
-    help="Call clients back on this host too: name, address, network, or '*'.",
 )
 @click.option(
     "-k",
@@ -65,21 +67,15 @@ LEVELS = {name: name for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL
 @click.pass_context
 def sampy(
     context: click.Context,
+    /,
     multi: bool,
-    label: str,
-    owner: str,
-    group: str,
-    timeout: float,
-    client_timeout: float,
     lockfile: Path | None,
-    addr: str,
-    port: int,
-    callback_hosts: tuple[str, ...],
     secret: str,
     no_web_profile: bool,
     pool_size: int | None,
     log_level: str,
     log_output: Path | None,
+    **options: Any,
 ) -> None:
     """Run one SAMP hub in the foreground, until Ctrl-C or SIGTERM.
 
@@ -95,23 +91,11 @@ def sampy(
     from hubfarm.registry.logs import log_to
     from hubfarm.worker.standalone import run_standalone
 
+    hub = asked(HubOptions, options)
     if secret:
-        setproctitle(f"{context.command.name} {label}".rstrip())  # the process list is everybody's to read
-    log_to(Path(os.devnull) if log_level == "OFF" else log_output, label or "hub", LEVELS[log_level])
-    run_standalone(
-        multi=multi,
-        label=label,
-        owner=owner,
-        group=group,
-        timeout=timeout,
-        client_timeout=client_timeout,
-        lock_file=lockfile,
-        address=addr,
-        port=port,
-        callback_hosts=callback_hosts,
-        secret=secret,
-        started=context.obj or (lambda running: None),
-    )
+        setproctitle(f"{context.command.name} {hub.label}".rstrip())  # the process list is everybody's to read
+    log_to(Path(os.devnull) if log_level == "OFF" else log_output, hub.label or "hub", LEVELS[log_level])
+    run_standalone(hub, multi=multi, lock_file=lockfile, secret=secret, started=context.obj or (lambda running: None))
 
 
 main = entry_point(lambda: sampy, "sampy.py")

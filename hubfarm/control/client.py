@@ -3,11 +3,12 @@
 import http.client
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.spec.hub_request import HubRequest, encode_requests
 
 
 class NoCoordinator(HubfarmError):
@@ -59,7 +60,7 @@ class ControlClient:
         """
         return int(self._ask("POST", "/shutdown")["pid"])
 
-    def start(self, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def start(self, requests: Sequence[HubRequest]) -> Iterator[dict[str, Any]]:
         """Start hubs; yield what is told of each as it serves.
 
         Raises
@@ -69,7 +70,7 @@ class ControlClient:
         HubfarmError
             They cannot be started; what had started has been taken down.
         """
-        return self._lines("/hubs", request)
+        return self._lines("/hubs", encode_requests(requests))
 
     def stop(self, ids: list[int]) -> Iterator[dict[str, Any]]:
         """End hubs; yield what is told of each as it is gone.
@@ -79,7 +80,7 @@ class ControlClient:
         HubfarmError
             The coordinator failed.
         """
-        return self._lines("/stop", {"ids": ids})
+        return self._lines("/stop", json.dumps({"ids": ids}).encode())
 
     def restart(self, ids: list[int]) -> Iterator[dict[str, Any]]:
         """Restart hubs; yield what is told of each as it serves again.
@@ -89,7 +90,7 @@ class ControlClient:
         HubfarmError
             A successor could not start.
         """
-        return self._lines("/restart", {"ids": ids})
+        return self._lines("/restart", json.dumps({"ids": ids}).encode())
 
     def _ask(self, method: str, target: str) -> dict[str, Any]:
         connection = _UnixConnection(self._path, timeout=10.0)
@@ -102,10 +103,10 @@ class ControlClient:
         finally:
             connection.close()
 
-    def _lines(self, target: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def _lines(self, target: str, body: bytes) -> Iterator[dict[str, Any]]:
         connection = _UnixConnection(self._path, timeout=None)
         try:
-            connection.request("POST", target, json.dumps(body), {"Content-Type": "application/json"})
+            connection.request("POST", target, body, {"Content-Type": "application/json"})
             response = connection.getresponse()
             if response.status == 503:
                 raise NoCoordinator(f"the coordinator on {self._path} is ending: try again")

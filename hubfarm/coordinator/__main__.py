@@ -1,7 +1,6 @@
 """``python -m hubfarm.coordinator``: what `hubfarm start` starts; not for people to type."""
 
 import argparse
-import json
 import os
 import sys
 
@@ -28,12 +27,13 @@ def main() -> int:
         forkserver = ForkServer(options.log_level)
         # Only now: a third of a second of loading, and both processes load at once.
         from hubfarm.coordinator.daemon import run_in_background, run_in_foreground
+        from hubfarm.spec.hub_request import decode_requests
 
         if options.ready is not None:
             run_in_background(paths, options.log_level, forkserver, options.ready)
         else:
-            request = json.loads(options.start)
-            run_in_foreground(paths, options.log_level, forkserver, request, as_json=options.json)
+            requests = decode_requests(options.start)
+            run_in_foreground(paths, options.log_level, forkserver, requests, as_json=options.json)
     except HubfarmError as error:
         print(visible(f"hubfarm: {error}"), file=sys.stderr)
         return 2 if isinstance(error, WrongUse) else 1

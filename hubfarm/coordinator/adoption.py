@@ -28,7 +28,8 @@ from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, Record, read_records
 from hubfarm.samp.errors import HubfarmError, WrongUse
-from hubfarm.spec.hub_spec import HubSpec, Restart
+from hubfarm.spec.hub_spec import HubSpec
+from hubfarm.spec.options import Restart
 
 
 class Adoption:

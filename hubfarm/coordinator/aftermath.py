@@ -9,7 +9,7 @@ Deaths of any kind count until a worker has been healthy for an hour.
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from hubfarm.spec.hub_spec import Restart
+from hubfarm.spec.options import Restart
 
 EARLY = 1.0
 """A worker that had served for less died early, seconds."""

@@ -13,19 +13,18 @@ import os
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from aiohttp import web
 from loguru import logger
 
 from hubfarm.coordinator.managed_hub import ManagedHub
-from hubfarm.coordinator.requests import read_plan, start_request
 from hubfarm.coordinator.supervisor import Plan, Supervisor, Told
 from hubfarm.registry.files import file_identity
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError, WrongUse
-from hubfarm.spec.hub_spec import MAX_HUBS
+from hubfarm.spec.hub_request import decode_requests, specs_for
 from hubfarm.version import __version__
 
 CLOSE_TIMEOUT = 1.0
@@ -35,36 +34,12 @@ By then every request has been answered: what is left came too late, and aiohttp
 """
 
 Tell = Callable[[dict[str, Any]], Awaitable[None]]
-Body = TypeVar("Body", bound=msgspec.Struct)
 
 
 class _Ids(msgspec.Struct, forbid_unknown_fields=True):
     """What ``/stop`` and ``/restart`` take: which hubs."""
 
     ids: list[int]
-
-
-class HubRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """One hub, or several of a kind, that ``/hubs`` is asked for: the parameters of `requests.start_request`."""
-
-    count: int
-    label: str
-    owner: str
-    group: str
-    timeout: float
-    client_timeout: float
-    host: str
-    port: int
-    limits: list[str]
-    restart: str
-    callback_hosts: list[str]
-    origin: str
-
-
-class _Hubs(msgspec.Struct, forbid_unknown_fields=True):
-    """What ``/hubs`` takes."""
-
-    hubs: list[HubRequest]
 
 
 def ids_in(body: bytes) -> list[int]:
@@ -80,7 +55,10 @@ def ids_in(body: bytes) -> list[int]:
     >>> ids_in(b'{"ids": [1, 2]}')
     [1, 2]
     """
-    return _read(body, _Ids).ids
+    try:
+        return msgspec.json.decode(body, type=_Ids).ids
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise WrongUse(f"not a request: {error}") from None
 
 
 def plan_in(body: bytes) -> Plan:
@@ -91,18 +69,8 @@ def plan_in(body: bytes) -> Plan:
     WrongUse
         It is no such request, or asks for what no hub can be.
     """
-    wanted = [start_request(**msgspec.structs.asdict(each)) for each in _read(body, _Hubs).hubs]
-    count = sum(each["count"] for each in wanted)
-    if count > MAX_HUBS:
-        raise WrongUse(f"{count} hubs are asked for: a farm holds {MAX_HUBS} at most")
-    return read_plan({"hubs": wanted})
-
-
-def _read(body: bytes, kind: type[Body]) -> Body:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise WrongUse(f"not a request: {error}") from None
+    requests = decode_requests(body)
+    return lambda used: specs_for(requests, used)
 
 
 class Control:

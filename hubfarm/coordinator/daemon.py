@@ -11,7 +11,6 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 from loguru import logger
 from setproctitle import setproctitle
@@ -21,7 +20,6 @@ from hubfarm.coordinator.control_server import Control
 from hubfarm.coordinator.forkserver import ForkServer
 from hubfarm.coordinator.housekeeping import CoordinatorGuard, Housekeeping
 from hubfarm.coordinator.managed_hub import ManagedHub, Phase
-from hubfarm.coordinator.requests import read_plan
 from hubfarm.coordinator.spawner import Spawner
 from hubfarm.coordinator.supervisor import Supervisor
 from hubfarm.registry.lockdir import LockDir
@@ -29,6 +27,7 @@ from hubfarm.registry.logs import log_to
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.settings import load_settings
 from hubfarm.samp.errors import HubfarmError
+from hubfarm.spec.hub_request import HubRequest, specs_for
 from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.visible import visible
 
@@ -169,7 +168,7 @@ def run_in_background(paths: Paths, level: str, forkserver: ForkServer, ready_de
 
 
 def run_in_foreground(
-    paths: Paths, level: str, forkserver: ForkServer, request: dict[str, Any], *, as_json: bool
+    paths: Paths, level: str, forkserver: ForkServer, requests: Sequence[HubRequest], *, as_json: bool
 ) -> None:
     """Be the coordinator, start hubs, and print how each is reached; logs go to standard error.
 
@@ -183,11 +182,10 @@ def run_in_foreground(
     """
 
     async def ready(supervisor: Supervisor) -> None:
-        plan = read_plan(request)
         adopted = {hub.spec.label: hub for hub in supervisor.hubs.values()}
 
-        def missing(used: Collection[str]) -> Sequence[tuple[HubSpec, int]]:
-            return [(spec, port) for spec, port in plan(set(used) - set(adopted)) if spec.label not in adopted]
+        def missing(used: Collection[str]) -> Sequence[HubSpec]:
+            return [spec for spec in specs_for(requests, set(used) - set(adopted)) if spec.label not in adopted]
 
         async def told(hub: ManagedHub) -> None:
             known = hub.describe(paths)

@@ -14,10 +14,10 @@ import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import msgspec
 from loguru import logger
 
 from hubfarm.coordinator.aftermath import MAX_EARLY_DEATHS, Next, after_end
@@ -32,7 +32,8 @@ from hubfarm.registry.paths import Paths
 from hubfarm.registry.settings import Settings
 from hubfarm.registry.statetable import HubName, read_records
 from hubfarm.samp.errors import HubfarmError, WrongUse
-from hubfarm.spec.hub_spec import MAX_HUBS, HubSpec
+from hubfarm.spec.checks import MAX_HUBS
+from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.wire.sockets import bind
 from hubfarm.worker.process import BEAT, DRAIN, until_beat
 
@@ -55,7 +56,7 @@ LOG_TAIL = 5
 """Lines of a failed hub's log that are kept in the history."""
 
 Told = Callable[[ManagedHub], Awaitable[None]]
-Plan = Callable[[Collection[str]], Sequence[tuple[HubSpec, int]]]
+Plan = Callable[[Collection[str]], Sequence[HubSpec]]
 
 
 class Supervisor:
@@ -92,8 +93,7 @@ class Supervisor:
         Parameters
         ----------
         plan : callable
-            Given the labels in use, returns what the hubs are to be and the port of each
-            (0 lets the system choose); ids and secrets are given here.
+            Given the labels in use, returns what the hubs are to be; ids and secrets are given here.
         told : callable
             Awaited with each hub.
 
@@ -106,9 +106,7 @@ class Supervisor:
         """
         async with self._admitting:
             used = self.labels_in_use()
-            planned = plan(used)
-            specs = self._give_ids([spec for spec, _ in planned], used)
-            hubs = self._admit(specs, [port for _, port in planned])
+            hubs = self._admit(self._give_ids(plan(used), used))
         try:
             for hub in hubs:
                 await hub.served
@@ -134,15 +132,15 @@ class Supervisor:
                 )
         first = self._lockdir.next_id(set(self.hubs))
         return [
-            replace(template, id=first + number, secret=secrets.token_hex(16))
+            msgspec.structs.replace(template, id=first + number, secret=secrets.token_hex(16))
             for number, template in enumerate(templates)
         ]
 
-    def _admit(self, specs: Sequence[HubSpec], ports: Sequence[int]) -> list[ManagedHub]:
+    def _admit(self, specs: Sequence[HubSpec]) -> list[ManagedHub]:
         with contextlib.ExitStack() as bound:
             hubs = []
-            for spec, port in zip(specs, ports, strict=True):
-                sock = bind(spec.host, port)
+            for spec in specs:
+                sock = bind(spec.host, spec.port)
                 bound.callback(sock.close)
                 hubs.append(ManagedHub(spec, sock))
             bound.pop_all()

@@ -8,13 +8,11 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from hubfarm.coordinator.requests import start_request
 from hubfarm.registry.history import Ending, read_history
 from hubfarm.registry.listing import HubInfo, ended_hubs, found_hubs, select
 from hubfarm.registry.lockdir import LockDir
@@ -22,10 +20,13 @@ from hubfarm.registry.locks import guard_is_held
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName
 from hubfarm.samp.errors import HubfarmError, WrongUse
-from hubfarm.spec.hub_spec import HubSpec, Restart, check_seconds
+from hubfarm.spec.checks import check_seconds
+from hubfarm.spec.hub_request import HubRequest
+from hubfarm.spec.hub_spec import HubSpec
+from hubfarm.spec.options import asked
 
 if TYPE_CHECKING:
-    from hubfarm.farm.farm_file import Change, Declared
+    from hubfarm.farm.farm_file import Change
     from hubfarm.registry.sweep import Verdict
 
 __all__ = ["Farm", "HubInfo"]
@@ -118,73 +119,34 @@ class Farm:
     def start(
         self,
         *,
-        count: int = 1,
-        label: str = "",
-        owner: str = "",
-        group: str = "",
-        timeout: float = 0,
-        client_timeout: float = 0,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        limits: Iterable[str] = (),
-        restart: str = Restart.ON_FAILURE,
-        callback_hosts: Iterable[str] = (),
         log_level: str = "INFO",
         progress: Callable[[str], None] = lambda label: None,
+        **options: Any,
     ) -> list[HubInfo]:
-        """Start `count` hubs, all or none, and return them once every one serves.
+        """Start hubs, all or none, and return them once every one serves.
 
         Starts the coordinator if none runs.
 
         Parameters
         ----------
-        count : int
-            How many, 1 to 1000.
-        label : str
-            Their name, numbered if they are several; by default ``<group or owner or "hub">-<n>``.
-        owner, group : str
-            Free names.
-        timeout, client_timeout : float
-            End a hub, throw out a client, after so long without activity, seconds; 0 for never.
-        host : str
-            Address to listen on.
-        port : int
-            The first hub's port, the next ones' follow; 0 lets the system choose.
-        limits : iterable of str
-            ``NAME=NUMBER`` settings, as `hubfarm.spec.hub_spec.Limits` has them.
-        restart : str
-            When a hub whose worker has ended is started again: ``always``, ``on-failure``, ``never``.
-        callback_hosts : iterable of str
-            Other hosts on which clients may be called back: names, addresses, networks, or ``*``.
-            By default a hub on loopback calls back its own host only.
         log_level : str
             What a coordinator that has to be started, and its hubs, log.
         progress : callable
             Told the label of each hub as it serves.
+        **options
+            ``count``, and all that may be asked of a hub; see `hubfarm.spec.options.HubOptions`.
+            Limits may be given as ``NAME=NUMBER`` settings too.
 
         Raises
         ------
         WrongUse
-            A parameter is wrong, or a label in use.
+            An option is wrong, or a label in use.
         HubfarmError
             A hub could not start; the others were taken down again.
         """
-        request = start_request(
-            count=count,
-            label=label,
-            owner=owner,
-            group=group,
-            timeout=timeout,
-            client_timeout=client_timeout,
-            host=host,
-            port=port,
-            limits=limits,
-            restart=restart,
-            callback_hosts=callback_hosts,
-        )
-        return self._start([request], log_level, progress)
+        return self._start([asked(HubRequest, options)], log_level, progress)
 
-    def _start(self, requests: list[dict[str, Any]], log_level: str, progress: Callable[[str], None]) -> list[HubInfo]:
+    def _start(self, requests: list[HubRequest], log_level: str, progress: Callable[[str], None]) -> list[HubInfo]:
         from hubfarm.control.client import NoCoordinator
 
         self._ensure_coordinator(log_level)
@@ -197,9 +159,9 @@ class Farm:
             started = self._start_once(requests, progress)
         return [hub for hub in self.hubs() if hub.id in started and hub.kind == "farm"]
 
-    def _start_once(self, requests: list[dict[str, Any]], progress: Callable[[str], None]) -> set[int]:
+    def _start_once(self, requests: list[HubRequest], progress: Callable[[str], None]) -> set[int]:
         started = set()
-        for told in self._control.start({"hubs": requests}):
+        for told in self._control.start(requests):
             started.add(told["id"])
             progress(told["label"])
         return started
@@ -262,28 +224,24 @@ class Farm:
         from hubfarm.farm.farm_file import Action, difference, origin_of, read_farm_file
 
         declared = read_farm_file(path)
-        changes = difference(
-            declared, self._declarations(), origin_of(path), prune=prune, replace_changed=replace_changed
-        )
+        changes = difference(declared, self._running(), origin_of(path), prune=prune, replace_changed=replace_changed)
         if dry_run:
             return changes
         leaving = [change.label for change in changes if change.action in (Action.STOP, Action.REPLACE)]
         if leaving:
             self.stop(leaving)
         coming = {change.label for change in changes if change.action in (Action.START, Action.REPLACE)}
-        requests = [_request_for(hub) for hub in declared if hub.spec.label in coming]
+        requests = [HubRequest.of(hub) for hub in declared if hub.label in coming]
         if requests:
             self._start(requests, "INFO", lambda label: None)
         return changes
 
-    def _declarations(self) -> "list[Declared]":
-        from hubfarm.farm.farm_file import Declared
-
-        living = [entry for entry in self._lockdir.living() if entry.tokens.get("hubfarm.kind") == "farm"]
+    def _running(self) -> list[HubSpec]:
         found = []
-        for entry in living:
-            with contextlib.suppress(ValueError):  # its hub will mend it
-                found.append(Declared(HubSpec.from_tokens(entry.tokens), urlsplit(entry.url).port or 0))
+        for entry in self._lockdir.living():
+            if entry.tokens.get("hubfarm.kind") == "farm":
+                with contextlib.suppress(ValueError):  # its hub will mend it
+                    found.append(HubSpec.from_tokens(entry.tokens))
         return found
 
     # ------------------------------------------------------------------ stopping
@@ -559,21 +517,3 @@ def _wait_until_free(guard: Path, timeout: float = STOP_TIMEOUT) -> bool:
             return False
         time.sleep(0.01)
     return True
-
-
-def _request_for(hub: "Declared") -> dict[str, Any]:
-    spec = hub.spec
-    return start_request(
-        count=1,
-        label=spec.label,
-        owner=spec.owner,
-        group=spec.group,
-        timeout=spec.timeout,
-        client_timeout=spec.client_timeout,
-        host=spec.host,
-        port=hub.port,
-        limits=spec.limits.write(),
-        restart=spec.restart,
-        callback_hosts=spec.callback_hosts,
-        origin=spec.origin,
-    )

@@ -18,64 +18,33 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from hubfarm.samp.errors import HubfarmError, WrongUse
-from hubfarm.spec.hub_spec import MAX_HUBS, HubSpec, Limits, Restart, labels_for
-
-
-class _Options(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    owner: str = ""
-    group: str = ""
-    timeout: float = 0
-    client_timeout: float = 0
-    host: str = "127.0.0.1"
-    limits: dict[str, int] = {}
-    restart: Restart = Restart.ON_FAILURE
-    callback_hosts: tuple[str, ...] = ()
-
-
-class _HubTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    label: str = ""
-    count: int = 1
-    port: int = 0
-    owner: str | None = None
-    group: str | None = None
-    timeout: float | None = None
-    client_timeout: float | None = None
-    host: str | None = None
-    limits: dict[str, int] | None = None
-    restart: Restart | None = None
-    callback_hosts: tuple[str, ...] | None = None
+from hubfarm.spec.hub_request import HubRequest
+from hubfarm.spec.hub_spec import HubSpec, write_seconds
+from hubfarm.spec.limits import Limits
+from hubfarm.spec.options import asked, options
 
 
 class _FarmFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    hub: list[_HubTable]
-    defaults: _Options = msgspec.field(default_factory=_Options)
+    """The tables of a farm file; what may stand in them `HubRequest` says."""
+
+    hub: list[dict[str, Any]]
+    defaults: dict[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """One hub that a farm file asks for.
-
-    Parameters
-    ----------
-    spec : HubSpec
-        What it is to be; id and secret are open.
-    port : int
-        Where it is to listen; 0 for anywhere.
-    """
-
-    spec: HubSpec
-    port: int
+OF_ONE_HUB = ("label", "count", "port")
+"""What the defaults cannot say, because it is another thing for each hub."""
 
 
-def read_farm_file(path: Path) -> list[Declared]:
+def read_farm_file(path: Path) -> list[HubSpec]:
     """Return the hubs that the file at `path` declares.
 
     Raises
@@ -91,10 +60,10 @@ def read_farm_file(path: Path) -> list[Declared]:
         raise HubfarmError(f"cannot read the farm file {path}: {error.strerror}") from None
     try:
         file = msgspec.toml.decode(data, type=_FarmFile)
-        declared = [hub for table in file.hub for hub in _expand(table, file.defaults, origin_of(path))]
+        declared = [spec for request in _requests(file, origin_of(path)) for spec in request.specs(used=())]
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise WrongUse(f"the farm file {path}: {error}") from None
-    labels = [hub.spec.label for hub in declared]
+    labels = [hub.label for hub in declared]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
         raise WrongUse(f"the farm file {path} declares the label {twice[0]} twice: give each hub its own")
@@ -106,17 +75,23 @@ def origin_of(path: Path) -> str:
     return sha256(os.fsencode(path.absolute())).hexdigest()[:16]
 
 
-def _expand(table: _HubTable, defaults: _Options, origin: str) -> Iterable[Declared]:
-    if not 1 <= table.count <= MAX_HUBS:
-        raise WrongUse(f"count is {table.count}: a farm holds 1 to {MAX_HUBS} hubs")
-    options = {
-        name: default if (own := getattr(table, name)) is None else own
-        for name, default in msgspec.structs.asdict(defaults).items()
-    }
-    limits = Limits.parse([f"{name}={value}" for name, value in options.pop("limits").items()])
-    template = HubSpec(id=0, label=table.label, limits=limits, origin=origin, **options)
-    for number, label in enumerate(labels_for(template, table.count, used=())):
-        yield Declared(template.labelled(label), table.port and table.port + number)
+def _requests(file: _FarmFile, origin: str) -> Iterable[HubRequest]:
+    misplaced = [name for name in OF_ONE_HUB if name in file.defaults]
+    if misplaced:
+        raise WrongUse(f"in [defaults]: {misplaced[0]} is another for each hub, put it under [[hub]]")
+    _read("[defaults]", file.defaults)
+    for number, table in enumerate(file.hub, start=1):
+        request = _read(f"[[hub]] {number}", file.defaults | table)
+        yield msgspec.structs.replace(request, origin=origin)
+
+
+def _read(where: str, table: dict[str, Any]) -> HubRequest:
+    try:
+        if "origin" in table:
+            raise WrongUse("there is no option 'origin'")
+        return asked(HubRequest, table)
+    except WrongUse as error:
+        raise WrongUse(f"in {where}: {error}") from None
 
 
 class Action(StrEnum):
@@ -150,13 +125,13 @@ class Change:
 
 
 def difference(
-    declared: Iterable[Declared], running: Iterable[Declared], origin: str, *, prune: bool, replace_changed: bool
+    declared: Iterable[HubSpec], running: Iterable[HubSpec], origin: str, *, prune: bool, replace_changed: bool
 ) -> list[Change]:
     """Return what has to be done so that what runs matches what is declared.
 
     Parameters
     ----------
-    declared, running : iterable of Declared
+    declared, running : iterable of HubSpec
         The hubs of the farm file, and those that run.
     origin : str
         `origin_of` the farm file: only hubs that it once declared are pruned.
@@ -165,8 +140,8 @@ def difference(
     replace_changed : bool
         Replace those that run with other options.
     """
-    present = {hub.spec.label: hub for hub in running}
-    wanted = {hub.spec.label: hub for hub in declared}
+    present = {hub.label: hub for hub in running}
+    wanted = {hub.label: hub for hub in declared}
     changes = []
     for label, hub in wanted.items():
         if label not in present:
@@ -176,19 +151,17 @@ def difference(
         else:
             changes.append(Change(Action.KEEP, label, "it runs as declared"))
     for label, hub in present.items():
-        if label not in wanted and hub.spec.origin == origin and prune:
+        if label not in wanted and hub.origin == origin and prune:
             changes.append(Change(Action.STOP, label, "it is gone from the file"))
     return changes
 
 
-def _differences(present: Declared, wanted: Declared) -> Iterable[str]:
-    neutral = replace(present.spec, id=0, secret="", restarts=0, origin=wanted.spec.origin)
-    for name in ("owner", "group", "timeout", "client_timeout", "host", "limits", "restart", "callback_hosts"):
-        old, new = getattr(neutral, name), getattr(wanted.spec, name)
-        if old != new:
-            yield f"{name} is {_in_words(old)}, declared {_in_words(new)}"
-    if wanted.port and wanted.port != present.port:
-        yield f"port is {present.port}, declared {wanted.port}"
+def _differences(present: HubSpec, wanted: HubSpec) -> Iterable[str]:
+    for field in options():
+        old, new = getattr(present, field.name), getattr(wanted, field.name)
+        chosen_by_the_system = field.name == "port" and not new
+        if old != new and not chosen_by_the_system:
+            yield f"{field.name} is {_in_words(old)}, declared {_in_words(new)}"
 
 
 def _in_words(value: object) -> object:
@@ -197,4 +170,6 @@ def _in_words(value: object) -> object:
             return " ".join(value.write()) or "defaults"
         case tuple():
             return " ".join(value) or "none"
-    return value
+        case float():
+            return write_seconds(value)
+    return value or "none"

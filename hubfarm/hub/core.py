@@ -41,7 +41,7 @@ from hubfarm.samp.values import (
     ok_response,
 )
 from hubfarm.samp.xmlrpc import EncodedMap, Param, encode_map_around, encode_value
-from hubfarm.spec.hub_spec import Limits
+from hubfarm.spec.limits import Limits
 
 PING_GRACE = 10.0
 """How long a silent client has to answer the hub's ``samp.app.ping``, seconds."""

@@ -12,13 +12,15 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hubfarm.registry.files import write_private
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName
 from hubfarm.samp.errors import HubfarmError
-from hubfarm.spec.hub_spec import HubSpec
+
+if TYPE_CHECKING:
+    from hubfarm.spec.hub_spec import HubSpec
 
 MAX_SIZE = 2**20
 """Over it the older half is dropped, bytes."""
@@ -84,7 +86,9 @@ class Ending:
         return asdict(self)
 
 
-def record_end(paths: Paths, spec: HubSpec, pid: int, how: End, reason: str, uptime: float, kind: str = "farm") -> None:
+def record_end(
+    paths: Paths, spec: "HubSpec", pid: int, how: End, reason: str, uptime: float, kind: str = "farm"
+) -> None:
     """Append one line; a full disk costs the line and nothing else."""
     ending = Ending(
         time=datetime.now(UTC).isoformat(timespec="seconds"),

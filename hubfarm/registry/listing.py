@@ -20,7 +20,7 @@ from hubfarm.registry.statetable import HubName, HubState, Record, read_records
 from hubfarm.registry.whereabouts import where_is
 from hubfarm.samp.errors import WrongUse
 from hubfarm.samp.lockfile import lock_url
-from hubfarm.spec.hub_spec import check_label, check_seconds
+from hubfarm.spec.checks import check_label, check_seconds
 
 HUNG_AFTER = 3.5
 """A hub whose last heartbeat is older counts as hung, seconds; it beats every second."""

@@ -18,6 +18,7 @@ from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hubfarm.registry.claim import MUTEX_TIMEOUT, Claim
 from hubfarm.registry.entry import GUARD_FILE, PREFIX, Entry, Standing, check_url, name_in, parse_name
@@ -28,7 +29,9 @@ from hubfarm.registry.statetable import HubName, HubState, Record
 from hubfarm.registry.whereabouts import Where, where_is
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import BadLockFile, HubfarmError, WrongUse
-from hubfarm.spec.hub_spec import HubSpec
+
+if TYPE_CHECKING:
+    from hubfarm.spec.hub_spec import HubSpec  # listing hubs does without
 
 
 class LockDir:
@@ -74,7 +77,7 @@ class LockDir:
         """Tell whether a hub of this host is alive, published or not, whose guard is none of our `own`."""
         return any(guard not in own and guard_is_held(guard) for guard in self.paths.guards.iterdir())
 
-    def claim(self, spec: HubSpec, *, path: Path | None = None) -> Claim:
+    def claim(self, spec: "HubSpec", *, path: Path | None = None) -> Claim:
         """Take guard and slot for a hub of this process; the lock file does not appear yet.
 
         Parameters

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from hubfarm.registry.files import file_identity
 from hubfarm.samp.errors import HubfarmError
-from hubfarm.spec.hub_spec import MAX_HUBS
+from hubfarm.spec.checks import MAX_HUBS
 
 _MAGIC = b"hubfarm\0"
 _VERSION = 1

@@ -12,8 +12,8 @@ import socket
 import threading
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import uvloop
 from loguru import logger
@@ -32,6 +32,7 @@ from hubfarm.samp.toolkit import (
     with_original_names,
 )
 from hubfarm.spec.hub_spec import HubSpec
+from hubfarm.spec.options import HubOptions, asked
 from hubfarm.standard_hub import living_hub, standard_lock_file
 from hubfarm.switches import conf
 from hubfarm.wire.sockets import bind, close_in_child
@@ -75,6 +76,8 @@ class SAMPHubServer:
         Free names; empty for none.
     paths : Paths, optional
         Where the farm's files lie; by default as the environment says.
+    **options
+        What else may be asked of a hub; see `hubfarm.spec.options.HubOptions`.
 
     Examples
     --------
@@ -103,6 +106,7 @@ class SAMPHubServer:
         owner: str = "",
         owner_group: str = "",
         paths: Paths | None = None,
+        **options: Any,
     ) -> None:
         if mode not in (SAMP_HUB_SINGLE_INSTANCE, SAMP_HUB_MULTIPLE_INSTANCE):
             raise WrongUse(
@@ -110,17 +114,10 @@ class SAMPHubServer:
             )
         if web_profile_dialog is not None:
             warnings.warn("this hub has no Web Profile: web pages will not find it", SAMPWarning, stacklevel=2)
-        self._spec = HubSpec(
-            id=0,
-            label=label,
-            owner=owner,
-            group=owner_group,
-            timeout=timeout,
-            client_timeout=client_timeout,
-            host=addr or "127.0.0.1",
-            secret=secret or "",
-        )
-        self._port = port or 0
+        named = {"label": label, "owner": owner, "group": owner_group, "host": addr or "127.0.0.1", "port": port or 0}
+        times = {"timeout": timeout, "client_timeout": client_timeout}
+        self._options = asked(HubOptions, named | times | options)
+        self._secret = secret
         self._lock_file = lockfile
         self._mode = mode
         self._paths = paths
@@ -171,8 +168,8 @@ class SAMPHubServer:
         path = self._own_lock_file(paths)
         if path is not None and _holds_another(path, paths):
             path = None
-        spec = replace(self._spec, secret=self._spec.secret or secrets.token_hex(16))
-        sock = close_in_child(bind(spec.host, self._port))
+        spec = HubSpec.of(self._options, id=0, secret=self._secret or secrets.token_hex(16))
+        sock = close_in_child(bind(spec.host, spec.port))
         runner = _Runner(lambda: HubProcess(spec, paths, kind="embedded", lock_path=path), sock)
         running = runner.begin()
         self._params = lockfile.parse(read_private(running.lock_path))

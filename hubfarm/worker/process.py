@@ -12,9 +12,10 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import psutil
 import uvloop
 from loguru import logger
@@ -118,7 +119,7 @@ class HubProcess:
         lockdir = LockDir(self._paths)
         self._claim = lockdir.claim(spec, path=self._lock_path)
         if spec.id != self._claim.name.id:
-            self.spec = spec = replace(spec, id=self._claim.name.id)
+            self.spec = spec = msgspec.structs.replace(spec, id=self._claim.name.id)
         try:
             base = base_url(sock)
             memory = self._remember()

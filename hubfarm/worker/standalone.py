@@ -11,23 +11,17 @@ from pathlib import Path
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.spec.hub_spec import HubSpec
+from hubfarm.spec.options import HubOptions
 from hubfarm.standard_hub import living_hub, standard_lock_file
 from hubfarm.wire.sockets import bind
 from hubfarm.worker.process import Running, run
 
 
 def run_standalone(
+    options: HubOptions,
     *,
     multi: bool = False,
-    label: str = "",
-    owner: str = "",
-    group: str = "",
-    timeout: float = 0,
-    client_timeout: float = 0,
     lock_file: Path | None = None,
-    address: str = "127.0.0.1",
-    port: int = 0,
-    callback_hosts: tuple[str, ...] = (),
     secret: str = "",
     paths: Paths | None = None,
     started: Callable[[Running], None] = lambda running: None,
@@ -36,18 +30,12 @@ def run_standalone(
 
     Parameters
     ----------
+    options : HubOptions
+        What the hub is to be; nobody starts it again.
     multi : bool
         One of the hubs in ``~/.samp-1``; otherwise the one of `lock_file`.
-    label, owner, group : str
-        Free names; empty for none.
-    timeout, client_timeout : float
-        End the hub, throw out a client, after so long without activity, seconds; 0 for never.
     lock_file : Path, optional
         In single mode; by default what ``SAMP_HUB`` names, or ``~/.samp``.
-    address, port
-        Where to listen; port 0 lets the system choose.
-    callback_hosts : tuple of str
-        As `hubfarm.spec.hub_spec.HubSpec` has them.
     secret : str
         Admits a client; by default a random one.
     paths : Paths, optional
@@ -62,28 +50,16 @@ def run_standalone(
     HubfarmError
         A living hub holds the lock file, or the hub cannot start.
     """
-    _check(multi, lock_file, port, secret)
+    _check(multi, lock_file, secret)
     paths = (paths or Paths.from_environment()).prepare()
-    spec = HubSpec(
-        id=0,
-        label=label,
-        owner=owner,
-        group=group,
-        timeout=timeout,
-        client_timeout=client_timeout,
-        host=address,
-        callback_hosts=callback_hosts,
-        secret=secret or secrets.token_hex(16),
-    )
+    spec = HubSpec.of(options, id=0, secret=secret or secrets.token_hex(16))
     path = None if multi else _free_lock_file(lock_file, paths)
-    return run(spec, bind(address, port), paths, kind="standalone", lock_path=path, started=started)
+    return run(spec, bind(spec.host, spec.port), paths, kind="standalone", lock_path=path, started=started)
 
 
-def _check(multi: bool, lock_file: Path | None, port: int, secret: str) -> None:
+def _check(multi: bool, lock_file: Path | None, secret: str) -> None:
     if multi and lock_file is not None:
         raise WrongUse("a hub in multi mode names its lock file itself: leave the lock file out, or multi mode")
-    if not 0 <= port <= 65535:
-        raise WrongUse(f"port is {port}: it must be 0 (chosen by the system) or 1 to 65535")
     if secret != secret.strip() or not secret.isprintable() or "=" in secret:
         raise WrongUse("the secret must be of printable characters but =, with no white space around it")
 

@@ -19,7 +19,7 @@ from hubfarm.coordinator.aftermath import (
     Next,
     after_end,
 )
-from hubfarm.spec.hub_spec import Restart
+from hubfarm.spec.options import Restart
 
 DIED: dict[str, Any] = {"in_order": False, "finished": False, "fell": False}
 FELL: dict[str, Any] = DIED | {"fell": True}

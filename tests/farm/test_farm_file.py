@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from hubfarm.farm.farm_file import Action, Change, Declared, difference, origin_of, read_farm_file
+from hubfarm.farm.farm_file import Action, Change, difference, origin_of, read_farm_file
 from hubfarm.samp.errors import HubfarmError, WrongUse
-from hubfarm.spec.hub_spec import HubSpec, Limits, Restart
+from hubfarm.spec.hub_spec import HubSpec
+from hubfarm.spec.limits import Limits
+from hubfarm.spec.options import Restart
 
 FILE = """
 [defaults]
@@ -41,19 +43,19 @@ def farm_file(tmp_path: Path) -> Path:
 
 def test_hubs_are_declared_with_defaults_counts_and_ports_in_a_row(farm_file: Path) -> None:
     declared = read_farm_file(farm_file)
-    assert [(hub.spec.label, hub.port) for hub in declared] == [
+    assert [(hub.label, hub.port) for hub in declared] == [
         ("mima-1", 0),
         ("mima-2", 0),
         ("reduction", 21100),
         ("pair-1", 21200),
         ("pair-2", 21201),
     ]
-    assert {hub.spec.group for hub in declared} == {"mima"}
-    assert [hub.spec.timeout for hub in declared] == [86400, 86400, 0, 86400, 86400]
-    assert declared[0].spec.limits == Limits(clients=50)
-    assert declared[2].spec.limits == Limits(clients=200, queue=10)
-    assert (declared[2].spec.owner, declared[2].spec.restart) == ("luigi", Restart.ALWAYS)
-    assert {hub.spec.origin for hub in declared} == {origin_of(farm_file)}
+    assert {hub.group for hub in declared} == {"mima"}
+    assert [hub.timeout for hub in declared] == [86400, 86400, 0, 86400, 86400]
+    assert declared[0].limits == Limits(clients=50)
+    assert declared[2].limits == Limits(clients=200, queue=10)
+    assert (declared[2].owner, declared[2].restart) == ("luigi", Restart.ALWAYS)
+    assert {hub.origin for hub in declared} == {origin_of(farm_file)}
 
 
 @pytest.mark.parametrize(
@@ -63,7 +65,11 @@ def test_hubs_are_declared_with_defaults_counts_and_ports_in_a_row(farm_file: Pa
         ("[[hub]]\ncount = 0", "count is 0"),
         ("[[hub]]\ncount = 1000000000", "count is 1000000000"),
         (f"hub = {'[' * 100_000}", "recursion"),
-        ("[[hub]]\ncolour = 'red'", "colour"),
+        ("[[hub]]\ncolour = 'red'", r"in \[\[hub\]\] 1: there is no option 'colour': there are label, owner, "),
+        ("[[hub]]\norigin = 'x'", "there is no option 'origin'"),
+        ("[[hub]]\n[[hub]]\ntimeout = 'long'", r"in \[\[hub\]\] 2: timeout: expected `float`, got `str`"),
+        ("hub = []\n[defaults]\nport = 1", r"in \[defaults\]: port is another for each hub, put it under \[\[hub\]\]"),
+        ("hub = []\n[defaults]\ngroup = 1", r"in \[defaults\]: group: expected `str`, got `int`"),
         ("[[hub]]\ntimeout = -1", "timeout"),
         ("[[hub]]\nrestart = 'sometimes'", "sometimes"),
         ("[[hub]]\nlimits = { clients = 0 }", "clients"),
@@ -91,12 +97,12 @@ def test_farm_file_that_cannot_be_read_is_a_failure(tmp_path: Path) -> None:
 ORIGIN = "0123456789abcdef"
 
 
-def hub(label: str, port: int = 0, origin: str = ORIGIN, **options: object) -> Declared:
-    return Declared(HubSpec(id=0, label=label, origin=origin, **options), port)  # type: ignore[arg-type]
+def hub(label: str, port: int = 0, origin: str = ORIGIN, **options: object) -> HubSpec:
+    return HubSpec(id=0, label=label, origin=origin, port=port, **options)  # type: ignore[arg-type]
 
 
 def actions(
-    declared: list[Declared], running: list[Declared], *, prune: bool = False, replace: bool = False
+    declared: list[HubSpec], running: list[HubSpec], *, prune: bool = False, replace: bool = False
 ) -> list[tuple[Action, str]]:
     changes = difference(declared, running, ORIGIN, prune=prune, replace_changed=replace)
     return [(change.action, change.label) for change in changes]
@@ -107,7 +113,7 @@ def test_what_is_missing_is_started_and_what_runs_is_kept() -> None:
 
 
 def test_id_secret_restarts_and_the_port_the_system_chose_make_no_difference() -> None:
-    running = Declared(HubSpec(id=7, label="a", secret="s", restarts=9, origin="another"), 4711)
+    running = HubSpec(id=7, label="a", secret="s", restarts=9, origin="another", port=4711)
     assert actions([hub("a")], [running]) == [(Action.KEEP, "a")]
 
 
@@ -115,13 +121,13 @@ def test_id_secret_restarts_and_the_port_the_system_chose_make_no_difference() -
     ("wanted", "detail"),
     [
         (hub("a", timeout=60), "timeout is 0, declared 60"),
-        (hub("a", owner="luigi"), "owner is , declared luigi"),
+        (hub("a", owner="luigi"), "owner is none, declared luigi"),
         (hub("a", restart=Restart.NEVER), "restart is on-failure, declared never"),
         (hub("a", limits=Limits(clients=5)), "limits is defaults, declared clients=5"),
         (hub("a", port=21100), "port is 4711, declared 21100"),
     ],
 )
-def test_hub_that_runs_with_other_options_differs_and_is_replaced_only_if_asked(wanted: Declared, detail: str) -> None:
+def test_hub_that_runs_with_other_options_differs_and_is_replaced_only_if_asked(wanted: HubSpec, detail: str) -> None:
     running = [hub("a", port=4711)]
     assert difference([wanted], running, ORIGIN, prune=True, replace_changed=False) == [
         Change(Action.DIFFERS, "a", detail)

@@ -23,7 +23,7 @@ from hubfarm.registry.statetable import _HEADER_BYTES, _SIZE, read_records
 from hubfarm.samp.errors import Fault, HubfarmError
 from hubfarm.samp.values import check_value
 from hubfarm.samp.xmlrpc import decode_call, decode_response, decode_start, encode_call, encode_response
-from hubfarm.spec.hub_spec import Limits
+from hubfarm.spec.limits import Limits
 from hubfarm.wire.bare_lf import CrlfHeads
 from hubfarm.wire.http_messages import Request, Response
 from hubfarm.wire.http_server import HttpLimits, HttpServer, _Connection

@@ -9,7 +9,7 @@ from hubfarm.cli.main import hubfarm
 from hubfarm.cli.sampy import sampy
 from hubfarm.farm import Farm
 from hubfarm.registry.settings import Settings
-from hubfarm.spec.hub_spec import Limits
+from hubfarm.spec.limits import Limits
 from tests.stories.test_care import scrape
 from tests.support import ROOT, read_lock_file
 
@@ -35,7 +35,7 @@ def test_every_option_of_sampy_is_named() -> None:
     assert set(re.findall(r"`(--?[a-zA-Z-]+)", paragraph)) >= options_of(sampy)
 
 
-@pytest.mark.parametrize("name", [*Settings.__struct_fields__, *Limits.__dataclass_fields__])
+@pytest.mark.parametrize("name", [*Settings.__struct_fields__, *Limits.__struct_fields__])
 def test_every_setting_and_limit_is_named(name: str) -> None:
     assert f"`{name}`" in REFERENCE
 

@@ -11,7 +11,7 @@ import pytest
 from hubfarm.hub.core import Hub
 from hubfarm.hub.model import Client, Delivery, Departure, Effect
 from hubfarm.samp.errors import BadValue, Fault
-from hubfarm.spec.hub_spec import Limits
+from hubfarm.spec.limits import Limits
 
 OK: dict[str, Any] = {"samp.status": "samp.ok", "samp.result": {"answer": "42"}}
 

@@ -14,7 +14,7 @@ from hubfarm.hub.core import Hub
 from hubfarm.hub.delivery.deliveries import Deliveries
 from hubfarm.hub.model import Answer, Client, Outcome
 from hubfarm.samp.values import ok_response
-from hubfarm.spec.hub_spec import Limits
+from hubfarm.spec.limits import Limits
 from hubfarm.wire.http_client import HttpClient
 from tests.support import PATIENCE, Received, message
 from tests.wire.wire_support import LOOPS, Scripted, read_request, run_in, unused_port

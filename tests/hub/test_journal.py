@@ -21,7 +21,7 @@ from hubfarm.hub.model import Client, Kind
 from hubfarm.hub.recall import recall
 from hubfarm.hub.records import CountersRecord, Record
 from hubfarm.samp.errors import Fault
-from hubfarm.spec.hub_spec import Limits
+from hubfarm.spec.limits import Limits
 from tests.hub.hub_support import OK, join
 from tests.support import message
 

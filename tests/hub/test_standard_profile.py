@@ -11,7 +11,7 @@ from hubfarm.hub.core import Hub
 from hubfarm.hub.model import Answer, Delivery, Effect
 from hubfarm.hub.profiles.standard import StandardProfile, Waits
 from hubfarm.samp.xmlrpc import PARSE_ERROR, UNKNOWN_METHOD, WRONG_PARAMETERS
-from hubfarm.spec.hub_spec import Limits
+from hubfarm.spec.limits import Limits
 from hubfarm.wire.http_messages import Response
 from tests.hub.hub_support import HUB_METADATA, OK, snapshot
 from tests.support import PATIENCE, message

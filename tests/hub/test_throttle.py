@@ -11,7 +11,7 @@ from hubfarm.hub.core import Hub
 from hubfarm.hub.profiles import standard
 from hubfarm.hub.profiles.standard import StandardProfile, Waits
 from hubfarm.hub.profiles.throttle import FORGIVEN_AFTER, FREE, LONGEST_DELAY, MAX_ADDRESSES, Failures
-from hubfarm.spec.hub_spec import Limits
+from hubfarm.spec.limits import Limits
 from hubfarm.wire.http_messages import Response
 from tests.hub.hub_support import HUB_METADATA
 from tests.hub.test_standard_profile import Recorder

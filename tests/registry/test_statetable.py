@@ -13,7 +13,8 @@ from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, HubState, Record, StateTable
 from hubfarm.samp.errors import HubfarmError
-from hubfarm.spec.hub_spec import MAX_HUBS, HubSpec
+from hubfarm.spec.checks import MAX_HUBS
+from hubfarm.spec.hub_spec import HubSpec
 from tests.registry.registry_support import hub_process, publish
 from tests.support import ROOT
 

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import WrongUse
-from hubfarm.spec.hub_spec import HubSpec, Limits, check_label, check_name, check_seconds
+from hubfarm.spec.checks import check_label, check_name, check_seconds
+from hubfarm.spec.hub_spec import HubSpec
+from hubfarm.spec.limits import Limits
 
 GOOD_NAMES = ["mima", "La Silla", "observatório", "O'Brien & Söhne", "名前", "x" * 100, "C:\\x", "#1"]
 BAD_NAMES = [

@@ -25,7 +25,7 @@ from hubfarm.hub.model import Client
 from hubfarm.hub.profiles.standard import StandardProfile, Waits
 from hubfarm.samp.errors import Fault
 from hubfarm.samp.xmlrpc import Call, decode_call, decode_response, encode_response
-from hubfarm.spec.hub_spec import Limits
+from hubfarm.spec.limits import Limits
 from hubfarm.wire.http_client import HttpClient
 from hubfarm.wire.http_server import HttpLimits, HttpServer
 from hubfarm.wire.sockets import bind

@@ -1,0 +1,107 @@
+"""What a name, a number or an address may be that somebody wants a hub to have.
+
+Pure, and light: listing hubs loads this and nothing else of what a hub is asked to be.
+"""
+
+import ipaddress
+import re
+from collections.abc import Collection
+
+from hubfarm.samp.errors import WrongUse
+
+MAX_HUBS = 1000
+"""Hubs a farm may hold: the slots of the state table."""
+
+_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff\ud800-\udfff]{1,100}")
+
+
+def check_name(name: str, what: str) -> str:
+    """Return `name` if it can be an owner's or a group's; `what` names it in the error.
+
+    Raises
+    ------
+    WrongUse
+        It is empty, longer than 100 characters, has a control character, line end or ``=``
+        in it, or white space around it.
+    """
+    # A second "=" in one line of one lock file, and astropy and pyvo find no hub at all.
+    if not _NAME.fullmatch(name) or name != name.strip() or "=" in name:
+        raise WrongUse(
+            f"not usable as {what}: {name[:120]!r} "
+            "(1 to 100 printable characters on one line, no white space around, no =)"
+        )
+    return name
+
+
+def check_label(label: str) -> str:
+    r"""Return `label` if it can be a hub's: a name that can be a file's too.
+
+    Raises
+    ------
+    WrongUse
+        It is no name (see `check_name`), has a slash in it, starts with a dot or a dash, reads as
+        an id or ``PID-ID``, which select hubs too, or is ``coordinator``.
+
+    Examples
+    --------
+    >>> check_label("mima-2")
+    'mima-2'
+    """
+    check_name(label, "a label")
+    if "/" in label or "\\" in label or label[0] in ".-" or len(label.encode()) > 200:
+        raise WrongUse(
+            f"not usable as a label: {label!r} (no slash or backslash, no dot or dash at the start, 200 bytes at most)"
+        )
+    if re.fullmatch("[0-9]+(-[0-9]+)?", label, re.ASCII):
+        raise WrongUse(f"not usable as a label: {label!r} (numbers select hubs by id: put a letter in it)")
+    if label == "coordinator":
+        raise WrongUse(f"not usable as a label: {label!r} (the coordinator's log is called so)")
+    return label
+
+
+def check_seconds(value: float, what: str) -> float:
+    """Return `value` if it is a time span that a hub can wait; `what` names it in the error.
+
+    Raises
+    ------
+    WrongUse
+        It is negative, not finite, or over a hundred years.
+    """
+    if not 0 <= value <= 3.2e9:
+        raise WrongUse(f"{what} is {value:g}: it must be 0 (never) or a number of seconds")
+    return value
+
+
+def check_port(port: int) -> int:
+    """Return `port` if a hub can be asked to listen on it; 0 lets the system choose.
+
+    Raises
+    ------
+    WrongUse
+        It is none.
+    """
+    if not 0 <= port <= 65535:
+        raise WrongUse(f"port is {port}: it must be 0 (chosen by the system) or 1 to 65535")
+    return port
+
+
+def check_callback_hosts(hosts: Collection[str]) -> Collection[str]:
+    """Return `hosts` if each can be a host, an address, a network or ``*``.
+
+    Raises
+    ------
+    WrongUse
+        One cannot.
+    """
+    for host in hosts:
+        if not host or not host.isascii() or not host.isprintable() or any(each in " ,=/" for each in _unmasked(host)):
+            raise WrongUse(f"not a callback host: {host!r}; write a name, an address, a network (10.0.0.0/8), or *")
+    return hosts
+
+
+def _unmasked(host: str) -> str:
+    try:
+        ipaddress.ip_network(host, strict=False)
+    except ValueError:
+        return host
+    return host.partition("/")[0]

@@ -1,0 +1,276 @@
+"""What may be asked of a hub: one field an option, with its check, its help and its lock-file tokens.
+
+The command line, `hubfarm.farm.Farm.start`, farm files, the control protocol, lock files, ``sampy.py`` and embedded
+hubs all read this: to add an option is to add a field here, and to use it where it matters.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Annotated, Any, NamedTuple, TypeVar, get_origin, get_type_hints
+
+import msgspec
+
+from hubfarm.samp.errors import WrongUse
+from hubfarm.spec.checks import check_callback_hosts, check_label, check_name, check_port, check_seconds
+from hubfarm.spec.limits import Limits
+
+FIRST_RELEASE = "0.1.0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """How a field travels in a hub's lock file.
+
+    Parameters
+    ----------
+    tokens : tuple of str
+        The tokens that carry it, all with the same value; the first is read back.
+    since : str
+        The release whose lock files first had them: one that runs on from before lacks them, and has the default.
+    """
+
+    tokens: tuple[str, ...] = ()
+    since: str = FIRST_RELEASE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option(Carried):
+    """What makes a field an option that people set.
+
+    Parameters
+    ----------
+    help : str
+        One sentence for ``--help``.
+    metavar : str
+        What stands for its value there.
+    flag : str
+        How it is spelt on the command line, if not like the field.
+    check : callable
+        Raises `WrongUse` for a value that cannot be; not asked about the default.
+    """
+
+    help: str
+    metavar: str = ""
+    flag: str = ""
+    check: Callable[[Any], object] = lambda value: None
+
+
+class Restart(StrEnum):
+    """When a hub whose worker has ended is started again; never after it ended unused or drained."""
+
+    ALWAYS = "always"
+    """Whenever nobody asked hubfarm to stop it."""
+    ON_FAILURE = "on-failure"
+    """When its worker died and did not end in order."""
+    NEVER = "never"
+
+
+class HubOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What may be asked of a hub.
+
+    Parameters
+    ----------
+    label : str
+        Its name for people, unique on the host; empty for none.
+    owner, group : str
+        Free names, not the UNIX user and group; empty for none.
+    timeout : float
+        Ends the hub after so long without activity, seconds; 0 for never.
+    client_timeout : float
+        Throws out a client after so long without activity, seconds; 0 for never.
+    host : str
+        The address to listen on, as given.
+    port : int
+        Where to listen there; 0 for where the system chooses.
+    callback_hosts : tuple of str
+        The other hosts on which a hub on loopback calls clients back: names, addresses,
+        networks, ``*`` for all.
+    restart : Restart
+        When it is started again.
+    limits : Limits
+        How much it takes.
+
+    Raises
+    ------
+    WrongUse
+        A value cannot be.
+
+    Examples
+    --------
+    >>> HubOptions(group="mima", timeout=3600).client_timeout
+    0.0
+    """
+
+    label: Annotated[
+        str,
+        Option(
+            help="Its name; several get NAME-1, NAME-2, …",
+            metavar="NAME",
+            check=check_label,
+            tokens=("samp.hub.label", "hub.label"),
+        ),
+    ] = ""
+    owner: Annotated[
+        str,
+        Option(
+            help="Whose it is: any name, not the UNIX user.",
+            metavar="NAME",
+            check=lambda name: check_name(name, "an owner"),
+            tokens=("samp.hub.owner", "hub.owner.name"),
+        ),
+    ] = ""
+    group: Annotated[
+        str,
+        Option(
+            help="Which group's: any name, not the UNIX group.",
+            metavar="NAME",
+            check=lambda name: check_name(name, "a group"),
+            tokens=("samp.hub.owner_group", "hub.owner.group"),
+        ),
+    ] = ""
+    timeout: Annotated[
+        float,
+        Option(
+            help="End it after S seconds unused; 0 for never.",
+            metavar="S",
+            check=lambda value: check_seconds(value, "timeout"),
+            tokens=("hubfarm.timeout",),
+        ),
+    ] = 0.0
+    client_timeout: Annotated[
+        float,
+        Option(
+            help="Throw out a client silent for S seconds; 0 for never.",
+            metavar="S",
+            check=lambda value: check_seconds(value, "client-timeout"),
+            tokens=("hubfarm.client-timeout",),
+        ),
+    ] = 0.0
+    host: Annotated[
+        str,
+        Option(
+            help="Address to listen on.",
+            metavar="ADDR",
+            check=lambda name: check_name(name, "a host"),
+            tokens=("hubfarm.address",),
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[
+        int,
+        Option(  # the lock file's URL carries it
+            help="Port of the first hub, the next ones' follow; 0: chosen.", metavar="P", check=check_port
+        ),
+    ] = 0
+    callback_hosts: Annotated[
+        tuple[str, ...],
+        Option(
+            help="Call clients back on this host too: name, address, network, or '*'. "
+            "By default a hub on loopback calls back its own host only.",
+            metavar="HOST",
+            check=check_callback_hosts,
+            tokens=("hubfarm.callback-hosts",),
+        ),
+    ] = ()
+    restart: Annotated[
+        Restart,
+        Option(help="When a hub that ended is started again.", tokens=("hubfarm.restart",)),
+    ] = Restart.ON_FAILURE
+    limits: Annotated[
+        Limits,
+        Option(
+            help=f"Set a limit. Defaults: {Limits().in_words()}.",
+            metavar="NAME=N",
+            flag="--limit",
+            tokens=("hubfarm.limits",),
+        ),
+    ] = Limits()
+
+    def __post_init__(self) -> None:
+        for field in fields_of(type(self)):
+            value = getattr(self, field.name)
+            if isinstance(field.how, Option) and value != field.default:
+                field.how.check(value)
+
+
+class Field(NamedTuple):
+    """One field of a structure, with what it says of itself."""
+
+    name: str
+    type: Any
+    default: Any
+    how: Carried
+
+
+@cache
+def fields_of(kind: type[msgspec.Struct]) -> tuple[Field, ...]:
+    """Return the fields of a structure that are `Carried` or an `Option`, in order.
+
+    Examples
+    --------
+    >>> [field.name for field in fields_of(HubOptions)][:3]
+    ['label', 'owner', 'group']
+    """
+    hints = get_type_hints(kind, include_extras=True)
+    return tuple(
+        Field(field.name, hints[field.name].__origin__, field.default, how)
+        for field in msgspec.structs.fields(kind)
+        for how in getattr(hints[field.name], "__metadata__", ())
+        if isinstance(how, Carried)
+    )
+
+
+def options() -> tuple[Field, ...]:
+    """Return the fields that people set."""
+    return tuple(field for field in fields_of(HubOptions) if isinstance(field.how, Option))
+
+
+Asked = TypeVar("Asked", bound=msgspec.Struct)
+
+
+def asked(kind: type[Asked], given: Mapping[str, Any]) -> Asked:
+    """Return the structure that keywords, a command line or a table of a farm file ask for.
+
+    Parameters
+    ----------
+    kind : type
+        `HubOptions`, or what is made of it.
+    given : mapping
+        Its fields by name; limits may be ``NAME=NUMBER`` settings too.
+
+    Raises
+    ------
+    WrongUse
+        A name is unknown, a value is of the wrong type, or cannot be.
+
+    Examples
+    --------
+    >>> asked(HubOptions, {"label": "night", "limits": ["clients=20"]}).limits.clients
+    20
+    """
+    names = kind.__struct_fields__
+    unknown = [name for name in given if name not in names]
+    if unknown:
+        raise WrongUse(f"there is no option {unknown[0]!r}: there are {', '.join(names)}")
+    types = {field.name: field.type for field in fields_of(kind)}
+    values = {name: _in_full(types.get(name), name, value) for name, value in given.items()}
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise WrongUse(_in_our_words(str(error))) from None
+
+
+def _in_full(kind: Any, name: str, value: Any) -> Any:
+    if kind is Limits and not isinstance(value, (Limits, Mapping)):
+        return Limits.parse(value)
+    if get_origin(kind) is tuple and isinstance(value, Iterable) and not isinstance(value, str):
+        return tuple(value)
+    if isinstance(kind, type) and issubclass(kind, StrEnum) and value not in list(kind):
+        raise WrongUse(f"{name} is {value!r}: it must be one of {', '.join(kind)}")
+    return value
+
+
+def _in_our_words(text: str) -> str:
+    what, _, where = text.partition(" - at `$")
+    return f"{where.strip('.`')}: {what[0].lower()}{what[1:]}" if where else what
