@@ -14,6 +14,7 @@ from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.samp.lockfile import file_path, parse_samp_hub
+from hubfarm.samp.methods import STANDARD_PREFIX
 from hubfarm.samp.xmlrpc import decode_response, encode_call
 from hubfarm.wire.http_client import HttpClient
 
@@ -65,7 +66,7 @@ async def answers(url: str, timeout: float = PING_TIMEOUT) -> bool:
     try:
         client = HttpClient(url, connect_timeout=timeout)
         try:
-            decode_response(await client.post(encode_call("samp.hub.ping", []), timeout=timeout))
+            decode_response(await client.post(encode_call(f"{STANDARD_PREFIX}ping", []), timeout=timeout))
         finally:
             client.close()
     except HubfarmError:

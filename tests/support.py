@@ -7,11 +7,12 @@ import sysconfig
 import threading
 import time
 from collections.abc import Callable
+from http.client import HTTPException
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, NoReturn, Self
-from xmlrpc.client import ServerProxy
+from xmlrpc.client import Fault, ServerProxy
 from xmlrpc.server import SimpleXMLRPCServer
 
 import pytest
@@ -107,6 +108,19 @@ def read_lock_file(path: Path) -> dict[str, str]:
     """Read a lock file as a foreign client would: no code of ours."""
     lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
     return dict(line.split("=", 1) for line in lines)
+
+
+def serves(lock_file: Path) -> bool:
+    """Whether the hub that a lock file names answers: JSAMP's writes the file first, and refuses calls for a while."""
+    if not (lock_file.exists() and "samp.profile.version" in lock_file.read_text()):
+        return False
+    url = read_lock_file(lock_file)["samp.hub.xmlrpc.url"].replace("\\", "")
+    try:
+        with ServerProxy(url) as proxy:
+            proxy.samp.hub.ping()
+    except (OSError, Fault, HTTPException):
+        return False
+    return True
 
 
 def wait_for(happened: Callable[[], Any], what: str) -> Any:

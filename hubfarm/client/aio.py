@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from hubfarm.client.binding import ByDecorator, F, Function
-from hubfarm.client.callback_server import Callback, Kind
+from hubfarm.client.callback_server import Callback
 from hubfarm.client.calls import POOL_SIZE, TIMEOUT, HubCalls, to_value
 from hubfarm.client.data import DataSending, Outbox, Prepared, find_client, read_table
 from hubfarm.client.discovery import Choice, HubLike
@@ -20,6 +20,7 @@ from hubfarm.client.keyword_messages import EasySending
 from hubfarm.client.membership import Membership, described
 from hubfarm.client.typed import restored
 from hubfarm.samp.errors import HubfarmError
+from hubfarm.samp.methods import Kind
 from hubfarm.samp.toolkit import SAMPClientError
 from hubfarm.samp.values import Map, check_map, error_response
 

@@ -6,10 +6,10 @@ private key that the hub alone knows, and beside the loop.
 
 import asyncio
 from collections.abc import Callable
-from enum import Enum
 from typing import NamedTuple
 
 from hubfarm.samp.errors import Fault, WrongUse
+from hubfarm.samp.methods import CLIENT_PREFIX, Kind
 from hubfarm.samp.values import Map, Value, check_map, expect_string
 from hubfarm.samp.xmlrpc import (
     UNKNOWN_METHOD,
@@ -23,14 +23,7 @@ from hubfarm.samp.xmlrpc import (
 from hubfarm.wire.http_messages import Request, Response
 from hubfarm.wire.http_server import ON_TRUST, HttpLimits, HttpServer
 from hubfarm.wire.sockets import bind, close_in_child
-
-
-class Kind(Enum):
-    """What a hub hands over; the value is the method that it calls."""
-
-    NOTIFICATION = "samp.client.receiveNotification"
-    CALL = "samp.client.receiveCall"
-    RESPONSE = "samp.client.receiveResponse"
+from hubfarm.wire.urls import written
 
 
 class Callback(NamedTuple):
@@ -56,6 +49,8 @@ class Callback(NamedTuple):
     tag: str | None
     content: Map
 
+
+_KINDS = {f"{CLIENT_PREFIX}{kind}": kind for kind in Kind}
 
 _TAKEN = Response(encode_response(""))
 
@@ -96,7 +91,7 @@ class CallbackServer:
             admit=self._admit,
         )
         await self._server.start(sock)
-        return f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}/"
+        return f"http://{written(host)}:{sock.getsockname()[1]}/"
 
     def close(self) -> None:
         """Stop listening."""
@@ -137,13 +132,11 @@ class CallbackServer:
 
 
 def _callback(method: str, params: list[Value]) -> Callback:
-    try:
-        kind = Kind(method)
-    except ValueError:
-        raise Fault(f"unknown method {method[:80]!r}", UNKNOWN_METHOD) from None
-    takes = 3 if kind is Kind.NOTIFICATION else 4
-    if len(params) != takes:
-        raise Fault(f"{method} takes {takes} parameters, not {len(params)}", WRONG_PARAMETERS)
+    kind = _KINDS.get(method)
+    if kind is None:
+        raise Fault(f"unknown method {method[:80]!r}", UNKNOWN_METHOD)
+    if len(params) != len(kind.takes):
+        raise Fault(f"{method} takes {len(kind.takes)} parameters, not {len(params)}", WRONG_PARAMETERS)
     *strings, content = params
     key, sender, *tag = [expect_string(value, f"a parameter of {method}") for value in strings]
     return Callback(kind, key, sender, tag[0] if tag else None, check_map(content, "a message or response"))

@@ -13,6 +13,7 @@ from hubfarm.client.errors import SAMPHubNotNamed, SAMPHubUnreachable, SAMPNotCo
 from hubfarm.client.typed import noted, restored
 from hubfarm.samp.errors import Fault, WrongUse
 from hubfarm.samp.lockfile import SECRET, URL
+from hubfarm.samp.methods import STANDARD_METHODS, STANDARD_PREFIX
 from hubfarm.samp.toolkit import SAMPHubError
 from hubfarm.samp.values import Map, Value, write_boolean
 from hubfarm.samp.xmlrpc import decode_response, encode_call
@@ -70,6 +71,22 @@ def with_params(value: object) -> object:
     if isinstance(value, Mapping) and "samp.mtype" in value and "samp.params" not in value:
         return {**value, "samp.params": {}}
     return value
+
+
+def to_parameter(name: str, value: object) -> Value:
+    """Return a parameter of a method as SAMP has it, by its name in `hubfarm.samp.methods`.
+
+    Examples
+    --------
+    >>> to_parameter("message", {"samp.mtype": "table.highlight.row", "samp.params": {"row": 7}})
+    {'samp.mtype': 'table.highlight.row', 'samp.params': {'row': '7'}}
+    """
+    match name:
+        case "message":
+            return to_value(noted(with_params(value)))
+        case "response":
+            return to_value(noted(value))
+    return to_value(value)
 
 
 class HubCalls:
@@ -144,7 +161,7 @@ class HubCalls:
         method : str
             As ``getMetadata``.
         params : object
-            Its parameters; see `to_value` and `with_params`.
+            Its parameters; see `to_parameter`.
         timeout : float, optional
             How long it may take, seconds; by default as for all calls.
 
@@ -163,7 +180,8 @@ class HubCalls:
         """
         if not self._url:
             raise SAMPNotConnected("not connected to a hub: connect first")
-        body = encode_call(f"samp.hub.{method}", [to_value(noted(with_params(param))) for param in params])
+        named = zip(STANDARD_METHODS[method].takes, params, strict=True)
+        body = encode_call(f"{STANDARD_PREFIX}{method}", [to_parameter(name, value) for name, value in named])
         seconds = self.timeout if timeout is None else timeout
         url, slots = self._url, self._slots
         try:

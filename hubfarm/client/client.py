@@ -8,7 +8,7 @@ from typing import Any
 
 from hubfarm.client.background import Background, acquire, release
 from hubfarm.client.binding import ByFunction, Function
-from hubfarm.client.callback_server import Callback, Kind
+from hubfarm.client.callback_server import Callback
 from hubfarm.client.calls import to_value
 from hubfarm.client.discovery import Choice
 from hubfarm.client.errors import SAMPNotConnected
@@ -25,6 +25,7 @@ from hubfarm.client.membership import Membership, described
 from hubfarm.client.proxy import SAMPHubProxy
 from hubfarm.client.typed import restored
 from hubfarm.samp.errors import HubfarmError
+from hubfarm.samp.methods import Kind
 from hubfarm.samp.toolkit import SAMPClientError, with_original_names
 from hubfarm.samp.values import Map, check_map, error_response
 from hubfarm.switches import conf

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from hubfarm.wire.sockets import bind, close_in_child
+from hubfarm.wire.urls import written
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -42,7 +43,7 @@ class FileServer:
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.SockSite(self._runner, sock).start()
-        self._base = f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}/"
+        self._base = f"http://{written(host)}:{sock.getsockname()[1]}/"
 
     async def _answer(self, request: "web.Request") -> "web.StreamResponse":
         from aiohttp import web

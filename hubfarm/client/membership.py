@@ -8,12 +8,13 @@ import contextlib
 import hmac
 from collections.abc import Callable, Mapping
 
-from hubfarm.client.callback_server import Callback, CallbackServer, Kind
+from hubfarm.client.callback_server import Callback, CallbackServer
 from hubfarm.client.calls import HubCalls, to_value
 from hubfarm.client.discovery import Choice
 from hubfarm.client.errors import SAMPNotConnected, SAMPProxyError
 from hubfarm.samp.errors import Fault, HubfarmError
 from hubfarm.samp.lockfile import SECRET
+from hubfarm.samp.methods import Kind
 from hubfarm.samp.toolkit import SAMPClientError
 from hubfarm.samp.values import Map, Value, check_map
 

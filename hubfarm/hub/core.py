@@ -12,7 +12,7 @@ Rules it lives by:
 from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 
-from hubfarm.hub.ledger import HubMemory
+from hubfarm.hub.ledger import Ledger
 from hubfarm.hub.model import (
     HUB_ID,
     Answer,
@@ -21,15 +21,16 @@ from hubfarm.hub.model import (
     Delivery,
     Departure,
     Effect,
-    Kind,
     LeftOut,
     Outcome,
     Payload,
     PendingCall,
 )
 from hubfarm.hub.own_answers import own_answers
+from hubfarm.hub.routes import Route
 from hubfarm.samp.errors import BadValue, Fault
-from hubfarm.samp.mtype import candidates, check_mtype, check_pattern, is_matched, without_x
+from hubfarm.samp.methods import Kind
+from hubfarm.samp.mtype import candidates, check_mtype, check_pattern, matching, without_x
 from hubfarm.samp.values import (
     Map,
     Value,
@@ -42,6 +43,8 @@ from hubfarm.samp.values import (
 )
 from hubfarm.samp.xmlrpc import EncodedMap, Param, encode_map_around, encode_value
 from hubfarm.spec.limits import Limits
+from hubfarm.spec.policy import OPEN, Policy
+from hubfarm.spec.principal import Principal
 
 PING_GRACE = 10.0
 """How long a silent client has to answer the hub's ``samp.app.ping``, seconds."""
@@ -59,7 +62,7 @@ MOST_FALLS = 2
 """A delivery is given up once so many workers in a row fell of themselves while it was under way."""
 
 UNDER_WAY = 32
-"""So many of what waits for a client may be under way; see `hubfarm.hub.delivery.deliveries.STREAM`."""
+"""So many of what waits for a client may be under way; see `hubfarm.hub.delivery.push.STREAM`."""
 
 
 class Hub:
@@ -75,14 +78,17 @@ class Hub:
         Makes an unguessable private key.
     now : float
         The time, seconds; any clock that does not go back.
-    memory : HubMemory, optional
-        What it knows already: a predecessor's memory; by default, nothing.
+    ledger : Ledger, optional
+        What it knows already: a predecessor's; by default, nothing.
+    policy : Policy, optional
+        What clients may do; by default, everything.
 
     Examples
     --------
+    >>> from hubfarm.spec.principal import ANYBODY
     >>> keys = iter(["key-1", "key-2"])
     >>> hub = Hub({"samp.name": "Hub"}, limits=Limits(), new_key=lambda: next(keys), now=0.0)
-    >>> hub.register(now=1.0).result
+    >>> hub.register(ANYBODY, now=1.0).result
     {'samp.private-key': 'key-1', 'samp.self-id': 'c1', 'samp.hub-id': 'hub'}
     """
 
@@ -93,27 +99,29 @@ class Hub:
         limits: Limits,
         new_key: Callable[[], str],
         now: float,
-        memory: HubMemory | None = None,
+        ledger: Ledger | None = None,
+        policy: Policy = OPEN,
     ) -> None:
         self.metadata = EncodedMap.of(metadata)
         self.limits = limits
         self.last_active = now
-        self._memory = memory or HubMemory()
+        self._ledger = ledger or Ledger()
+        self._policy = policy
         self._new_key = new_key
         self._closing = False
-        self._own_answers = own_answers(self.metadata, self._memory.clients)
+        self._own_answers = own_answers(self.metadata, self._ledger.clients)
 
     # ------------------------------------------------------------------ clients
 
     @property
     def clients(self) -> Collection[Client]:
         """The registered clients, the hub itself not among them."""
-        return self._memory.clients.values()
+        return self._ledger.clients.values()
 
     @property
     def counters(self) -> Counters:
         """What the hub has done so far."""
-        return self._memory.counters
+        return self._ledger.counters
 
     def client_with_key(self, key: str) -> Client:
         """Return the client whose private key this is.
@@ -124,23 +132,25 @@ class Hub:
             There is none.
         """
         try:
-            return self._memory.by_key[key]
+            return self._ledger.by_key[key]
         except KeyError:
             raise Fault("no client is registered with this private key: register first") from None
 
-    def register(self, now: float) -> Outcome:
+    def register(self, who: Principal, now: float) -> Outcome:
         """Register a new client (SAMP 1.3, 4.3.1).
 
         Raises
         ------
         Fault
-            As many clients are registered as the hub takes, or it is shutting down.
+            The policy refuses it, as many clients are registered as the hub takes, or it is shutting down.
         """
-        if self._closing or self._memory.draining:
+        if self._closing or self._ledger.draining:
             raise Fault("the hub is shutting down: look for another")
-        if len(self._memory.clients) >= self.limits.clients:
+        if len(self._ledger.clients) >= self.limits.clients:
             raise Fault(f"{self.limits.clients} clients are registered: this hub takes no more")
-        client = self._memory.add_client(self._new_key(), now)
+        if refusal := self._policy.refusal_to_enter(who):
+            raise Fault(refusal)
+        client = self._ledger.add_client(self._new_key(), who, now)
         self._touch(client, now)
         result: Map = {"samp.private-key": client.key, "samp.self-id": client.id, "samp.hub-id": HUB_ID}
         return Outcome(result, list(self._event("register", {"id": client.id})))
@@ -161,7 +171,7 @@ class Hub:
     def _remove(self, client: Client, reason: str, farewell: Delivery | None = None) -> list[Effect]:
         if client.gone:
             return []
-        self._memory.remove_client(client)
+        self._ledger.remove_client(client)
         effects: list[Effect] = [Departure(client, reason, farewell)]
         for msg_id in sorted(client.asked | client.owing):
             effects += self._answer_instead(msg_id, f"client {client} has gone: {reason}")
@@ -188,10 +198,10 @@ class Hub:
 
     # ------------------------------------------------------------------ declarations
 
-    def set_callback(self, client: Client, url: str, now: float) -> Outcome:
-        """Make `client` callable at `url`; an empty one makes it not callable."""
+    def set_route(self, client: Client, route: Route | None, now: float) -> Outcome:
+        """Make `client` callable by a route; without one it is not callable."""
         self._touch(client, now)
-        self._memory.set_callback(client, url)
+        self._ledger.set_route(client, route)
         return Outcome("", [])
 
     def declare_metadata(self, client: Client, metadata: Param, now: float) -> Outcome:
@@ -206,7 +216,7 @@ class Hub:
         """
         declared = self._take_declared(client, metadata, "metadata", len(client.metadata.xml))
         self._touch(client, now)
-        self._memory.set_metadata(client, declared)
+        self._ledger.set_metadata(client, declared)
         return Outcome("", list(self._event("metadata", {"id": client.id}, "metadata", declared)))
 
     def declare_subscriptions(self, client: Client, subscriptions: Param, now: float) -> Outcome:
@@ -226,14 +236,14 @@ class Hub:
             if check_map(annotations, f"the annotations of the subscription {pattern}"):
                 _check_size(len(encode_value(annotations)), LONGEST_ANNOTATIONS, f"the annotations of {pattern}")
         self._touch(client, now)
-        self._memory.set_subscriptions(client, checked, len(declared.xml))
+        self._ledger.set_subscriptions(client, checked, len(declared.xml))
         return Outcome("", list(self._event("subscriptions", {"id": client.id}, "subscriptions", declared)))
 
     def _take_declared(self, client: Client, given: Param, what: str, before: int) -> EncodedMap:
         declared = given if isinstance(given, EncodedMap) else EncodedMap.of(check_map(given, what))
         size = len(declared.xml)
         _check_size(size, self.limits.declared, f"the {what} of a client")
-        if self._memory.declared - before + size > self.limits.total_declared:
+        if self._ledger.declared - before + size > self.limits.total_declared:
             raise Fault(
                 f"the metadata and subscriptions of all clients together are longer than {self.limits.total_declared} "
                 "bytes: declare less, or look for another hub"
@@ -264,7 +274,7 @@ class Hub:
 
     def get_registered_clients(self, caller: Client) -> list[Value]:
         """Return the ids of all clients but the caller, the hub's included."""
-        return [HUB_ID, *(client_id for client_id in self._memory.clients if client_id != caller.id)]
+        return [HUB_ID, *(client_id for client_id in self._ledger.clients if client_id != caller.id)]
 
     def get_subscribed_clients(self, caller: Client, mtype: str) -> Map:
         """Return the id and annotations of every client but the caller that would get `mtype`.
@@ -283,7 +293,7 @@ class Hub:
 
     def _client(self, client_id: str) -> Client:
         try:
-            return self._memory.clients[client_id]
+            return self._ledger.clients[client_id]
         except KeyError:
             raise Fault(f"no client has the id {client_id[:80]!r}") from None
 
@@ -291,8 +301,8 @@ class Hub:
         """Yield the callable clients subscribed to `mtype`, each once, with the most specific of its patterns."""
         seen: set[str] = set()
         for pattern in candidates(mtype):
-            for client in self._memory.by_pattern.get(pattern, {}).values():
-                if client.callback and client.id not in seen:
+            for client in self._ledger.by_pattern.get(pattern, {}).values():
+                if client.route is not None and client.id not in seen:
                     seen.add(client.id)
                     yield client, pattern
 
@@ -309,11 +319,11 @@ class Hub:
             `message` is not a message.
         """
         checked, mtype = self._take_message(message)
-        receiver = self._recipient(recipient, mtype)
+        receiver = self._recipient(sender, recipient, mtype)
         effects: list[Effect] = []
         if receiver is not None:
             payload = self._payload_for(receiver, checked)
-            effects.append(self._memory.queue(receiver, Kind.NOTIFICATION, sender.id, "", payload))
+            effects.append(self._ledger.queue(receiver, Kind.NOTIFICATION, sender.id, "", payload))
         self._accept(sender, now)
         return Outcome("", effects)
 
@@ -349,10 +359,10 @@ class Hub:
         """
         checked, mtype = self._take_message(message)
         _check_size(len(tag), LONGEST_NAME, "the msg-tag", "characters")
-        receiver = self._recipient(recipient, mtype)
+        receiver = self._recipient(sender, recipient, mtype)
         effects: list[Effect] = []
         if receiver is None:
-            msg_id = self._memory.new_message_id(sender.id)
+            msg_id = self._ledger.new_message_id(sender.id)
             effects += self._deliver_own_answer(sender, tag, checked, mtype, now)
         else:
             self._check_calls(sender, receiver)
@@ -378,11 +388,11 @@ class Hub:
         ids: Map = {}
         effects: list[Effect] = []
         if mtype in self._own_answers:
-            ids[HUB_ID] = self._memory.new_message_id(sender.id)
+            ids[HUB_ID] = self._ledger.new_message_id(sender.id)
             effects += self._deliver_own_answer(sender, tag, checked, mtype, now)
         payload = Payload.of(checked)
-        for client, _ in list(self._subscribers(mtype)):
-            if client is sender:
+        for client, pattern in list(self._subscribers(mtype)):
+            if client is sender or not self._may_send(sender, mtype, client, pattern):
                 continue
             if not self._has_room(client, payload) or len(client.owing) >= self.limits.calls:
                 effects.append(LeftOut(client, mtype))
@@ -405,9 +415,9 @@ class Hub:
             As for `notify`.
         """
         checked, mtype = self._take_message(message)
-        receiver = self._recipient(recipient, mtype)
+        receiver = self._recipient(sender, recipient, mtype)
         if receiver is None:
-            msg_id = self._memory.new_message_id(sender.id)
+            msg_id = self._ledger.new_message_id(sender.id)
             effect: Effect = Answer(msg_id, self._own_answer(checked, mtype, now))
         else:
             self._check_calls(sender, receiver)
@@ -418,7 +428,7 @@ class Hub:
 
     def abandon(self, msg_id: str) -> None:
         """Forget a call whose sender waits no longer; a later reply to it is a fault."""
-        self._memory.end_call(msg_id)
+        self._ledger.end_call(msg_id)
 
     def reply(self, client: Client, msg_id: str, response: Param, now: float) -> Outcome:
         """Answer a call that `client` has received (SAMP 1.3, 3.10.2).
@@ -435,7 +445,7 @@ class Hub:
             check_response(response.outline)
         else:
             checked = check_response(response)
-        call = self._memory.pending.get(msg_id)
+        call = self._ledger.pending.get(msg_id)
         if call is None or call.recipient is not client:
             raise Fault(
                 f"no call with the msg-id {msg_id[:80]!r} waits for your reply: "
@@ -444,10 +454,10 @@ class Hub:
         effects: list[Effect] = []
         if call.synchronous:
             effects.append(Answer(msg_id, checked))
-        elif call.sender is not None and call.sender.callback:
+        elif call.sender is not None and call.sender.route is not None:
             payload = self._payload_for(call.sender, checked)
-            effects.append(self._memory.queue(call.sender, Kind.RESPONSE, client.id, call.tag, payload))
-        self._memory.end_call(msg_id)
+            effects.append(self._ledger.queue(call.sender, Kind.RESPONSE, client.id, call.tag, payload))
+        self._ledger.end_call(msg_id)
         self._touch(client, now)
         return Outcome("", effects)
 
@@ -463,18 +473,27 @@ class Hub:
         sender.messages += 1
         self._touch(sender, now)
 
-    def _recipient(self, client_id: str, mtype: str) -> Client | None:
+    def _recipient(self, sender: Client, client_id: str, mtype: str) -> Client | None:
         """Return the client that a targeted message goes to, None for the hub itself."""
         if client_id == HUB_ID:
             if mtype not in self._own_answers:
                 raise Fault(f"the hub is not subscribed to {mtype}")
+            if not self._policy.may_send(sender.principal, mtype, {}):
+                raise Fault(f"you may not send {mtype} to the hub")
             return None
         client = self._client(client_id)
-        if not is_matched(client.subscriptions, mtype):
+        pattern = matching(client.subscriptions, mtype)
+        if pattern is None:
             raise Fault(f"client {client} is not subscribed to {mtype}")
-        if not client.callback:
+        if not self._may_send(sender, mtype, client, pattern):
+            raise Fault(f"you may not send {mtype} to client {client}")
+        if client.route is None:
             raise Fault(f"client {client} is not callable: it has not set a callback URL")
         return client
+
+    def _may_send(self, sender: Client, mtype: str, receiver: Client, pattern: str) -> bool:
+        annotations = receiver.subscriptions[pattern]
+        return self._policy.may_send(sender.principal, mtype, annotations if isinstance(annotations, dict) else {})
 
     def _check_calls(self, sender: Client, receiver: Client | None = None) -> None:
         if len(sender.asked) >= self.limits.calls:
@@ -513,23 +532,23 @@ class Hub:
         self, sender: Client | None, receiver: Client, tag: str, payload: Payload, *, synchronous: bool
     ) -> Delivery:
         caller = sender.id if sender else HUB_ID
-        msg_id = self._memory.new_message_id(caller)
+        msg_id = self._ledger.new_message_id(caller)
         call = PendingCall(sender, receiver, tag, synchronous)
-        return self._memory.queue(receiver, Kind.CALL, caller, msg_id, payload, call)
+        return self._ledger.queue(receiver, Kind.CALL, caller, msg_id, payload, call)
 
     def _broadcast(self, kind: Kind, sender: Client | None, mtype: str, payload: Payload) -> Iterator[Effect]:
-        for client, _ in self._subscribers(mtype):
-            if client is sender:
+        for client, pattern in self._subscribers(mtype):
+            if client is sender or not (sender is None or self._may_send(sender, mtype, client, pattern)):
                 continue
             if self._has_room(client, payload):
-                yield self._memory.queue(client, kind, sender.id if sender else HUB_ID, "", payload)
+                yield self._ledger.queue(client, kind, sender.id if sender else HUB_ID, "", payload)
             else:
                 yield LeftOut(client, mtype)
 
     def _event(self, name: str, params: Map, what: str = "", declared: EncodedMap | None = None) -> Iterator[Effect]:
         """Tell all who are subscribed; with `declared`, under the name `what` among the parameters."""
         mtype = f"samp.hub.event.{name}"
-        if any(pattern in self._memory.by_pattern for pattern in candidates(mtype)):
+        if any(pattern in self._ledger.by_pattern for pattern in candidates(mtype)):
             encoded = encode_value(params) if declared is None else encode_map_around(params, what, declared.xml)
             payload = Payload(encode_map_around({"samp.mtype": mtype}, "samp.params", encoded))
             yield from self._broadcast(Kind.NOTIFICATION, None, mtype, payload)
@@ -547,47 +566,47 @@ class Hub:
         self, sender: Client, tag: str, message: Map | EncodedMap, mtype: str, now: float
     ) -> list[Effect]:
         answer = self._own_answer(message, mtype, now)
-        if not sender.callback:
+        if sender.route is None:
             return []
         payload = self._payload_for(sender, answer)
-        return [self._memory.queue(sender, Kind.RESPONSE, HUB_ID, tag, payload)]
+        return [self._ledger.queue(sender, Kind.RESPONSE, HUB_ID, tag, payload)]
 
     def _answer_instead(self, msg_id: str, reason: str) -> list[Effect]:
         """Answer a call in its recipient's stead: it cannot, and nobody shall wait for it."""
-        call = self._memory.end_call(msg_id)
+        call = self._ledger.end_call(msg_id)
         if call is None:
             return []
         response = error_response(reason)
         if call.synchronous:
             return [Answer(msg_id, response)]
-        if call.sender is None or call.sender.gone or not call.sender.callback:
+        if call.sender is None or call.sender.gone or call.sender.route is None:
             return []
         payload = Payload.of(response)
-        return [self._memory.queue(call.sender, Kind.RESPONSE, call.recipient.id, call.tag, payload)]
+        return [self._ledger.queue(call.sender, Kind.RESPONSE, call.recipient.id, call.tag, payload)]
 
     # ------------------------------------------------------------------ what became of deliveries
 
     def keeps(self, file: str) -> bool:
         """Tell whether a delivery waits whose payload lies in this file."""
-        return file in self._memory.files
+        return file in self._ledger.files
 
     def next_delivery(self, client: Client) -> Delivery | None:
         """Return what is to be delivered to a client next; it stays in the queue until it is settled."""
-        queue = self._memory.queues.get(client.id)
+        queue = self._ledger.queues.get(client.id)
         return next(iter(queue.values())) if queue else None
 
     def deliveries_to(self, client: Client) -> list[Delivery]:
         """Return all that is to be delivered to a client, in order."""
-        return list(self._memory.queues[client.id].values())
+        return list(self._ledger.queues[client.id].values())
 
     def delivered(self, delivery: Delivery) -> None:
         """Note that a delivery has reached its client."""
-        if self._memory.dequeue(delivery):
+        if self._ledger.dequeue(delivery):
             self.counters.delivered += 1
 
     def undelivered(self, delivery: Delivery, reason: str) -> list[Effect]:
         """Note that a delivery has failed for good; a call is answered to its sender at once."""
-        if not self._memory.dequeue(delivery):
+        if not self._ledger.dequeue(delivery):
             return []
         self.counters.failed += 1
         if delivery.kind is Kind.CALL:
@@ -603,25 +622,25 @@ class Hub:
             The delivery that the worker had in hand; 0 if that is not known: then all are suspected that
             may have been under way.
         """
-        queues = self._memory.queues.values()
+        queues = self._ledger.queues.values()
         under_way = [queue[number] for queue in queues if number in queue]
         if not under_way:
             under_way = [delivery for queue in queues for delivery in islice(queue.values(), UNDER_WAY)]
-        self._memory.suspect([delivery.number for delivery in under_way])
+        self._ledger.suspect([delivery.number for delivery in under_way])
         effects: list[Effect] = []
         for delivery in under_way:
-            if self._memory.suspects[delivery.number] >= MOST_FALLS:
+            if self._ledger.suspects[delivery.number] >= MOST_FALLS:
                 effects += self.undelivered(delivery, f"the hub fell {MOST_FALLS} times while it was under way")
         return effects
 
     def drain(self) -> None:
         """Register no more clients, now and in a successor."""
-        self._memory.drain()
+        self._ledger.drain()
 
     @property
     def drained(self) -> bool:
         """Whether it is being drained, and nothing waits for any client any more."""
-        return self._memory.draining and not self.counters.queued
+        return self._ledger.draining and not self.counters.queued
 
     def shut_down(self) -> list[Effect]:
         """Say ``samp.hub.event.shutdown`` to all, and answer every synchronous call that waits."""
@@ -631,13 +650,13 @@ class Hub:
     def give_up_waiting(self, reason: str) -> list[Effect]:
         """Answer every synchronous call that waits, in its recipient's stead."""
         effects: list[Effect] = []
-        for msg_id in [msg_id for msg_id, call in self._memory.pending.items() if call.synchronous]:
+        for msg_id in [msg_id for msg_id, call in self._ledger.pending.items() if call.synchronous]:
             effects += self._answer_instead(msg_id, reason)
         return effects
 
 
 def _is_subscribed(client: Client, mtype: str) -> bool:
-    return bool(client.callback) and is_matched(client.subscriptions, mtype)
+    return client.route is not None and matching(client.subscriptions, mtype) is not None
 
 
 def _check_size(size: int, most: int, what: str, unit: str = "bytes") -> None:

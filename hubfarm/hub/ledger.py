@@ -1,6 +1,6 @@
 """What a hub knows: clients, subscriptions, calls that wait, deliveries on their way.
 
-Rule: everything that has to outlive the worker is changed by a method of `HubMemory` and by
+Rule: everything that has to outlive the worker is changed by a method of `Ledger` and by
 nothing else, and every such change leaves a record for the journal.  What to change is the
 hub's to decide; nothing here refuses anything.
 """
@@ -8,7 +8,7 @@ hub's to decide; nothing here refuses anything.
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterator
 
-from hubfarm.hub.model import HUB_ID, Client, Counters, Delivery, Kind, Payload, PendingCall
+from hubfarm.hub.model import HUB_ID, Client, Counters, Delivery, Payload, PendingCall
 from hubfarm.hub.recall import Recalled
 from hubfarm.hub.records import (
     AlsoRecord,
@@ -24,12 +24,15 @@ from hubfarm.hub.records import (
     SuspectRecord,
     WaitingRecord,
 )
+from hubfarm.hub.routes import Route, write_route
+from hubfarm.samp.methods import Kind
 from hubfarm.samp.values import Map
 from hubfarm.samp.xmlrpc import EncodedMap
+from hubfarm.spec.principal import Principal
 
 
-class HubMemory:
-    """The memory of one hub.
+class Ledger:
+    """What one hub knows.
 
     Parameters
     ----------
@@ -86,10 +89,10 @@ class HubMemory:
 
     # ------------------------------------------------------------------ clients
 
-    def add_client(self, key: str, now: float) -> Client:
+    def add_client(self, key: str, who: Principal, now: float) -> Client:
         """Add a client with the next id."""
         self._last_client += 1
-        client = Client(f"c{self._last_client}", key, active=now, since=now)
+        client = Client(f"c{self._last_client}", key, active=now, principal=who, since=now)
         self._enter(client)
         self._note_client(client)
         return client
@@ -111,9 +114,9 @@ class HubMemory:
             self._let_go(delivery.payload)
         self._note(GoneRecord(client.id))
 
-    def set_callback(self, client: Client, url: str) -> None:
-        """Change a client's callback URL."""
-        client.callback = url
+    def set_route(self, client: Client, route: Route | None) -> None:
+        """Change how a client is reached."""
+        client.route = route
         self._note_client(client)
 
     def set_metadata(self, client: Client, metadata: EncodedMap) -> None:
@@ -294,7 +297,15 @@ class HubMemory:
 
 
 def _client_record(client: Client) -> ClientRecord:
-    return ClientRecord(client.id, client.key, client.callback, client.metadata.xml, client.subscriptions, client.since)
+    return ClientRecord(
+        client.id,
+        client.key,
+        write_route(client.route),
+        client.metadata.xml,
+        client.subscriptions,
+        client.since,
+        client.principal,
+    )
 
 
 def _message_record(delivery: Delivery, routed: Routed) -> MessageRecord:

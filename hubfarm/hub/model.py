@@ -4,11 +4,13 @@ Nothing here decides anything: `hubfarm.hub.core` does.
 """
 
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import NamedTuple
 
+from hubfarm.hub.routes import Route
+from hubfarm.samp.methods import Kind
 from hubfarm.samp.values import Map, Value
 from hubfarm.samp.xmlrpc import EncodedMap, decode_value, encode_value
+from hubfarm.spec.principal import ANYBODY, Principal
 from hubfarm.visible import visible
 
 HUB_ID = "hub"
@@ -16,14 +18,6 @@ HUB_ID = "hub"
 
 EMPTY = EncodedMap.of({})
 """What a client's metadata are before it declares any."""
-
-
-class Kind(Enum):
-    """What a delivery is; the value is the method called on the client."""
-
-    NOTIFICATION = "samp.client.receiveNotification"
-    CALL = "samp.client.receiveCall"
-    RESPONSE = "samp.client.receiveResponse"
 
 
 class Payload:
@@ -68,8 +62,10 @@ class Client:
         Private key.
     active : float
         When it last did something that counts as activity, seconds.
-    callback : str
-        Its callback URL; empty if it is not callable.
+    principal : Principal
+        Who it is.
+    route : Route or None
+        How it is reached; None if it is not callable.
     metadata : EncodedMap
         As declared.
     subscriptions : Map
@@ -93,7 +89,8 @@ class Client:
     id: str
     key: str = field(repr=False)
     active: float
-    callback: str = ""
+    principal: Principal = ANYBODY
+    route: Route | None = None
     metadata: EncodedMap = EMPTY
     subscriptions: Map = field(default_factory=dict)
     subscriptions_size: int = 0

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from hubfarm.hub.model import HUB_ID, Client, Delivery, Kind, Payload, PendingCall
+from hubfarm.hub.model import HUB_ID, Client, Delivery, Payload, PendingCall
 from hubfarm.hub.records import (
     AlsoRecord,
     AnsweredRecord,
@@ -22,7 +22,9 @@ from hubfarm.hub.records import (
     SuspectRecord,
     WaitingRecord,
 )
+from hubfarm.hub.routes import read_route
 from hubfarm.samp.errors import HubfarmError
+from hubfarm.samp.methods import Kind
 from hubfarm.samp.values import Map, outline_of
 from hubfarm.samp.xmlrpc import EncodedMap, decode_value, encode_value
 
@@ -110,7 +112,7 @@ def _recall(records: Iterable[Record], now: float, load: Callable[[str], bytes |
 
 
 def _client_of(record: ClientRecord, now: float) -> tuple[Client, EncodedMap, Map, int]:
-    client = Client(record.id, record.key, now, record.callback, since=record.since)
+    client = Client(record.id, record.key, now, record.principal, read_route(record.route), since=record.since)
     size = len(encode_value(record.subscriptions))
     if not isinstance(record.metadata, bytes):
         return client, EncodedMap.of(record.metadata), record.subscriptions, size

@@ -8,16 +8,19 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from hubfarm.spec.principal import ANYBODY, Principal
+
 
 class ClientRecord(msgspec.Struct, array_like=True, tag="c", frozen=True):
     """A client as it is now; replaces an earlier record of it."""
 
     id: str
     key: str
-    callback: str
+    route: str
     metadata: bytes | dict[str, Any]  # encoded; release 0.1.0 wrote the Map itself
     subscriptions: dict[str, Any]  # a Map; msgspec does not resolve the recursive type
     since: float = 0.0
+    principal: Principal = ANYBODY
 
 
 class GoneRecord(msgspec.Struct, array_like=True, tag="g", frozen=True):

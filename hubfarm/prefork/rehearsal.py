@@ -16,6 +16,7 @@ from pathlib import Path
 
 from hubfarm.registry.logs import log_to, log_to_nowhere
 from hubfarm.registry.paths import Paths
+from hubfarm.samp.methods import STANDARD_PREFIX
 from hubfarm.samp.values import Value
 from hubfarm.samp.xmlrpc import decode_response, encode_call
 from hubfarm.spec.hub_spec import HubSpec
@@ -73,7 +74,7 @@ async def _talk(url: str) -> None:
     client = HttpClient(url)
 
     async def call(method: str, *params: Value) -> Value:
-        return decode_response(await client.post(encode_call(f"samp.hub.{method}", params), timeout=1.0))
+        return decode_response(await client.post(encode_call(f"{STANDARD_PREFIX}{method}", params), timeout=1.0))
 
     try:
         for _ in range(2):

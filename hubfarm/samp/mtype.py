@@ -74,15 +74,17 @@ def candidates(mtype: str) -> Iterator[str]:
     yield "*"
 
 
-def is_matched(patterns: Container[str], mtype: str) -> bool:
-    """Tell whether one of some patterns matches `mtype`.
+def matching(patterns: Container[str], mtype: str) -> str | None:
+    """Return the most specific of some patterns that matches `mtype`, None if none does.
 
     Examples
     --------
-    >>> is_matched({"*", "table.*"}, "table.load.votable"), is_matched({"image.*"}, "table.load.votable")
-    (True, False)
+    >>> matching({"*", "table.*"}, "table.load.votable")
+    'table.*'
+    >>> matching({"image.*"}, "table.load.votable") is None
+    True
     """
-    return any(pattern in patterns for pattern in candidates(mtype))
+    return next((pattern for pattern in candidates(mtype) if pattern in patterns), None)
 
 
 def without_x(mtype: str) -> str:

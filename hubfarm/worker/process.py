@@ -16,35 +16,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import psutil
 import uvloop
 from loguru import logger
 
 from hubfarm.hub.core import Hub
 from hubfarm.hub.delivery.callback_rule import ANY, CallbackRule
 from hubfarm.hub.delivery.deliveries import Deliveries
-from hubfarm.hub.delivery.liveness import Probes
+from hubfarm.hub.delivery.liveness import Liveness
 from hubfarm.hub.keep.journal import Journal
-from hubfarm.hub.ledger import HubMemory
-from hubfarm.hub.profiles.front_door import Pages
-from hubfarm.hub.profiles.host_names import OurNames
-from hubfarm.hub.profiles.standard import StandardProfile, Waits
-from hubfarm.registry.boot_id import boot_id
+from hubfarm.hub.ledger import Ledger
+from hubfarm.hub.profiles.front_door import FrontDoor
+from hubfarm.hub.profiles.host_names import HostNames
+from hubfarm.hub.profiles.standard import StandardProfile
+from hubfarm.hub.profiles.waits import Waits
 from hubfarm.registry.claim import Claim
 from hubfarm.registry.handover import hand_over
 from hubfarm.registry.history import End, record_end
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, HubState, Record
-from hubfarm.samp import lockfile
 from hubfarm.samp.errors import HubfarmError
-from hubfarm.samp.values import Map
 from hubfarm.spec.hub_spec import HubSpec
-from hubfarm.version import __version__
 from hubfarm.wire.addresses import is_loopback
 from hubfarm.wire.connections import raise_descriptor_limit, room
 from hubfarm.wire.http_server import HttpLimits, HttpServer
 from hubfarm.wire.urls import base_url
+from hubfarm.worker.announcement import hub_metadata, lock_file_tokens
 
 BEAT = 1.0
 """Between two heartbeats, seconds."""
@@ -122,15 +119,15 @@ class HubProcess:
             self.spec = spec = msgspec.structs.replace(spec, id=self._claim.name.id)
         try:
             base = base_url(sock)
-            memory = self._remember()
+            ledger = self._remember()
             space = room()
             rule = _callback_rule(spec, sock)
             self._hub = Hub(
-                _metadata(spec, base),
+                hub_metadata(spec, base),
                 limits=spec.limits.with_room_for(space.callbacks),
                 new_key=lambda: secrets.token_hex(16),
                 now=self._started,
-                memory=memory,
+                ledger=ledger,
             )
             waits = Waits()
             journal = self._journal
@@ -147,12 +144,13 @@ class HubProcess:
                 files=journal,
             )
             limits = HttpLimits(head=spec.limits.head, body=spec.limits.body, connections=space.connections)
-            pages = Pages(spec.name, self._profile.handle, self._profile.refusal_of, OurNames(sock, spec.host).include)
-            self._server = HttpServer(pages.answer, limits, _log_failure, self._keep, pages.admit)
-            self._probes = Probes(self._hub, self._deliveries)
+            is_ours = HostNames(sock, spec.host).include
+            front_door = FrontDoor(spec.name, self._profile.handle, self._profile.refusal_of, is_ours)
+            self._server = HttpServer(front_door.answer, limits, _log_failure, self._keep, front_door.admit)
+            self._liveness = Liveness(self._hub, self._deliveries)
             await self._server.start(sock)
             running = Running(HubName(os.getpid(), spec.id), f"{base}xmlrpc", self._claim.path)
-            self._claim.publish(_tokens(spec, self._paths, running, self._kind))
+            self._claim.publish(lock_file_tokens(spec, self._paths, running.name, running.url, self._kind))
         except BaseException:
             if self._journal is not None:
                 self._journal.close()
@@ -161,22 +159,22 @@ class HubProcess:
         if spec.fell and journal is not None:
             self._deliveries.carry_out(self._hub.suspect(journal.marked()))
         self._deliveries.resume()
-        self._state = HubState.DRAINING if memory.draining else HubState.RUNNING
+        self._state = HubState.DRAINING if ledger.draining else HubState.RUNNING
         self._beat()
         logger.info("serving at {} as {}", running.url, running.name)
         return running
 
-    def _remember(self) -> HubMemory:
+    def _remember(self) -> Ledger:
         """Return what the hub knows from the first: what a worker that fell has left, if one did."""
         if self._kind != "farm":
-            return HubMemory()  # nobody would come after
-        memory = HubMemory(noting=True)
-        self._journal = Journal(self._paths.journal(self.spec.id), self.spec.secret, memory)
+            return Ledger()  # nobody would come after
+        ledger = Ledger(noting=True)
+        self._journal = Journal(self._paths.journal(self.spec.id), self.spec.secret, ledger)
         clients = self._journal.open(self._started)
         if clients:
-            counters = memory.counters
+            counters = ledger.counters
             logger.info("goes on with {} clients and {} deliveries under way", clients, counters.queued)
-        return memory
+        return ledger
 
     def _keep(self) -> None:
         if self._journal is not None:
@@ -236,7 +234,7 @@ class HubProcess:
     def _begin_stop(self) -> None:
         self._state = HubState.STOPPING
         self._claim.write(self._record())
-        self._probes.close()
+        self._liveness.close()
 
     def _close(self) -> None:
         if self._timer is not None:
@@ -270,7 +268,7 @@ class HubProcess:
             self.end(End.DRAINED, "drained")
         if spec.client_timeout:
             self._deliveries.carry_out(self._hub.check_silence(spec.client_timeout, now))
-        self._probes.beat()
+        self._liveness.beat()
         self._keep()
 
     def _mend(self, record: Record) -> None:
@@ -323,35 +321,6 @@ def _callback_rule(spec: HubSpec, sock: socket.socket) -> CallbackRule:
     # Who lets other hosts in means to talk with them.
     anywhere = () if is_loopback(sock.getsockname()[0]) else (ANY,)
     return CallbackRule(spec.callback_hosts or anywhere)
-
-
-def _metadata(spec: HubSpec, base: str) -> Map:
-    return {
-        "samp.name": "Hub",
-        "samp.description.text": f"SAMP hub {spec.name} of hubfarm {__version__}",
-        "samp.icon.url": f"{base}icon.png",
-        "samp.documentation.url": base,
-        "hub.label": spec.label,
-        "hub.owner.name": spec.owner,
-        "hub.owner.group": spec.group,
-        "hubfarm.version": __version__,
-    }
-
-
-def _tokens(spec: HubSpec, paths: Paths, running: Running, kind: str) -> dict[str, str]:
-    return {
-        lockfile.SECRET: spec.secret,
-        lockfile.URL: running.url,
-        lockfile.VERSION: "1.3",
-        "hub.id": str(running.name),
-        **spec.tokens(),
-        "hubfarm.kind": kind,
-        "hubfarm.host": paths.host,
-        "hubfarm.pid": str(running.name.pid),
-        "hubfarm.created": f"{psutil.Process().create_time():.2f}",
-        "hubfarm.boot": boot_id(),
-        "hubfarm.started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
 
 
 def _log_failure(error: BaseException) -> None:

@@ -15,9 +15,9 @@ import httptools
 from hubfarm.hub.core import Hub
 from hubfarm.hub.delivery.deliveries import Deliveries
 from hubfarm.hub.keep.journal import _FRAME, DamagedJournal, _head, read_journal
-from hubfarm.hub.ledger import HubMemory
+from hubfarm.hub.ledger import Ledger
 from hubfarm.hub.model import Client, Delivery, Kind, Payload
-from hubfarm.hub.profiles.host_names import OurNames
+from hubfarm.hub.profiles.host_names import HostNames
 from hubfarm.hub.recall import Nonsense, recall
 from hubfarm.registry.statetable import _HEADER_BYTES, _SIZE, read_records
 from hubfarm.samp.errors import Fault, HubfarmError
@@ -194,7 +194,7 @@ class _Bound:
         return "127.0.0.1", 4000
 
 
-_NAMES = OurNames(cast(Any, _Bound()), "127.0.0.1")
+_NAMES = HostNames(cast(Any, _Bound()), "127.0.0.1")
 
 
 def fuzz_host(data: bytes) -> None:
@@ -233,12 +233,12 @@ def fuzz_journal(data: bytes) -> None:
             recalled = recall(records, 0.0)
         except (DamagedJournal, Nonsense):
             continue
-        memory = HubMemory(noting=True)
-        memory.restore(recalled)
-        again = HubMemory()
-        again.restore(recall(list(memory.snapshot()), 0.0))
-        assert [*again.clients] == [*memory.clients]
-        assert again.counters.queued == memory.counters.queued
+        ledger = Ledger(noting=True)
+        ledger.restore(recalled)
+        again = Ledger()
+        again.restore(recall(list(ledger.snapshot()), 0.0))
+        assert [*again.clients] == [*ledger.clients]
+        assert again.counters.queued == ledger.counters.queued
 
 
 _TABLE = Path(tempfile.mkdtemp()) / "state"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hubfarm.registry.paths import Paths
 from tests.conftest import RunCli
 from tests.support import ROOT, installed, read_lock_file, wait_for
 
@@ -94,9 +95,9 @@ def test_foreground_and_sampy_and_embedded_hubs_take_it(home: Path) -> None:
         [sys.executable, installed("sampy.py"), "--multi", "--label", "two", "--sky", "dark"],
     ):
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            label = command[command.index("--label") + 1]
-            stable = wait_for(lambda label=label: next(home.rglob(f"by-label/{label}"), None), f"the hub {label}")
-            assert sky_of(stable) == "dark"
+            stable = Paths.from_environment().by_label / command[command.index("--label") + 1]
+            wait_for(stable.exists, f"the hub {stable.name}")
+            assert sky_of(str(stable)) == "dark"
             process.terminate()
     embedded = """
         from hubfarm import SAMP_HUB_MULTIPLE_INSTANCE, SAMPHubServer

@@ -10,8 +10,10 @@ import pytest
 
 from hubfarm.hub.core import Hub
 from hubfarm.hub.model import Client, Delivery, Departure, Effect
+from hubfarm.hub.routes import Push
 from hubfarm.samp.errors import BadValue, Fault
 from hubfarm.spec.limits import Limits
+from hubfarm.spec.principal import ANYBODY
 
 OK: dict[str, Any] = {"samp.status": "samp.ok", "samp.result": {"answer": "42"}}
 
@@ -26,8 +28,8 @@ def make_hub(**limits: int) -> Hub:
 
 def join(hub: Hub, *patterns: str, name: str = "", url: str = "http://127.0.0.1:9/", now: float = 0.0) -> Client:
     """Register a client, callable at `url` and subscribed to `patterns`."""
-    client = hub.client_with_key(hub.register(now).result["samp.private-key"])  # type: ignore
-    hub.set_callback(client, url, now)
+    client = hub.client_with_key(hub.register(ANYBODY, now).result["samp.private-key"])  # type: ignore
+    hub.set_route(client, Push(url) if url else None, now)
     if name:
         hub.declare_metadata(client, {"samp.name": name}, now)
     hub.declare_subscriptions(client, {pattern: {} for pattern in patterns}, now)

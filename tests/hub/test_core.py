@@ -7,8 +7,10 @@ import pytest
 
 from hubfarm.hub.core import PING_GRACE, Hub
 from hubfarm.hub.model import HUB_ID, Answer, Client, Departure, Kind, LeftOut
+from hubfarm.hub.routes import Push
 from hubfarm.samp.errors import Fault
 from hubfarm.samp.xmlrpc import encode_value
+from hubfarm.spec.principal import ANYBODY
 from tests.hub.hub_support import HUB_METADATA, OK, deliveries, departed, join, make_hub, mtypes_to, refused, snapshot
 from tests.support import message
 
@@ -46,13 +48,13 @@ every_send = pytest.mark.parametrize("send", (TARGETED | BROADCAST).values(), id
 
 
 def test_registering_returns_key_own_id_and_hub_id(hub: Hub) -> None:
-    result = hub.register(NOW).result
+    result = hub.register(ANYBODY, NOW).result
     assert result == {"samp.private-key": "key-1", "samp.self-id": "c1", "samp.hub-id": HUB_ID}
     assert hub.client_with_key("key-1").id == "c1"
 
 
 def test_a_client_that_has_declared_nothing_has_empty_maps(hub: Hub) -> None:
-    client_id = hub.register(NOW).result["samp.self-id"]  # type: ignore
+    client_id = hub.register(ANYBODY, NOW).result["samp.self-id"]  # type: ignore
     assert hub.get_metadata(client_id).decode() == {}
     assert hub.get_subscriptions(client_id) == {}
 
@@ -84,7 +86,7 @@ def test_more_clients_than_the_limit_are_refused_until_one_leaves() -> None:
     first = join(hub)
     join(hub)
     with refused(hub, "takes no more"):
-        hub.register(NOW)
+        hub.register(ANYBODY, NOW)
     hub.unregister(first, NOW)
     assert join(hub).id == "c3"
 
@@ -497,7 +499,7 @@ def test_every_event_tells_its_subscribers_what_happened(hub: Hub) -> None:
         assert {(event.kind, event.sender) for event in events} == {(Kind.NOTIFICATION, HUB_ID)}
         return [(event.payload.value["samp.mtype"], event.payload.value["samp.params"]) for event in events]
 
-    registered = hub.register(NOW)
+    registered = hub.register(ANYBODY, NOW)
     client = hub.client_with_key("key-2")
     assert told(registered.effects) == [("samp.hub.event.register", {"id": client.id})]
     assert told(hub.declare_metadata(client, {"samp.name": "x"}, NOW).effects) == [
@@ -514,7 +516,7 @@ def test_every_event_tells_its_subscribers_what_happened(hub: Hub) -> None:
 def test_an_event_goes_to_those_subscribed_to_it_and_to_nobody_else(hub: Hub, event: str) -> None:
     watcher = join(hub, f"samp.hub.event.{event}")
     join(hub, *(f"samp.hub.event.{other}" for other in EVENTS if other != event))
-    effects = [*hub.register(NOW).effects]
+    effects = [*hub.register(ANYBODY, NOW).effects]
     client = hub.client_with_key("key-3")
     for outcome in (
         hub.declare_metadata(client, {}, NOW),
@@ -772,7 +774,7 @@ def test_only_the_silent_are_asked(hub: Hub) -> None:
 
 
 ACTIVITIES: dict[str, Callable[[Hub, Client], Any]] = {
-    "setXmlrpcCallback": lambda hub, client: hub.set_callback(client, "http://127.0.0.1:9/", NOW),
+    "setXmlrpcCallback": lambda hub, client: hub.set_route(client, Push("http://127.0.0.1:9/"), NOW),
     "declareMetadata": lambda hub, client: hub.declare_metadata(client, {}, NOW),
     "declareSubscriptions": lambda hub, client: hub.declare_subscriptions(client, {}, NOW),
     "unregister": lambda hub, client: hub.unregister(client, NOW),
@@ -794,7 +796,7 @@ def test_registering_and_replying_are_activity(hub: Hub, sender: Client) -> None
     msg_id = str(hub.call(sender, recipient.id, "tag", message("a"), 1.0).result)
     hub.reply(recipient, msg_id, OK, 2.0)
     assert (recipient.active, sender.active, hub.last_active) == (2.0, 1.0, 2.0)
-    hub.register(3.0)
+    hub.register(ANYBODY, 3.0)
     assert hub.last_active == 3.0
 
 
@@ -822,4 +824,4 @@ def test_a_hub_that_shuts_down_says_so_and_answers_every_synchronous_call(hub: H
 def test_a_hub_that_shuts_down_takes_no_more_clients(hub: Hub) -> None:
     hub.shut_down()
     with pytest.raises(Fault, match="shutting down"):
-        hub.register(NOW)
+        hub.register(ANYBODY, NOW)

@@ -23,7 +23,9 @@ from hypothesis.stateful import (
 
 from hubfarm.hub.core import PING_GRACE
 from hubfarm.hub.model import HUB_ID, Answer, Client, Delivery, Departure, Effect, Kind, LeftOut
+from hubfarm.hub.routes import Push
 from hubfarm.samp.errors import Fault
+from hubfarm.spec.principal import ANYBODY
 from tests.hub.hub_support import OK, make_hub
 from tests.support import message
 
@@ -160,9 +162,9 @@ class HubMachine(RuleBasedStateMachine):
         self.now += 1.0
         if len(self.here) == 6:
             with pytest.raises(Fault):
-                self.hub.register(self.now)
+                self.hub.register(ANYBODY, self.now)
             return multiple()
-        outcome = self.hub.register(self.now)
+        outcome = self.hub.register(ANYBODY, self.now)
         registration: Any = outcome.result
         assert registration["samp.self-id"] not in self.used_ids
         self.used_ids.add(registration["samp.self-id"])
@@ -178,7 +180,7 @@ class HubMachine(RuleBasedStateMachine):
         if known.id in self.here:
             self.act(known)
             known.callable = bool(url)
-            self.hub.set_callback(known.client, url, self.now)
+            self.hub.set_route(known.client, Push(url) if url else None, self.now)
 
     @rule(known=clients, wanted=subscriptions)
     def subscribe(self, known: Known, wanted: dict[str, Any]) -> None:

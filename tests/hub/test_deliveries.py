@@ -13,8 +13,10 @@ import pytest
 from hubfarm.hub.core import Hub
 from hubfarm.hub.delivery.deliveries import Deliveries
 from hubfarm.hub.model import Answer, Client, Outcome
+from hubfarm.hub.routes import Push
 from hubfarm.samp.values import ok_response
 from hubfarm.spec.limits import Limits
+from hubfarm.spec.principal import ANYBODY
 from hubfarm.wire.http_client import HttpClient
 from tests.support import PATIENCE, Received, message
 from tests.wire.wire_support import LOOPS, Scripted, read_request, run_in, unused_port
@@ -28,7 +30,7 @@ DONE = dumps(("",), methodresponse=True).encode()
 @pytest.fixture(params=LOOPS)
 def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a coroutine in each kind of loop, with a hub that loses patience soon."""
-    monkeypatch.setattr("hubfarm.hub.delivery.deliveries.RETRY_AFTER", (0.01, 0.02))
+    monkeypatch.setattr("hubfarm.hub.delivery.push.RETRY_AFTER", (0.01, 0.02))
     return lambda coroutine: run_in(request.param, coroutine)
 
 
@@ -73,8 +75,8 @@ class Room:
         return outcome.result
 
     def join(self, url: str, *patterns: str) -> Client:
-        client = self.hub.client_with_key(self.do(self.hub.register(0.0))["samp.private-key"])
-        self.do(self.hub.set_callback(client, url, 0.0))
+        client = self.hub.client_with_key(self.do(self.hub.register(ANYBODY, 0.0))["samp.private-key"])
+        self.do(self.hub.set_route(client, Push(url) if url else None, 0.0))
         self.do(self.hub.declare_subscriptions(client, {pattern: {} for pattern in patterns}, 0.0))
         return client
 
@@ -205,7 +207,7 @@ def test_whoever_waits_on_a_dead_client_gets_an_error_at_once(run: Run) -> None:
 
 
 def test_client_that_comes_back_in_time_loses_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hubfarm.hub.delivery.deliveries.RETRY_AFTER", (0.05,) * 100)
+    monkeypatch.setattr("hubfarm.hub.delivery.push.RETRY_AFTER", (0.05,) * 100)
 
     async def talk() -> None:
         async with Callback() as callback:
@@ -214,7 +216,7 @@ def test_client_that_comes_back_in_time_loses_nothing(run: Run, monkeypatch: pyt
             for number in range(5):
                 room.notify(sender, to, number)
             await asyncio.sleep(0.1)  # it is being retried
-            room.do(room.hub.set_callback(to, callback.url, 0.0))
+            room.do(room.hub.set_route(to, Push(callback.url), 0.0))
             assert [number_in(await callback.next()) for _ in range(5)] == list(range(5))
             assert not to.gone
 
@@ -229,7 +231,7 @@ def test_callback_url_that_changed_gets_what_is_still_queued(run: Run) -> None:
             room.notify(sender, to, 1)
             await old.next()
             await room.deliveries.close(PATIENCE)
-            room.do(room.hub.set_callback(to, new.url, 0.0))
+            room.do(room.hub.set_route(to, Push(new.url), 0.0))
             room.notify(sender, to, 2)
             assert number_in(await new.next()) == 2
             assert old.received.empty()
@@ -243,7 +245,7 @@ def test_client_that_is_not_callable_any_more_fails_its_callers(run: Run) -> Non
             room = Room()
             sender, to = room.join(one.url), room.join("http://127.0.0.1:9/", "test.*")
             room.do(room.hub.call(sender, to.id, "tag", message("test.call"), 0.0))
-            room.do(room.hub.set_callback(to, "", 0.0))
+            room.do(room.hub.set_route(to, None, 0.0))
             assert "not callable" in await reason_in(one)
             assert not to.gone
 
@@ -290,7 +292,7 @@ def test_client_whose_answer_is_no_xml_rpc_has_got_its_message(run: Run, answer:
 def test_client_that_takes_its_time_keeps_its_place_and_gets_everything_once_in_order(
     run: Run, monkeypatch: pytest.MonkeyPatch, before: int
 ) -> None:
-    monkeypatch.setattr("hubfarm.hub.delivery.deliveries.PROOF_TIMEOUT", 0.05)
+    monkeypatch.setattr("hubfarm.hub.delivery.push.PROOF_TIMEOUT", 0.05)
     stopped, going = asyncio.Event(), asyncio.Event()
 
     async def at_a_breakpoint(received: Received) -> bytes:
@@ -323,7 +325,7 @@ def test_client_that_takes_its_time_keeps_its_place_and_gets_everything_once_in_
 def test_client_whose_host_does_not_answer_is_away_and_gets_its_messages_when_it_is_back(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hubfarm.hub.delivery.deliveries.AWAY_FOR", (0.01, 0.02))
+    monkeypatch.setattr("hubfarm.hub.delivery.push.AWAY_FOR", (0.01, 0.02))
     failures = [OSError(errno.EHOSTUNREACH, "No route to host")] * 5 + [TimeoutError()] * 5
 
     class Far(HttpClient):
@@ -510,7 +512,7 @@ def test_what_is_unread_when_a_client_closes_in_between_is_delivered_anew_and_in
 def test_client_that_answers_the_first_of_several_only_gets_the_others_one_by_one(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hubfarm.hub.delivery.deliveries.PROOF_TIMEOUT", 0.3)
+    monkeypatch.setattr("hubfarm.hub.delivery.push.PROOF_TIMEOUT", 0.3)
 
     async def forgetful(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Read all that is there as if it were one request."""

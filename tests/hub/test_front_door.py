@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from hubfarm.farm import Farm
-from hubfarm.hub.profiles.host_names import OurNames
+from hubfarm.hub.profiles.host_names import HostNames
 from hubfarm.registry.listing import HubInfo
 from hubfarm.samp.xmlrpc import decode_response, encode_call
 from tests.stories.test_recorded_traffic import EXCHANGES, Exchange
@@ -18,10 +18,10 @@ PING = encode_call("samp.hub.ping", [])
 
 
 @pytest.fixture
-def loopback() -> Iterator[tuple[OurNames, int]]:
+def loopback() -> Iterator[tuple[HostNames, int]]:
     """The names of a hub on loopback, and its port."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
-        yield OurNames(sock, "127.0.0.1"), sock.getsockname()[1]
+        yield HostNames(sock, "127.0.0.1"), sock.getsockname()[1]
 
 
 def with_port(host: str, port: int) -> bytes:
@@ -32,12 +32,12 @@ def with_port(host: str, port: int) -> bytes:
     "host",
     ["localhost", "localhost:PORT", "LOCALHOST:PORT", "localhost.:PORT", "127.0.0.1", "127.0.0.1:PORT", "[::1]:PORT"],
 )
-def test_loopback_is_ours_with_our_port_or_none(loopback: tuple[OurNames, int], host: str) -> None:
+def test_loopback_is_ours_with_our_port_or_none(loopback: tuple[HostNames, int], host: str) -> None:
     names, port = loopback
     assert names.include(with_port(host, port))
 
 
-def test_the_hosts_name_is_ours(loopback: tuple[OurNames, int]) -> None:
+def test_the_hosts_name_is_ours(loopback: tuple[HostNames, int]) -> None:
     names, port = loopback
     name = socket.gethostname()
     for host in name, f"{name}:{port}", f"{name.partition('.')[0].upper()}:{port}":
@@ -52,14 +52,14 @@ def test_the_hosts_name_is_ours(loopback: tuple[OurNames, int]) -> None:
         "0.0.0.0:PORT", "192.0.2.1:PORT", "[::2]:PORT", "[::1", "::1", "localhost\xe9", "2130706433:PORT",
     ],
 )  # fmt: skip
-def test_nothing_else_is(loopback: tuple[OurNames, int], host: str) -> None:
+def test_nothing_else_is(loopback: tuple[HostNames, int], host: str) -> None:
     names, port = loopback
     assert not names.include(with_port(host, port))
 
 
 def test_hub_that_listens_everywhere_is_reached_by_every_address_of_the_machine() -> None:
     with socket.create_server(("0.0.0.0", 0)) as sock:
-        names, port = OurNames(sock, "0.0.0.0"), sock.getsockname()[1]
+        names, port = HostNames(sock, "0.0.0.0"), sock.getsockname()[1]
         for interface in psutil.net_if_addrs().values():
             for each in interface:
                 if each.family == socket.AF_INET:
@@ -70,12 +70,12 @@ def test_hub_that_listens_everywhere_is_reached_by_every_address_of_the_machine(
 
 def test_the_name_that_a_hub_was_told_to_listen_on_is_ours() -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
-        assert OurNames(sock, "hub.example.org").include(b"Hub.Example.ORG")
+        assert HostNames(sock, "hub.example.org").include(b"Hub.Example.ORG")
 
 
 @pytest.mark.parametrize("exchange", [each for each in EXCHANGES if not each.from_hub], ids=str)
 def test_recorded_programs_name_us_by_a_name_of_ours_or_none(
-    loopback: tuple[OurNames, int], exchange: Exchange
+    loopback: tuple[HostNames, int], exchange: Exchange
 ) -> None:
     names, port = loopback
     head = exchange.request.partition(b"<")[0]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hubfarm.hub.core import Hub
 from hubfarm.hub.keep import journal as journal_module
 from hubfarm.hub.keep.journal import DamagedJournal, Journal, read_journal, set_aside
-from hubfarm.hub.ledger import HubMemory
+from hubfarm.hub.ledger import Ledger
 from hubfarm.hub.model import Client, Kind
 from hubfarm.hub.recall import recall
 from hubfarm.hub.records import CountersRecord, Record
@@ -30,21 +30,21 @@ SECRET = "swordfish"
 HEAD_SIZE = len(b"hubfarm journal 1\n") + 32
 
 
-def hub_with(memory: HubMemory) -> Hub:
+def hub_with(ledger: Ledger) -> Hub:
     numbers = iter(range(10**6))
-    return Hub({}, limits=Limits(), new_key=lambda: f"key-{next(numbers)}", now=0.0, memory=memory)
+    return Hub({}, limits=Limits(), new_key=lambda: f"key-{next(numbers)}", now=0.0, ledger=ledger)
 
 
-def known(memory: HubMemory, passing: Collection[str] = ()) -> Any:
+def known(ledger: Ledger, passing: Collection[str] = ()) -> Any:
     """Return all that has to outlive a worker, as plain values.
 
     `passing` are the msg-ids of synchronous calls: whoever waited for them does so no more.
     """
-    kept = {msg_id: call for msg_id, call in memory.pending.items() if not call.synchronous}
+    kept = {msg_id: call for msg_id, call in ledger.pending.items() if not call.synchronous}
     return {
         "clients": {
-            client.id: (client.key, client.callback, client.metadata, client.subscriptions)
-            for client in memory.clients.values()
+            client.id: (client.key, client.route, client.principal, client.metadata, client.subscriptions)
+            for client in ledger.clients.values()
         },
         "pending": {
             msg_id: (call.sender.id if call.sender else None, call.recipient.id, call.tag)
@@ -56,15 +56,15 @@ def known(memory: HubMemory, passing: Collection[str] = ()) -> Any:
                 for each in queue.values()
                 if not (each.kind is Kind.CALL and each.tag in passing)
             ]
-            for client_id, queue in memory.queues.items()
+            for client_id, queue in ledger.queues.items()
         },
     }
 
 
-def restored(records: Iterable[Record]) -> HubMemory:
-    memory = HubMemory()
-    memory.restore(recall(through_the_codec(records), 0.0))
-    return memory
+def restored(records: Iterable[Record]) -> Ledger:
+    ledger = Ledger()
+    ledger.restore(recall(through_the_codec(records), 0.0))
+    return ledger
 
 
 def through_the_codec(records: Iterable[Record]) -> list[Record]:
@@ -76,81 +76,79 @@ def through_the_codec(records: Iterable[Record]) -> list[Record]:
 
 
 @pytest.fixture
-def memory() -> HubMemory:
-    return HubMemory(noting=True)
+def ledger() -> Ledger:
+    return Ledger(noting=True)
 
 
 @pytest.fixture
-def hub(memory: HubMemory) -> Hub:
-    return hub_with(memory)
+def hub(ledger: Ledger) -> Hub:
+    return hub_with(ledger)
 
 
-def test_clients_come_back_with_their_keys_and_declarations(hub: Hub, memory: HubMemory) -> None:
+def test_clients_come_back_with_their_keys_and_declarations(hub: Hub, ledger: Ledger) -> None:
     first = join(hub, "a.*", "b", name="first")
     gone = join(hub, "a.*")
     hub.unregister(gone, 0.0)
-    again = restored(memory.take_changes())
-    assert known(again) == known(memory)
+    again = restored(ledger.take_changes())
+    assert known(again) == known(ledger)
     assert again.by_key[first.key].subscriptions == {"a.*": {}, "b": {}}
     assert set(again.by_pattern) == {"a.*", "b"}
 
 
-def test_messages_that_were_not_delivered_come_back_in_order_and_others_do_not(hub: Hub, memory: HubMemory) -> None:
+def test_messages_that_were_not_delivered_come_back_in_order_and_others_do_not(hub: Hub, ledger: Ledger) -> None:
     receiver, sender = join(hub, "*"), join(hub)
     for number in range(5):
         hub.notify(sender, receiver.id, message("a", n=str(number)), 0.0)
     while (first := hub.next_delivery(receiver)) is not None and b">2<" not in first.payload.xml:
         hub.delivered(first)
-    again = restored(memory.take_changes())
+    again = restored(ledger.take_changes())
     values: list[Any] = [delivery.payload.value for delivery in again.queues[receiver.id].values()]
     assert [value["samp.params"]["n"] for value in values] == ["2", "3", "4"]
     assert (again.counters.queued, again.clients[receiver.id].queued) == (3, 3)
 
 
-def test_a_message_to_many_is_written_once(hub: Hub, memory: HubMemory) -> None:
+def test_a_message_to_many_is_written_once(hub: Hub, ledger: Ledger) -> None:
     for _ in range(20):
         join(hub, "a")
     sender = join(hub)
-    memory.take_changes()
+    ledger.take_changes()
     hub.notify_all(sender, message("a", text="x" * 1000), 0.0)
-    assert sum(len(msgspec.msgpack.encode(record)) for record in memory.take_changes()) < 2000
+    assert sum(len(msgspec.msgpack.encode(record)) for record in ledger.take_changes()) < 2000
 
 
-def test_a_reply_to_a_call_of_before_reaches_its_sender(hub: Hub, memory: HubMemory) -> None:
+def test_a_reply_to_a_call_of_before_reaches_its_sender(hub: Hub, ledger: Ledger) -> None:
     receiver, sender = join(hub, "a"), join(hub)
     msg_id = hub.call(sender, receiver.id, "tag", message("a"), 0.0).result
-    again = hub_with(restored(memory.take_changes()))
+    again = hub_with(restored(ledger.take_changes()))
     (effect,) = again.reply(again.client_with_key(receiver.key), str(msg_id), OK, 0.0).effects  # type: ignore
     assert (effect.to.id, effect.tag, effect.payload.value) == (sender.id, "tag", OK)  # type: ignore[union-attr]
 
 
-def test_a_synchronous_call_of_before_is_answered_to_nobody_and_its_reply_is_a_fault(
-    hub: Hub, memory: HubMemory
-) -> None:
+def test_a_synchronous_call_of_before_is_answered_to_nobody_and_its_reply_is_a_fault(hub: Hub, ledger: Ledger) -> None:
     receiver, sender = join(hub, "a"), join(hub)
     msg_id = str(hub.call_and_wait(sender, receiver.id, message("a"), 0.0).result)
-    again = hub_with(restored(memory.take_changes()))
+    again = hub_with(restored(ledger.take_changes()))
     with pytest.raises(Fault, match="msg-id"):
         again.reply(again.client_with_key(receiver.key), msg_id, OK, 0.0)
     later = again.call(again.client_with_key(sender.key), receiver.id, "t", message("a"), 0.0).result
     assert later != msg_id
 
 
-def test_ids_are_never_given_twice_also_over_many_lives(memory: HubMemory) -> None:
+def test_ids_are_never_given_twice_also_over_many_lives(ledger: Ledger) -> None:
     ids: list[str] = []
     for _ in range(4):
-        hub = hub_with(memory)
+        hub = hub_with(ledger)
         receiver = join(hub, "a")
         ids += [receiver.id, str(hub.call_and_wait(join(hub), receiver.id, message("a"), 0.0).result)]
-        records, memory = memory.take_changes(), HubMemory(noting=True)
-        memory.restore(recall([*records, *()], 0.0))
-        memory = copy_of(memory)
+        records, ledger = ledger.take_changes(), Ledger(noting=True)
+        ledger.restore(recall([*records, *()], 0.0))
+        ledger = copy_of(ledger)
     assert len(set(ids)) == len(ids)
 
 
-def copy_of(memory: HubMemory) -> HubMemory:
-    again = HubMemory(noting=True)
-    again.restore(recall(list(memory.snapshot()), 0.0))
+def copy_of(ledger: Ledger) -> Ledger:
+    again = Ledger(noting=True)
+    again.restore(recall(list(ledger.snapshot()), 0.0))
     return again
 
 
@@ -220,13 +218,13 @@ STEPS = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 30)), max_size=60)
 @given(STEPS)
 @settings(max_examples=200, deadline=None)
 def test_whatever_happened_comes_back(steps: list[tuple[int, int]]) -> None:
-    memory = HubMemory(noting=True)
-    driver = Driver(hub_with(memory))
+    ledger = Ledger(noting=True)
+    driver = Driver(hub_with(ledger))
     records: list[Record] = []
     for step, number in steps:
         driver.steps[step](number)
-        records += through_the_codec(memory.take_changes())
-    assert known(restored(records), driver.passing) == known(memory, driver.passing)
+        records += through_the_codec(ledger.take_changes())
+    assert known(restored(records), driver.passing) == known(ledger, driver.passing)
 
 
 @given(STEPS, STEPS, st.integers(1, 5))
@@ -234,19 +232,19 @@ def test_whatever_happened_comes_back(steps: list[tuple[int, int]]) -> None:
 def test_a_journal_made_shorter_while_the_hub_works_holds_the_same(
     before: list[tuple[int, int]], meanwhile: list[tuple[int, int]], portion: int
 ) -> None:
-    memory = HubMemory(noting=True)
-    driver = Driver(hub_with(memory))
+    ledger = Ledger(noting=True)
+    driver = Driver(hub_with(ledger))
     for step, number in before:
         driver.steps[step](number)
-    memory.take_changes()
-    snapshot = memory.snapshot()
+    ledger.take_changes()
+    snapshot = ledger.snapshot()
     shorter: list[Record] = []
     for step, number in meanwhile:
         shorter += through_the_codec(islice(snapshot, portion))
         driver.steps[step](number)
-        shorter += through_the_codec(memory.take_changes())
+        shorter += through_the_codec(ledger.take_changes())
     shorter += through_the_codec(snapshot)
-    assert known(restored(shorter), driver.passing) == known(memory, driver.passing)
+    assert known(restored(shorter), driver.passing) == known(ledger, driver.passing)
 
 
 # ------------------------------------------------------------------ the file
@@ -257,30 +255,30 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "hub-1"
 
 
-def opened(path: Path, secret: str = SECRET) -> tuple[Journal, HubMemory]:
-    memory = HubMemory(noting=True)
-    journal = Journal(path, secret, memory)
+def opened(path: Path, secret: str = SECRET) -> tuple[Journal, Ledger]:
+    ledger = Ledger(noting=True)
+    journal = Journal(path, secret, ledger)
     journal.open(0.0)
-    return journal, memory
+    return journal, ledger
 
 
-def written(path: Path, clients: int = 3) -> HubMemory:
+def written(path: Path, clients: int = 3) -> Ledger:
     """Write a journal in which some clients and messages are, as a worker would that then falls."""
-    journal, memory = opened(path)
-    hub = hub_with(memory)
+    journal, ledger = opened(path)
+    hub = hub_with(ledger)
     for number in range(clients):
         client = join(hub, "*", name=str(number))
         hub.notify_all(client, message("a", n=str(number)), 0.0)
         journal.keep()
     journal.close()
-    return memory
+    return ledger
 
 
 def test_a_successor_finds_what_its_predecessor_has_kept(path: Path) -> None:
     before = written(path)
-    journal, memory = opened(path)
+    journal, ledger = opened(path)
     journal.close()
-    assert known(memory) == known(before)
+    assert known(ledger) == known(before)
 
 
 def test_a_journal_is_private_whatever_the_umask(path: Path) -> None:
@@ -325,9 +323,9 @@ def test_a_damaged_journal_is_set_aside_and_the_hub_starts_empty(path: Path) -> 
     path.write_bytes(data)
     with pytest.raises(DamagedJournal):
         read_journal(bytes(data), SECRET)
-    journal, memory = opened(path)
+    journal, ledger = opened(path)
     journal.close()
-    assert not memory.clients
+    assert not ledger.clients
     (aside,) = path.parent.glob("hub-1.damaged-*")
     assert aside.read_bytes() == data
 
@@ -335,9 +333,9 @@ def test_a_damaged_journal_is_set_aside_and_the_hub_starts_empty(path: Path) -> 
 @pytest.mark.parametrize("data", [b"rubbish", b"hubfarm journal 9\n" + bytes(40)])
 def test_what_is_no_journal_is_set_aside(path: Path, data: bytes) -> None:
     path.write_bytes(data)
-    journal, memory = opened(path)
+    journal, ledger = opened(path)
     journal.close()
-    assert not memory.clients
+    assert not ledger.clients
     assert len(list(path.parent.glob("hub-1.damaged-*"))) == 1
 
 
@@ -351,9 +349,9 @@ def test_a_record_that_cannot_be_is_damage(path: Path) -> None:
 
 def test_the_journal_of_another_hub_that_had_the_same_id_is_not_read(path: Path) -> None:
     written(path)
-    journal, memory = opened(path, secret="another")
+    journal, ledger = opened(path, secret="another")
     journal.close()
-    assert not memory.clients
+    assert not ledger.clients
 
 
 def test_a_hub_that_ends_in_order_leaves_no_journal(path: Path) -> None:
@@ -380,8 +378,8 @@ async def settle(journal: Journal) -> None:
 
 def test_a_journal_stays_a_small_multiple_of_what_it_holds(path: Path) -> None:
     async def work() -> None:
-        journal, memory = opened(path)
-        hub = hub_with(memory)
+        journal, ledger = opened(path)
+        hub = hub_with(ledger)
         receiver, sender = join(hub, "a"), join(hub)
         for number in range(5000):
             hub.notify(sender, receiver.id, message("a", text="x" * 1000, n=str(number)), 0.0)
@@ -393,7 +391,7 @@ def test_a_journal_stays_a_small_multiple_of_what_it_holds(path: Path) -> None:
         await settle(journal)
         assert path.stat().st_size < 2 * journal_module.MIN_SIZE
         journal.close()
-        assert known(opened(path)[1]) == known(memory)
+        assert known(opened(path)[1]) == known(ledger)
         assert [each.name for each in path.parent.iterdir()] == ["hub-1"]
 
     asyncio.run(work())
@@ -401,8 +399,8 @@ def test_a_journal_stays_a_small_multiple_of_what_it_holds(path: Path) -> None:
 
 def test_nothing_is_lost_when_the_worker_falls_while_it_makes_its_journal_shorter(path: Path) -> None:
     async def work() -> None:
-        journal, memory = opened(path)
-        hub = hub_with(memory)
+        journal, ledger = opened(path)
+        hub = hub_with(ledger)
         receiver, sender = join(hub, "a"), join(hub)
         for number in range(2000):  # nothing is delivered: the state is as large as the journal
             hub.notify(sender, receiver.id, message("a", text="x" * 1000, n=str(number)), 0.0)
@@ -414,7 +412,7 @@ def test_nothing_is_lost_when_the_worker_falls_while_it_makes_its_journal_shorte
         journal.keep()
         os.close(journal._descriptor)  # the end: nothing is tidied up
         successor, again = opened(path)
-        assert known(again) == known(memory)
+        assert known(again) == known(ledger)
         successor.remove()
         assert list(path.parent.iterdir()) == []
 
@@ -423,8 +421,8 @@ def test_nothing_is_lost_when_the_worker_falls_while_it_makes_its_journal_shorte
 
 def test_a_journal_that_somebody_removed_is_written_anew(path: Path) -> None:
     async def work() -> None:
-        journal, memory = opened(path)
-        hub = hub_with(memory)
+        journal, ledger = opened(path)
+        hub = hub_with(ledger)
         join(hub, "a", name="one")
         journal.keep()
         path.unlink()
@@ -434,6 +432,6 @@ def test_a_journal_that_somebody_removed_is_written_anew(path: Path) -> None:
         join(hub, "a", name="two")
         journal.keep()
         journal.close()
-        assert known(opened(path)[1]) == known(memory)
+        assert known(opened(path)[1]) == known(ledger)
 
     asyncio.run(work())

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from hubfarm.hub.delivery.liveness import MOST_ABSENCES, ROUND, Probes
+from hubfarm.hub.delivery.liveness import MOST_ABSENCES, ROUND, Liveness
 from hubfarm.hub.model import Client
+from hubfarm.hub.routes import Push
+from hubfarm.spec.principal import ANYBODY
 from hubfarm.worker.process import BEAT
 from tests.hub.test_deliveries import Callback, Room
 from tests.support import PATIENCE, message
@@ -28,7 +30,7 @@ def _elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hubfarm.wire.host_sockets.HostSockets.listens", lambda self, host, port: None)
 
 
-async def beat_until(probes: Probes, client: Client, most: int) -> int:
+async def beat_until(probes: Liveness, client: Client, most: int) -> int:
     """Beat until a client is gone, at most so often; return how often it took."""
     for number in range(1, most + 1):
         probes.beat()
@@ -44,7 +46,7 @@ def test_client_that_is_gone_is_out_within_half_a_minute_and_everybody_told(run:
             room = Room()
             witness = room.join(one.url, "samp.hub.event.unregister")
             gone = room.join(f"http://127.0.0.1:{unused_port()}/")
-            beats = await beat_until(Probes(room.hub, room.deliveries), gone, 30)
+            beats = await beat_until(Liveness(room.hub, room.deliveries), gone, 30)
             assert MOST_ABSENCES <= beats * BEAT <= 30
             assert (await one.next()).params[2]["samp.params"] == {"id": gone.id}
             assert list(room.hub.clients) == [witness]
@@ -62,8 +64,8 @@ def test_client_of_this_host_is_never_connected_to_while_it_listens(run: Run) ->
             room.do(room.hub.call(sender, clients[1].id, "tag", message("test.call"), 0.0))
             await asked.next()
             asked_once = asked.connections
-            silent = room.do(room.hub.register(0.0))["samp.self-id"]  # has no callback to be asked at
-            probes = Probes(room.hub, room.deliveries)
+            silent = room.do(room.hub.register(ANYBODY, 0.0))["samp.self-id"]  # has no callback to be asked at
+            probes = Liveness(room.hub, room.deliveries)
             await beat_until(probes, clients[0], ROUND * (MOST_ABSENCES + 1))
             assert [one.id for one in room.hub.clients] == [sender.id, *(one.id for one in clients), silent]
             assert (idle.connections, asked.connections) == (0, asked_once)
@@ -76,13 +78,13 @@ def test_client_is_not_taken_for_gone_whose_server_is_set_up_anew() -> None:
     async def talk() -> None:
         room = Room()
         client = room.join(f"http://127.0.0.1:{unused_port()}/")
-        probes = Probes(room.hub, room.deliveries)
+        probes = Liveness(room.hub, room.deliveries)
         while not probes._absent:
             probes.beat()
         probes.beat()
         assert not client.gone
         async with Callback() as back:
-            room.do(room.hub.set_callback(client, back.url, 0.0))
+            room.do(room.hub.set_route(client, Push(back.url), 0.0))
             assert await beat_until(probes, client, ROUND * MOST_ABSENCES) > ROUND * MOST_ABSENCES
         probes.close()
 
@@ -94,7 +96,7 @@ def test_client_that_no_kernel_knows_of_is_asked_before_it_is_out() -> None:
         async with Callback() as hidden:  # behind a rule of the firewall, say, which passes connections on
             room = Room()
             client = room.join(hidden.url)
-            probes = Probes(room.hub, room.deliveries)
+            probes = Liveness(room.hub, room.deliveries)
             probes._sockets.listens = lambda host, port: False  # type: ignore[method-assign]
             await beat_until(probes, client, ROUND * MOST_ABSENCES)
             assert not client.gone
@@ -110,12 +112,12 @@ def test_client_of_another_host_is_asked_by_whole_calls_only_while_somebody_wait
         async with Callback() as far:
             room = Room()
             sender, client = room.join(""), room.join(far.url, "test.call")
-            probes = Probes(room.hub, room.deliveries)
+            probes = Liveness(room.hub, room.deliveries)
             await beat_until(probes, client, ROUND + 1)
             assert far.connections == 0
             msg_id = room.do(room.hub.call(sender, client.id, "tag", message("test.call"), 0.0))
             assert (await far.next()).method == "samp.client.receiveCall"
-            room.deliveries._mailboxes[client.id].close()
+            room.deliveries._outboxes[client.id].close()
             probes.beat()
             assert (await far.next()).method == "samp.client.ping"
             room.hub.abandon(msg_id)
@@ -133,7 +135,7 @@ def test_client_of_another_host_that_goes_on_refusing_is_out(run: Run) -> None:
             room.do(room.hub.call(sender, client.id, "tag", message("test.call"), 0.0))
             await far.next()
             far.stop()
-            beats = await beat_until(Probes(room.hub, room.deliveries), client, 30)
+            beats = await beat_until(Liveness(room.hub, room.deliveries), client, 30)
             assert MOST_ABSENCES <= beats < 30
 
     run(talk())

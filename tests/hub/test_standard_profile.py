@@ -9,7 +9,9 @@ import pytest
 
 from hubfarm.hub.core import Hub
 from hubfarm.hub.model import Answer, Delivery, Effect
-from hubfarm.hub.profiles.standard import StandardProfile, Waits
+from hubfarm.hub.profiles.standard import StandardProfile
+from hubfarm.hub.profiles.waits import Waits
+from hubfarm.hub.routes import Push
 from hubfarm.samp.xmlrpc import PARSE_ERROR, UNKNOWN_METHOD, WRONG_PARAMETERS
 from hubfarm.spec.limits import Limits
 from hubfarm.wire.http_messages import Response
@@ -114,7 +116,7 @@ def test_a_callback_url_may_be_set_changed_and_taken_back(bench: Bench) -> None:
     key, _ = bench.join()
     for url in "http://127.0.0.1:1/x", "https://host.example/", "http://vm:39637", "":
         assert bench.call("setXmlrpcCallback", key, url) == ""
-        assert bench.hub.client_with_key(key).callback == url
+        assert bench.hub.client_with_key(key).route == (Push(url) if url else None)
 
 
 @pytest.mark.parametrize("url", ["ftp://host/", "/path", "http://", "http://host:port/", "http://a b/", "x"])
@@ -122,7 +124,7 @@ def test_what_is_no_http_url_is_refused_as_callback(bench: Bench, url: str) -> N
     key, _ = bench.join()
     with pytest.raises(Fault, match="not an http or https URL"):
         bench.call("setXmlrpcCallback", key, url)
-    assert bench.hub.client_with_key(key).callback == URL
+    assert bench.hub.client_with_key(key).route == Push(URL)
 
 
 def test_notify_and_notify_all_lead_to_deliveries(bench: Bench) -> None:
@@ -304,7 +306,9 @@ def test_too_few_or_too_many_parameters_are_a_fault_that_names_the_right_ones(re
     for params in ([], right[:-1], [*right, "more"]):
         fault = fault_of(ready, method, *params)
         assert fault.faultCode == WRONG_PARAMETERS
-        assert f"samp.hub.{method} takes {len(right)} parameters (private-key" in fault.faultString
+        assert (
+            f"samp.hub.{method} takes {len(right)} parameter{'s' * (len(right) > 1)} (private-key" in fault.faultString
+        )
 
 
 @pytest.mark.parametrize("method", RIGHT)

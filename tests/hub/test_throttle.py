@@ -8,9 +8,10 @@ import pytest
 
 from hubfarm.farm import Farm
 from hubfarm.hub.core import Hub
-from hubfarm.hub.profiles import standard
-from hubfarm.hub.profiles.standard import StandardProfile, Waits
-from hubfarm.hub.profiles.throttle import FORGIVEN_AFTER, FREE, LONGEST_DELAY, MAX_ADDRESSES, Failures
+from hubfarm.hub.profiles import throttle
+from hubfarm.hub.profiles.standard import StandardProfile
+from hubfarm.hub.profiles.throttle import FORGIVEN_AFTER, FREE, LONGEST_DELAY, MAX_ADDRESSES, Throttle
+from hubfarm.hub.profiles.waits import Waits
 from hubfarm.spec.limits import Limits
 from hubfarm.wire.http_messages import Response
 from tests.hub.hub_support import HUB_METADATA
@@ -31,7 +32,7 @@ class Clock:
 
 
 def test_first_failures_are_free_and_further_ones_wait_longer_and_longer() -> None:
-    failures = Failures(Clock())
+    failures = Throttle(Clock())
     delays = [failures.count(HERE) for _ in range(FREE + 12)]
     assert delays[:FREE] == [0.0] * FREE
     assert delays[FREE] > 0
@@ -40,7 +41,7 @@ def test_first_failures_are_free_and_further_ones_wait_longer_and_longer() -> No
 
 
 def test_one_address_does_not_pay_for_another() -> None:
-    failures = Failures(Clock())
+    failures = Throttle(Clock())
     for _ in range(100):
         failures.count(HERE)
     assert failures.count(THERE) == 0
@@ -48,7 +49,7 @@ def test_one_address_does_not_pay_for_another() -> None:
 
 def test_failures_are_forgiven_with_time() -> None:
     clock = Clock()
-    failures = Failures(clock)
+    failures = Throttle(clock)
     for _ in range(FREE + 5):
         failures.count(HERE)
     clock.now += 3 * FORGIVEN_AFTER
@@ -58,14 +59,14 @@ def test_failures_are_forgiven_with_time() -> None:
 
 
 def test_however_many_addresses_fail_few_are_remembered() -> None:
-    failures = Failures(Clock())
+    failures = Throttle(Clock())
     for number in range(3 * MAX_ADDRESSES):
         failures.count(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
     assert len(failures) == MAX_ADDRESSES
 
 
 def test_an_ipv6_network_counts_as_one_address() -> None:
-    failures = Failures(Clock())
+    failures = Throttle(Clock())
     for number in range(FREE):
         failures.count(f"2001:db8::{number:x}")
     assert failures.count("2001:db8::ffff%eth0") > 0
@@ -135,7 +136,7 @@ def test_wrong_keys_count_as_wrong_secrets_do() -> None:
 
 def test_guesser_who_goes_away_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene() -> None:
-        monkeypatch.setattr(standard, "MAX_HELD", 5)
+        monkeypatch.setattr(throttle, "MAX_HELD", 5)
         door = Door()
         door.fail(FREE)
         held = door.fail(5)

@@ -14,7 +14,7 @@ import pytest
 from hubfarm import Farm
 from hubfarm.samp.lockfile import lock_url
 from tests.client.client_support import Inbox
-from tests.support import message, need, need_module, read_lock_file, wait_for
+from tests.support import message, need, need_module, read_lock_file, serves, wait_for
 
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("ignore:astropy.samp was deprecated")]
 
@@ -41,7 +41,7 @@ def tokens(request: pytest.FixtureRequest, home: Path) -> Iterator[dict[str, str
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
-        wait_for(lambda: lock_file.exists() and "samp.profile.version" in lock_file.read_text(), "the peer's hub runs")
+        wait_for(lambda: serves(lock_file), "the peer's hub runs")
         yield {key.replace("\\", ""): value.replace("\\", "") for key, value in read_lock_file(lock_file).items()}
         process.send_signal(signal.SIGKILL)
 

@@ -12,7 +12,7 @@ from hubfarm.farm import Farm
 from hubfarm.registry.listing import HubInfo
 from tests.conftest import RunCli
 from tests.interop.conftest import OnHub
-from tests.support import ROOT, need, read_lock_file, wait_for
+from tests.support import ROOT, need, read_lock_file, serves, wait_for
 
 pytestmark = pytest.mark.interop
 
@@ -59,7 +59,7 @@ class TestBesideJsampsHub:
         hub = subprocess.Popen(["jsamp", "hub", "-mode", "no-gui", "-profiles", "std"], stderr=subprocess.DEVNULL)
         monkeypatch.delenv("SAMP_HUB")
         with hub:
-            wait_for(lambda: path.exists() and "samp.profile.version" in path.read_text(), "JSAMP's hub has started")
+            wait_for(lambda: serves(path), "JSAMP's hub has started")
             yield path
             hub.terminate()
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubfarm.samp.errors import BadValue
-from hubfarm.samp.mtype import LONGEST, candidates, check_mtype, check_pattern, is_matched, without_x
+from hubfarm.samp.mtype import LONGEST, candidates, check_mtype, check_pattern, matching, without_x
 from tests.strategies import mtypes, patterns
 
 
@@ -54,17 +54,17 @@ def test_a_star_anywhere_else_is_an_error(text: str) -> None:
 def test_a_wildcard_matches_everything_below_its_prefix_and_nothing_else(
     pattern: str, mtype: str, expected: bool
 ) -> None:
-    assert is_matched([pattern], mtype) is expected
+    assert matching([pattern], mtype) == (pattern if expected else None)
 
 
 @given(st.sets(patterns, max_size=6), mtypes)
 @settings(deadline=None, max_examples=200)
 def test_the_longest_matching_pattern_comes_first(subscriptions: set[str], mtype: str) -> None:
-    matching = [pattern for pattern in subscriptions if matches(pattern, mtype)]
+    fitting = [pattern for pattern in subscriptions if matches(pattern, mtype)]
     # `a.*` is longer than the `a.b` that it matches: an exact match wins whatever its length.
-    best = mtype if mtype in matching else max(matching, key=len, default=None)
+    best = mtype if mtype in fitting else max(fitting, key=len, default=None)
     assert next((pattern for pattern in candidates(mtype) if pattern in subscriptions), None) == best
-    assert is_matched(subscriptions, mtype) is bool(matching)
+    assert matching(subscriptions, mtype) == best
 
 
 @pytest.mark.parametrize("check", [check_mtype, check_pattern])

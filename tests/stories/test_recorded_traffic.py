@@ -19,13 +19,16 @@ from typing import Any
 import pytest
 
 from hubfarm.hub.core import Hub
-from hubfarm.hub.delivery import deliveries
+from hubfarm.hub.delivery import push
 from hubfarm.hub.delivery.deliveries import Deliveries
 from hubfarm.hub.model import Client
-from hubfarm.hub.profiles.standard import StandardProfile, Waits
+from hubfarm.hub.profiles.standard import StandardProfile
+from hubfarm.hub.profiles.waits import Waits
+from hubfarm.hub.routes import Push
 from hubfarm.samp.errors import Fault
 from hubfarm.samp.xmlrpc import Call, decode_call, decode_response, encode_response
 from hubfarm.spec.limits import Limits
+from hubfarm.spec.principal import ANYBODY
 from hubfarm.wire.http_client import HttpClient
 from hubfarm.wire.http_server import HttpLimits, HttpServer
 from hubfarm.wire.sockets import bind
@@ -248,7 +251,7 @@ class Stage:
 
     def enter(self) -> None:
         """Register the next client of the cast; one without a part leaves at once."""
-        outcome = self.hub.register(1.0)
+        outcome = self.hub.register(ANYBODY, 1.0)
         self.registered += 1
         self.deliveries.carry_out(outcome.effects)
         assert isinstance(outcome.result, dict)
@@ -261,7 +264,7 @@ class Stage:
             url = self.nobody
         else:
             url = self.by_recording if client.id in PLAYED_BY_RECORDING[self.program] else self.by_cast
-        self.hub.set_callback(client, url, 1.0)
+        self.hub.set_route(client, Push(url), 1.0)
         if part is DS9_SUBSCRIPTIONS or part is FEW:
             self.hub.declare_metadata(client, DS9_METADATA, 1.0)
         self.listen(client, part)
@@ -385,7 +388,7 @@ async def ask_the_program(stage: Stage, msg_id: str, sender_id: str, message: An
 def answers_of(program: str) -> dict[int, Any]:
     """What our hub answers in a program's play; each is played once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deliveries, "RETRY_AFTER", (0.01,))  # a dead client shall be found dead sooner
+        patch.setattr(push, "RETRY_AFTER", (0.01,))  # a dead client shall be found dead sooner
         return asyncio.run(play(program))
 
 

@@ -13,6 +13,8 @@ import asyncio
 from hubfarm.hub.core import Hub
 from hubfarm.hub.delivery.deliveries import Deliveries
 from hubfarm.hub.model import Client
+from hubfarm.hub.routes import Push
+from hubfarm.samp.methods import CLIENT_PREFIX
 from hubfarm.samp.xmlrpc import encode_call
 from hubfarm.wire.host_sockets import HostSockets
 from hubfarm.wire.http_client import HttpError, Unreachable
@@ -24,11 +26,11 @@ ROUND = 10
 MOST_ABSENCES = 3
 """Looks in a row at which nobody listened, or the connection was refused: a server may be set up anew."""
 
-_QUESTION = encode_call("samp.client.ping", [])
+_QUESTION = encode_call(f"{CLIENT_PREFIX}ping", [])
 """No client knows this method: whatever it answers, it is there."""
 
 
-class Probes:
+class Liveness:
     """Looks after one hub's clients.
 
     Parameters
@@ -55,26 +57,27 @@ class Probes:
             has_its_turn = (place - self._beats) % ROUND == 0
             if not (has_its_turn or client.owing or client in self._absent):
                 continue
-            if client.callback and client not in self._tasks and not self._deliveries.is_connected(client):
-                self._look_at(client)
+            idle = client not in self._tasks and not self._deliveries.is_connected(client)
+            if isinstance(client.route, Push) and idle:
+                self._look_at(client, client.route.url)
 
-    def _look_at(self, client: Client) -> None:
-        parts = check_http_url(client.callback)
+    def _look_at(self, client: Client, url: str) -> None:
+        parts = check_http_url(url)
         listens = self._sockets.listens(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
         if listens:
             self._absent.pop(client, None)
         elif listens is False:
             self._absent[client] = self._absent.get(client, 0) + 1
             if self._absent[client] >= MOST_ABSENCES:
-                self._ask_soon(client)
+                self._ask_soon(client, url)
         elif client.owing or client in self._absent:
-            self._ask_soon(client)
+            self._ask_soon(client, url)
 
-    def _ask_soon(self, client: Client) -> None:
-        self._tasks[client] = asyncio.get_running_loop().create_task(self._ask(client))
+    def _ask_soon(self, client: Client, url: str) -> None:
+        self._tasks[client] = asyncio.get_running_loop().create_task(self._ask(client, url))
 
-    async def _ask(self, client: Client) -> None:
-        http = self._deliveries.new_client(client.callback)
+    async def _ask(self, client: Client, url: str) -> None:
+        http = self._deliveries.new_client(url)
         gone = False
         try:
             await http.post(_QUESTION, timeout=None)

@@ -32,7 +32,7 @@ from pathlib import Path
 import msgspec
 from loguru import logger
 
-from hubfarm.hub.ledger import HubMemory
+from hubfarm.hub.ledger import Ledger
 from hubfarm.hub.recall import Nonsense, Recalled, recall
 from hubfarm.hub.records import Record
 from hubfarm.samp.errors import HubfarmError
@@ -155,14 +155,14 @@ class Journal:
         Where it lies.
     secret : str
         The hub's: tells its journal from an earlier hub's of the same id.
-    memory : HubMemory
+    ledger : Ledger
         What it keeps; noting its changes.
     """
 
-    def __init__(self, path: Path, secret: str, memory: HubMemory) -> None:
+    def __init__(self, path: Path, secret: str, ledger: Ledger) -> None:
         self.path = path
         self._secret = secret
-        self._memory = memory
+        self._ledger = ledger
         self._descriptor = -1
         self._size = 0
         self._shortest = 0
@@ -205,12 +205,12 @@ class Journal:
             raise HubfarmError(f"cannot make the journal {self.path}: {error.strerror}") from None
         self._lacking = magic == _MAGIC_BEFORE  # it is written anew, so that all of it is of one version
         if recalled is not None:
-            self._memory.restore(recalled)
+            self._ledger.restore(recalled)
             self.keep()
         for path in _files_of(self.path):
-            if path.name not in self._memory.files:
+            if path.name not in self._ledger.files:
                 self.drop(path.name)
-        return len(self._memory.clients)
+        return len(self._ledger.clients)
 
     def _read(self, now: float) -> tuple[Recalled | None, int, bytes]:
         try:
@@ -233,7 +233,7 @@ class Journal:
 
     def keep(self) -> None:
         """Write down what has changed; before an answer that tells of it."""
-        changes = self._memory.take_changes()
+        changes = self._ledger.take_changes()
         if changes:
             data = _frame(changes)
             self._write(data)
@@ -241,7 +241,7 @@ class Journal:
                 self._shorter.write(data)
             elif self._size > max(MIN_SIZE, GROWTH * self._shortest):
                 self._make_shorter()
-        for name in self._memory.take_files():
+        for name in self._ledger.take_files():
             self.drop(name)
 
     def keep_soon(self) -> None:
@@ -329,7 +329,7 @@ class Journal:
 
     def _make_shorter(self) -> None:
         try:
-            self._shorter = _Shorter(self.path, self._secret, self._memory.snapshot())
+            self._shorter = _Shorter(self.path, self._secret, self._ledger.snapshot())
         except OSError as error:
             self._put_off_shortening(error)
             return

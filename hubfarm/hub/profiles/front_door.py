@@ -24,7 +24,7 @@ ICON = files("hubfarm.hub.profiles").joinpath("icon.png").read_bytes()
 """The hub's icon, which its metadata names."""
 
 
-class Pages:
+class FrontDoor:
     """What one hub's port answers.
 
     Parameters

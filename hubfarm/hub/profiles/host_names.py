@@ -14,7 +14,7 @@ from hubfarm.wire.urls import written
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
-class OurNames:
+class HostNames:
     """The names of a hub that listens on one socket.
 
     Parameters
@@ -27,7 +27,7 @@ class OurNames:
     Examples
     --------
     >>> with socket.create_server(("127.0.0.1", 0)) as sock:
-    ...     names = OurNames(sock, "127.0.0.1")
+    ...     names = HostNames(sock, "127.0.0.1")
     >>> names.include(b"localhost"), names.include(b"rebound.example:80")
     (True, False)
     """

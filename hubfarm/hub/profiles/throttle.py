@@ -4,10 +4,15 @@ Only answers to failures wait: one account that guesses must not hold up the oth
 from the same address on one host.  What keeps guessers out is the length of keys and secrets.
 """
 
+import asyncio
 import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
+
+from loguru import logger
+
+from hubfarm.wire.http_messages import Response
 
 FREE = 10
 """Failures that are answered at once: a program whose hub was restarted errs a few times."""
@@ -24,13 +29,16 @@ FORGIVEN_AFTER = 5.0
 MAX_ADDRESSES = 1024
 """Addresses that are remembered; the one that has not failed for longest is forgotten first."""
 
+MAX_HELD = 100
+"""Answers to failures that are held back at the same time; over it, the address is told at once."""
+
 
 class _Count(NamedTuple):
     failures: float
     at: float
 
 
-class Failures:
+class Throttle:
     """Counts failures by the address they come from.
 
     Parameters
@@ -40,8 +48,8 @@ class Failures:
 
     Examples
     --------
-    >>> failures = Failures(clock=lambda: 0.0)
-    >>> [failures.count("127.0.0.1") for _ in range(13)][-4:]
+    >>> throttle = Throttle(clock=lambda: 0.0)
+    >>> [throttle.count("127.0.0.1") for _ in range(13)][-4:]
     [0.0, 0.1, 0.2, 0.4]
     """
 
@@ -66,6 +74,44 @@ class Failures:
         if doublings < 0:
             return 0.0
         return min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(doublings, 32))
+
+
+class HeldAnswers:
+    """The answers to failures, each held back as long as its address has deserved.
+
+    Parameters
+    ----------
+    clock : callable
+        Returns the time, seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._throttle = Throttle(clock)
+        self._held = 0
+
+    def count(self, address: str) -> float:
+        """Count a failure that is answered at once; see `Throttle.count`."""
+        return self._throttle.count(address)
+
+    def hold(self, response: Response, address: str) -> "Response | asyncio.Future[Response]":
+        """Count a failure, and return its answer: now or later."""
+        delay = self._throttle.count(address)
+        held = f", held {delay:g} s" * bool(delay)
+        logger.warning("{}: a wrong secret or private key{}", address or "a client", held)
+        if not delay:
+            return response
+        if self._held >= MAX_HELD:
+            return Response(b"too many wrong secrets and private keys\n", 429, b"text/plain; charset=utf-8")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Response] = loop.create_future()
+        timer = loop.call_later(delay, answer.set_result, response)
+        self._held += 1
+        answer.add_done_callback(lambda _: self._release(timer))
+        return answer
+
+    def _release(self, timer: asyncio.TimerHandle) -> None:
+        self._held -= 1
+        timer.cancel()
 
 
 def _source(address: str) -> str:

@@ -1,0 +1,323 @@
+"""A profile: one door of a hub, by which clients come in and call it in XML-RPC (SAMP 1.3, 4 and 5).
+
+Several may stand beside each other on one hub; each client remembers by which it came, and a door can be shut, with its
+clients, while the hub runs.  What is here all profiles share: a table says which call is which method of `Hub`.  A
+profile decides nothing about messages; what it knows of its own is who may come in, the XML, and who waits for a
+synchronous call.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import ClassVar, TypeAlias
+
+from loguru import logger
+
+from hubfarm.hub.core import Hub
+from hubfarm.hub.delivery.deliveries import Deliveries
+from hubfarm.hub.model import Client, Outcome
+from hubfarm.hub.profiles.large_requests import Files, LargeRequests
+from hubfarm.hub.profiles.throttle import HeldAnswers
+from hubfarm.hub.profiles.waits import Waits
+from hubfarm.samp.errors import BadValue, Fault, WrongUse
+from hubfarm.samp.methods import STRUCTURED, Caller, Method
+from hubfarm.samp.values import Value, expect_string, parse_float
+from hubfarm.samp.xmlrpc import (
+    UNKNOWN_METHOD,
+    WRONG_PARAMETERS,
+    CallInOutline,
+    EncodedMap,
+    Param,
+    decode_call_in_outline,
+    decode_start,
+    encode_fault,
+    encode_response,
+    encode_response_around,
+    encode_value,
+)
+from hubfarm.spec.principal import Principal
+from hubfarm.wire.http_messages import Response
+from hubfarm.wire.http_server import ON_TRUST
+
+MAX_WAIT = 3.2e9
+"""Longest timeout of a synchronous call that is told from none, seconds."""
+
+LONGEST_PING = 1024
+"""A longer ping is not remembered, bytes."""
+
+LARGE = 256 * 2**10
+"""A longer request is read beside the loop, bytes: others get their answers meanwhile."""
+
+START = 8 * 2**10
+"""Who sends a request stands in so much of its beginning, bytes."""
+
+DONE = Response(encode_response(""))
+"""The answer of calls without a result."""
+
+Answered: TypeAlias = "Response | asyncio.Future[Response]"
+Strategy: TypeAlias = "Callable[[Sequence[Param], str], Param | Answered]"
+"""What is done for a method: gets all its parameters, and the address of the caller."""
+
+
+class NotAdmitted(Fault):
+    """The secret, or whatever else a newcomer shows, or the private key is wrong."""
+
+
+class Profile:
+    """One door of a hub.
+
+    Parameters
+    ----------
+    hub : Hub
+        The hub.
+    deliveries : Deliveries
+        Carries out what follows from each call.
+    waits : Waits
+        Where `deliveries` puts the answers of synchronous calls.
+    clock : callable
+        Returns the time, seconds.
+    files : Files, optional
+        Where large messages are kept.
+    """
+
+    NAME: ClassVar[str]
+    PREFIX: ClassVar[str]
+    METHODS: ClassVar[Mapping[str, Method]]
+
+    def __init__(
+        self,
+        hub: Hub,
+        deliveries: Deliveries,
+        waits: Waits,
+        *,
+        clock: Callable[[], float],
+        files: Files | None = None,
+    ) -> None:
+        self.requests = 0
+        self.is_open = True
+        self.hub = hub
+        self.deliveries = deliveries
+        self.waits = waits
+        self.clock = clock
+        self._held = HeldAnswers(clock)
+        shared = {name: partial(strategy, self) for name, strategy in SHARED.items()}
+        strategies = shared | self.own_strategies()
+        self._calls = {f"{self.PREFIX}{name}": (method, strategies[name]) for name, method in self.METHODS.items()}
+        kept = {name for name, (method, _) in self._calls.items() if method.kept}
+        self._large = LargeRequests(self._read, files, kept, LARGE)
+        self._ping: bytes | None = None  # the last one: clients send theirs with the same bytes each time
+
+    def own_strategies(self) -> dict[str, Strategy]:
+        """Return what is done for the methods that are this profile's alone."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------ the door
+
+    def enter(self, who: Principal) -> Value:
+        """Register a client that has shown what this profile asks for; return what it is told.
+
+        Raises
+        ------
+        Fault
+            The door is shut, or the hub takes no more.
+        """
+        if not self.is_open:
+            raise Fault(f"this hub takes no clients by the {self.NAME} profile now")
+        outcome = self.hub.register(who, self.clock())
+        self.deliveries.carry_out(outcome.effects)
+        assert isinstance(outcome.result, dict)
+        logger.info("{}: registered", outcome.result["samp.self-id"])
+        return outcome.result
+
+    def disconnect_all(self, reason: str) -> None:
+        """Throw out all clients that came by this profile."""
+        for client in list(self.hub.clients):
+            if client.principal.profile == self.NAME:
+                self.deliveries.carry_out(self.hub.throw_out(client, reason))
+
+    def shut(self, reason: str) -> None:
+        """Take no clients any more, and throw out those that are in."""
+        self.is_open = False
+        self.disconnect_all(reason)
+
+    def open_again(self) -> None:
+        """Take clients again."""
+        self.is_open = True
+
+    # ------------------------------------------------------------------ one call
+
+    def handle(self, body: bytes, peer: str = "") -> Answered:
+        """Answer one call; what is wrong with it becomes an XML-RPC fault.
+
+        An answer that is a future is to be cancelled if its caller goes away.
+
+        Parameters
+        ----------
+        body : bytes
+            The call.
+        peer : str
+            The address that it comes from.
+        """
+        self.requests += 1
+        if body == self._ping:  # a seventh of what a ping costs
+            return DONE
+        if len(body) > ON_TRUST and (refusal := self.refusal_of(body[:START], peer)) is not None:
+            return refusal
+        if len(body) > LARGE:
+            return asyncio.ensure_future(self._handle_large(body, peer))
+        try:
+            call = self._read(body)
+        except Fault as fault:
+            return refuse(fault)
+        answer = self._answer(call, peer)
+        if answer is DONE and not call.params and len(body) <= LONGEST_PING:
+            self._ping = body
+        return answer
+
+    def _read(self, body: bytes) -> CallInOutline:
+        limits = self.hub.limits
+        return decode_call_in_outline(body, depth=limits.depth, string=limits.string, values=limits.values)
+
+    async def _handle_large(self, body: bytes, peer: str) -> Response:
+        try:
+            call = await self._large.read(body)
+        except Fault as fault:
+            return refuse(fault)
+        answer = self._answer(call, peer)
+        self._large.drop_unless(self.hub.keeps, call)
+        return await answer if isinstance(answer, asyncio.Future) else answer
+
+    def refusal_of(self, start: bytes, peer: str) -> Response | None:
+        """Return what is to be answered to a long request, if its beginning names no client of the hub's.
+
+        Parameters
+        ----------
+        start : bytes
+            The beginning of the call.
+        peer : str
+            The address that it comes from.
+        """
+        _, key = decode_start(start[:START])
+        try:
+            self.hub.client_with_key(key)
+        except Fault:
+            self._held.count(peer)
+            logger.warning("{}: a long request without a client's private key", peer or "a client")
+            return Response(encode_fault(Fault(
+                f"a request of over {ON_TRUST} bytes is taken from the hub's clients only: it has to begin with "
+                "its method and a private key"
+            )))  # fmt: skip
+        return None
+
+    def _answer(self, call: CallInOutline, peer: str) -> Answered:
+        try:
+            result = self._run(call, peer)
+        except NotAdmitted as fault:
+            logger.debug("fault: {}", fault.text)
+            return self._held.hold(Response(encode_fault(fault)), peer)
+        except (Fault, WrongUse) as error:
+            return refuse(error)
+        if result == "":
+            return DONE
+        if isinstance(result, (Response, asyncio.Future)):
+            return result
+        encoded = result.xml if isinstance(result, EncodedMap) else encode_value(result)
+        return Response(encode_response_around(encoded))
+
+    def _run(self, call: CallInOutline, peer: str) -> "Param | Answered":
+        method, strategy = self._calls.get(call.method, (None, None))
+        if method is None or strategy is None:
+            raise Fault(f"unknown method {call.method[:80]!r}", UNKNOWN_METHOD)
+        takes, given = method.takes, len(call.params)
+        if given != len(takes) and method.caller is not Caller.ANYBODY:
+            count = f"{len(takes)} parameter{'s' * (len(takes) != 1)}"
+            raise Fault(f"{call.method} takes {count} ({', '.join(takes)}), not {given}", WRONG_PARAMETERS)
+        if method.caller is Caller.CLIENT:
+            for value, parameter in zip(call.params[1:], method.parameters, strict=True):
+                if parameter not in STRUCTURED:
+                    expect_string(value, f"the parameter {parameter}")
+        return strategy(call.params, peer)
+
+    def client_of(self, key: Param) -> Client:
+        """Return the client that a call's private key names.
+
+        Raises
+        ------
+        NotAdmitted
+            There is none.
+        """
+        # By hash first, and Python's is keyed: the time that this takes tells nothing of a key.
+        try:
+            return self.hub.client_with_key(key if isinstance(key, str) else "")
+        except Fault as fault:
+            raise NotAdmitted(fault.text) from None
+
+    def close(self) -> None:
+        """Read no more large requests."""
+        self._large.close()
+
+
+# ---------------------------------------------------------------------- strategies
+
+
+SharedStrategy: TypeAlias = "Callable[[Profile, Sequence[Param], str], Param | Answered]"
+
+
+def acting(run: Callable[..., Outcome]) -> SharedStrategy:
+    """Return the strategy of a method that counts as a client's activity; `run` is a method of `Hub`."""
+
+    def act(profile: Profile, params: Sequence[Param], _: str) -> Param:
+        client = profile.client_of(params[0])
+        logger.debug("{}: {}", client, run.__name__)
+        outcome = run(profile.hub, client, *params[1:], profile.clock())
+        profile.deliveries.carry_out(outcome.effects)
+        return outcome.result
+
+    return act
+
+
+def asking(run: Callable[..., Param]) -> SharedStrategy:
+    """Return the strategy of a method that only asks; `run` gets the hub, the client and the parameters."""
+    return lambda profile, params, _: run(profile.hub, profile.client_of(params[0]), *params[1:])
+
+
+def call_and_wait(profile: Profile, params: Sequence[Param], _: str) -> Answered:
+    """Call a client, and answer with its response (SAMP 1.3, 3.10.3)."""
+    key, recipient, message, timeout = params
+    client = profile.client_of(key)
+    seconds = parse_float(str(timeout))
+    if seconds > MAX_WAIT:
+        raise BadValue(f"the timeout is {seconds:g} s: give seconds, or 0 for none")
+    outcome = profile.hub.call_and_wait(client, str(recipient), message, profile.clock())
+    logger.debug("{}: call_and_wait {}", client, outcome.result)
+    msg_id = str(outcome.result)
+    waiting = profile.waits.open(msg_id, seconds)
+    waiting.add_done_callback(lambda _: profile.hub.abandon(msg_id))  # also when its caller goes away
+    profile.deliveries.carry_out(outcome.effects)
+    return waiting
+
+
+SHARED: Mapping[str, SharedStrategy] = {
+    "ping": lambda profile, params, peer: "",
+    "unregister": acting(Hub.unregister),
+    "declareMetadata": acting(Hub.declare_metadata),
+    "declareSubscriptions": acting(Hub.declare_subscriptions),
+    "getMetadata": asking(lambda hub, _, client_id: hub.get_metadata(client_id)),
+    "getSubscriptions": asking(lambda hub, _, client_id: hub.get_subscriptions(client_id)),
+    "getRegisteredClients": asking(Hub.get_registered_clients),
+    "getSubscribedClients": asking(Hub.get_subscribed_clients),
+    "notify": acting(Hub.notify),
+    "notifyAll": acting(Hub.notify_all),
+    "call": acting(Hub.call),
+    "callAll": acting(Hub.call_all),
+    "callAndWait": call_and_wait,
+    "reply": acting(Hub.reply),
+}
+"""What is done for the methods of every profile."""
+
+
+def refuse(error: Fault | WrongUse) -> Response:
+    """Return the answer that says why a call was refused."""
+    fault = error if isinstance(error, Fault) else Fault(str(error), WRONG_PARAMETERS)
+    logger.debug("fault: {}", fault.text)
+    return Response(encode_fault(fault))

@@ -1,0 +1,41 @@
+"""What a principal may do on a hub: pure decisions, asked for by the hub before anything happens."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from hubfarm.spec.principal import Principal
+
+
+class Policy(Protocol):
+    """The rules of one hub."""
+
+    def refusal_to_enter(self, who: Principal) -> str:
+        """Return why somebody may not register, in words for them; empty if they may."""
+
+    def may_send(self, who: Principal, mtype: str, annotations: Mapping[str, object]) -> bool:
+        """Tell whether a message may go to a receiver.
+
+        Parameters
+        ----------
+        who : Principal
+            The sender.
+        mtype : str
+            The message's.
+        annotations : mapping
+            What the receiver's subscription to it says (SAMP 1.3, 3.7).
+        """
+
+
+class Open:
+    """Whoever came in may do everything."""
+
+    def refusal_to_enter(self, who: Principal) -> str:
+        """Refuse nobody."""
+        return ""
+
+    def may_send(self, who: Principal, mtype: str, annotations: Mapping[str, object]) -> bool:
+        """Let every message pass."""
+        return True
+
+
+OPEN: Policy = Open()
