@@ -5,14 +5,14 @@ import contextlib
 import inspect
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from hubfarm.client.binding import ByDecorator, F, Function
 from hubfarm.client.callback_server import Callback
 from hubfarm.client.calls import POOL_SIZE, TIMEOUT, HubCalls, to_value
-from hubfarm.client.data import DataSending, Outbox, Prepared, find_client, read_table
+from hubfarm.client.data import DataSending, Outbox, Prepared, Receipt, SendPrepared, find_client, read_table
 from hubfarm.client.discovery import Choice, HubLike
 from hubfarm.client.errors import SAMPHubUnreachable, SAMPNotConnected, SAMPProxyError
 from hubfarm.client.handlers import Bindings, Message, matching, response_to, response_to_failure
@@ -28,7 +28,11 @@ _log = logging.getLogger("hubfarm.client")
 """The standard library's: this runs in other people's programs, which configure that."""
 
 
-class AsyncClient(ByDecorator, EasySending, DataSending):
+class AsyncClient(
+    ByDecorator,
+    EasySending[Coroutine[Any, Any, Any]],
+    DataSending[Coroutine[Any, Any, Any], Coroutine[Any, Any, list[Receipt]]],
+):
     """A client of a hub, for asyncio.
 
     ``async with AsyncClient("me", label="mima-2") as client`` connects and disconnects.  Callbacks may be
@@ -284,7 +288,7 @@ class AsyncClient(ByDecorator, EasySending, DataSending):
     async def _call(self, method: str, *params: object) -> Any:
         return await self._registered.call(method, *params)
 
-    async def _send_data(self, prepare: Callable[[], Prepared], send: Callable[[Membership, Prepared], Any]) -> Any:
+    async def _send_data(self, prepare: Callable[[], Prepared], send: SendPrepared) -> list[Receipt]:
         return await send(self._registered, await asyncio.to_thread(prepare))
 
     async def ping(self) -> Any:

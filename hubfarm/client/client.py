@@ -3,8 +3,8 @@
 import atexit
 import contextlib
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
 
 from hubfarm.client.background import Background, acquire, release
 from hubfarm.client.binding import ByFunction, Function
@@ -32,6 +32,9 @@ from hubfarm.switches import conf
 
 _log = logging.getLogger("hubfarm.client")
 """The standard library's: this runs in other people's programs, which configure that."""
+
+
+T = TypeVar("T")
 
 
 @with_original_names
@@ -148,7 +151,7 @@ class SAMPClient(ByFunction):
         with contextlib.suppress(HubfarmError):
             self.unregister()
 
-    def _run(self, work: Any) -> Any:
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
         if self._background is None:
             work.close()
             raise SAMPNotConnected("the client is not connected: connect (or start and register) first")

@@ -5,14 +5,15 @@ astropy is imported only where one of its objects is written or read (``pip inst
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from hubfarm.client.files import FileServer
 from hubfarm.client.handlers import Message
+from hubfarm.client.keyword_messages import Answer
 from hubfarm.client.membership import Membership
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.samp.lockfile import file_path
@@ -276,17 +277,23 @@ async def find_client(membership: Membership, wanted: str) -> str:
     raise WrongUse(f"{len(fitting) or 'no'} clients are called {wanted!r}: there are {listed}")
 
 
-class DataSending:
+Receipts = TypeVar("Receipts")
+"""What sending data returns: a list of `Receipt`, or a coroutine that does."""
+
+SendPrepared = Callable[[Membership, Prepared], Coroutine[Any, Any, list[Receipt]]]
+
+
+class DataSending(Generic[Answer, Receipts]):
     """What users send, for synchronous and asyncio clients alike: with the latter, await it."""
 
     _outbox: Outbox
-    enotify: Any
-    enotify_all: Any
+    enotify: Callable[..., Answer]
+    enotify_all: Callable[..., Answer]
 
-    def _send_data(self, prepare: Callable[[], Prepared], send: Callable[[Membership, Prepared], Any]) -> Any:
+    def _send_data(self, prepare: Callable[[], Prepared], send: SendPrepared) -> Receipts:
         raise NotImplementedError
 
-    def _send(self, kind: str, data: Any, name: str, id: str, to: str | None, serve: bool, timeout: float) -> Any:
+    def _send(self, kind: str, data: Any, name: str, id: str, to: str | None, serve: bool, timeout: float) -> Receipts:
         return self._send_data(
             lambda: prepare(kind, data, self._outbox, name=name, id=id),
             lambda membership, prepared: send(membership, self._outbox, prepared, to=to, serve=serve, timeout=timeout),
@@ -301,7 +308,7 @@ class DataSending:
         table_id: str = "",
         serve: bool = False,
         timeout: float = DATA_TIMEOUT,
-    ) -> Any:
+    ) -> Receipts:
         """Send a table, and return what each recipient made of it.
 
         Parameters
@@ -341,7 +348,7 @@ class DataSending:
         image_id: str = "",
         serve: bool = False,
         timeout: float = DATA_TIMEOUT,
-    ) -> Any:
+    ) -> Receipts:
         """Send an image: an array, an HDU, CCDData, a FITS file or a URL; see `send_table`."""
         return self._send("image", image, name, image_id, to, serve, timeout)
 
@@ -354,14 +361,14 @@ class DataSending:
         spectrum_id: str = "",
         serve: bool = False,
         timeout: float = DATA_TIMEOUT,
-    ) -> Any:
+    ) -> Receipts:
         """Send a spectrum: a table, a specutils spectrum, a file or a URL; see `send_table`."""
         return self._send("spectrum", spectrum, name, spectrum_id, to, serve, timeout)
 
-    def _tell(self, to: str | None, mtype: str, params: Map) -> Any:
+    def _tell(self, to: str | None, mtype: str, params: Map) -> Answer:
         return self.enotify(to, mtype, **params) if to else self.enotify_all(mtype, **params)
 
-    def highlight_row(self, table: str, row: int, to: str | None = None) -> Any:
+    def highlight_row(self, table: str, row: int, to: str | None = None) -> Answer:
         """Highlight a row of a table that was sent.
 
         Parameters
@@ -375,13 +382,13 @@ class DataSending:
         """
         return self._tell(to, "table.highlight.row", _table_params(table) | {"row": str(int(row))})
 
-    def select_rows(self, table: str, rows: Collection[int], to: str | None = None) -> Any:
+    def select_rows(self, table: str, rows: Collection[int], to: str | None = None) -> Answer:
         """Select rows of a table that was sent; see `highlight_row`."""
         return self._tell(
             to, "table.select.rowList", _table_params(table) | {"row-list": [str(int(row)) for row in rows]}
         )
 
-    def point_at_sky(self, ra: Any, dec: float | None = None, to: str | None = None) -> Any:
+    def point_at_sky(self, ra: Any, dec: float | None = None, to: str | None = None) -> Answer:
         """Point at a place on the sky.
 
         Parameters

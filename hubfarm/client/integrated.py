@@ -2,29 +2,30 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from hubfarm.client.background import acquire, release
 from hubfarm.client.binding import ByDecorator, ByFunction, F
 from hubfarm.client.calls import POOL_SIZE, TIMEOUT
 from hubfarm.client.chooser import ask
 from hubfarm.client.client import SAMPClient
-from hubfarm.client.data import DataSending, Outbox, Prepared, find_client, read_table
+from hubfarm.client.data import DataSending, Outbox, Prepared, Receipt, SendPrepared, find_client, read_table
 from hubfarm.client.discovery import Choice, HubLike, selectable_hubs
 from hubfarm.client.errors import SAMPHubUnreachable, SAMPProxyError
 from hubfarm.client.handlers import Bindings, Message
 from hubfarm.client.keyword_messages import EasySending
-from hubfarm.client.membership import Membership
 from hubfarm.client.proxy import SAMPHubProxy, warn_if_unheard
 from hubfarm.samp.toolkit import SAMPClientError, with_original_names
 from hubfarm.samp.values import Map
 from hubfarm.switches import conf
 
+T = TypeVar("T")
+
 
 @with_original_names
-class SAMPIntegratedClient(ByFunction, ByDecorator, EasySending, DataSending):
+class SAMPIntegratedClient(ByFunction, ByDecorator, EasySending[Any], DataSending[Any, list[Receipt]]):
     """A client of a hub.
 
     The API is that of ``astropy.samp.SAMPIntegratedClient`` and ``pyvo.samp.SAMPIntegratedClient``, and
@@ -198,13 +199,13 @@ class SAMPIntegratedClient(ByFunction, ByDecorator, EasySending, DataSending):
 
     # ------------------------------------------------------------------ the hub's methods
 
-    def _run(self, work: Any) -> Any:
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.client._run(work)
 
     def _call(self, method: str, *params: object) -> Any:
         return self._run(self.client.membership.call(method, *params))
 
-    def _send_data(self, prepare: Callable[[], Prepared], send: Callable[[Membership, Prepared], Any]) -> Any:
+    def _send_data(self, prepare: Callable[[], Prepared], send: SendPrepared) -> list[Receipt]:
         membership = self.client.membership
         return self._run(send(membership, prepare()))
 
