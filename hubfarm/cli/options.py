@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.checks import check_seconds
 from hubfarm.spec.options import Field, Option, options
+from hubfarm.spec.states import HubKind
 from hubfarm.visible import visible
 
 LOG_LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR")
@@ -23,7 +24,7 @@ def complete_selector(_context: click.Context, _parameter: click.Parameter, inco
     from hubfarm.farm import Farm
 
     with contextlib.suppress(HubfarmError):  # a shell that completes has no place for errors
-        hubs = [hub for hub in Farm().hubs() if hub.kind != "foreign" and hub.name.isprintable()]
+        hubs = [hub for hub in Farm().hubs() if hub.kind is not HubKind.FOREIGN and hub.name.isprintable()]
         return [CompletionItem(hub.name, help=visible(hub.url)) for hub in hubs if hub.name.startswith(incomplete)]
     return []
 

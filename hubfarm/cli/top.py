@@ -14,6 +14,7 @@ from hubfarm.cli.options import json_option
 from hubfarm.cli.show import hub_table, print_json, span
 from hubfarm.farm import Farm
 from hubfarm.registry.listing import HubInfo
+from hubfarm.spec.states import HubKind
 
 _COLUMNS = {
     "id": "ID",
@@ -43,7 +44,7 @@ class _Meter:
 
     def rows(self) -> list[Row]:
         """Look once more, and return a row a hub."""
-        return [self._row(hub) for hub in self._farm.hubs() if hub.kind != "foreign"]
+        return [self._row(hub) for hub in self._farm.hubs() if hub.kind is not HubKind.FOREIGN]
 
     def _row(self, hub: HubInfo) -> Row:
         now = time.monotonic()

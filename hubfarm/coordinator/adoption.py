@@ -30,6 +30,7 @@ from hubfarm.registry.statetable import HubName, Record, read_records
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.spec.options import Restart
+from hubfarm.spec.states import HubKind
 
 
 class Adoption:
@@ -135,7 +136,7 @@ class Adoption:
     def _found(self, standing: Standing) -> list[tuple[Entry, HubSpec]]:
         found = []
         for entry in self._lockdir.scan():
-            ours = entry.standing is standing and entry.tokens.get("hubfarm.kind") == "farm"
+            ours = entry.standing is standing and entry.tokens.get("hubfarm.kind") == HubKind.FARM
             if ours and entry.name is not None and not entry.problem:
                 try:
                     found.append((entry, HubSpec.from_tokens(entry.tokens)))

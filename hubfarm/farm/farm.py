@@ -24,6 +24,7 @@ from hubfarm.spec.checks import check_seconds
 from hubfarm.spec.hub_request import HubRequest
 from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.spec.options import asked
+from hubfarm.spec.states import HubKind, HubState
 
 if TYPE_CHECKING:
     from hubfarm.farm.farm_file import Change
@@ -85,7 +86,7 @@ class Farm:
         ended = ended_hubs(self.paths, {hub.label for hub in hubs if hub.alive})
         if everything:
             return hubs + ended
-        return [hub for hub in hubs if hub.alive] + [hub for hub in ended if hub.state == "failed"]
+        return [hub for hub in hubs if hub.alive] + [hub for hub in ended if hub.state is HubState.FAILED]
 
     def history(self) -> list[Ending]:
         """Return what has ended when and why, the oldest first."""
@@ -157,7 +158,7 @@ class Farm:
             _wait_until_free(self.paths.coordinator_guard)
             self._ensure_coordinator(log_level)
             started = self._start_once(requests, progress)
-        return [hub for hub in self.hubs() if hub.id in started and hub.kind == "farm"]
+        return [hub for hub in self.hubs() if hub.id in started and hub.kind is HubKind.FARM]
 
     def _start_once(self, requests: list[HubRequest], progress: Callable[[str], None]) -> set[int]:
         started = set()
@@ -190,7 +191,7 @@ class Farm:
         chosen = [self.find(selector) for selector in selectors]
         coordinated = self._coordinated()
         for hub in chosen:
-            if hub.kind != "farm" or hub.id not in coordinated:
+            if hub.kind is not HubKind.FARM or hub.id not in coordinated:
                 raise WrongUse(f"the hub {hub.name} is {hub.kind}: only hubs of the farm can be restarted")
         for told in self._control.restart([hub.id for hub in chosen]):
             progress(told["label"])
@@ -239,7 +240,7 @@ class Farm:
     def _running(self) -> list[HubSpec]:
         found = []
         for entry in self._lockdir.living():
-            if entry.tokens.get("hubfarm.kind") == "farm":
+            if entry.tokens.get("hubfarm.kind") == HubKind.FARM:
                 with contextlib.suppress(ValueError):  # its hub will mend it
                     found.append(HubSpec.from_tokens(entry.tokens))
         return found
@@ -291,7 +292,7 @@ class Farm:
         status = self.coordinator()
         coordinated = {hub["id"] for hub in status["hubs"]} if status else set()
         if coordinator and status:
-            chosen |= {hub.lock_file: hub for hub in hubs if hub.id in coordinated and hub.kind == "farm"}
+            chosen |= {hub.lock_file: hub for hub in hubs if hub.id in coordinated and hub.kind is HubKind.FARM}
         stopped = self._stop_hubs(list(chosen.values()), coordinated, progress)
         if coordinator and status:
             self._stop_coordinator()
@@ -342,10 +343,10 @@ class Farm:
         assert hub.id is not None
         if self._lockdir.is_alive(HubName(hub.pid, hub.id)):
             return False
-        return hub.kind != "farm" or hub.id not in self._supervised()
+        return hub.kind is not HubKind.FARM or hub.id not in self._supervised()
 
     def _stop_hubs(self, hubs: list[HubInfo], coordinated: set[int], progress: Callable[[str], None]) -> list[str]:
-        ours = [hub for hub in hubs if hub.kind == "farm" and hub.id in coordinated]
+        ours = [hub for hub in hubs if hub.kind is HubKind.FARM and hub.id in coordinated]
         names = {hub.id: hub.name for hub in ours}
         others = [hub for hub in hubs if hub not in ours]  # not by id: a standalone hub may have the same
         for hub in others:
@@ -393,7 +394,7 @@ class Farm:
 
     def _coordinated(self) -> set[int]:
         """Return the ids of the hubs that the coordinator runs; one is started if hubs need it."""
-        if any(hub.kind == "farm" for hub in self.hubs()):
+        if any(hub.kind is HubKind.FARM for hub in self.hubs()):
             self._ensure_coordinator("INFO")
         return self._supervised()
 
@@ -462,7 +463,7 @@ class Farm:
             raise HubfarmError(f"no coordinator has run yet, there is no {exact}: hubfarm start starts one")
         hub = self.find(selector)
         path = self.paths.logs / f"{hub.label or f'hub-{hub.id}'}.log"
-        if hub.kind != "farm" or not os.path.isfile(path):
+        if hub.kind is not HubKind.FARM or not os.path.isfile(path):
             raise WrongUse(f"the hub {hub.name} is {hub.kind}, and logs elsewhere than in {self.paths.logs}")
         return path
 
@@ -487,7 +488,7 @@ class Farm:
         return sweep(self._lockdir, self._ask, dry_run=dry_run)
 
 
-_OTHERS = ("foreign", "embedded")
+_OTHERS = (HubKind.FOREIGN, HubKind.EMBEDDED)
 """Kinds of hubs whose processes are other programs."""
 
 
@@ -501,9 +502,9 @@ def _refuse_others(hub: HubInfo) -> HubInfo:
     """
     process = "" if hub.pid is None else f"the process {hub.pid}"
     match hub.kind:
-        case "embedded":
+        case HubKind.EMBEDDED:
             raise WrongUse(f"the hub {hub.name} is embedded in {process}: it ends with that program")
-        case "foreign":
+        case HubKind.FOREIGN:
             known = ", ".join(filter(None, (process, hub.problem))) or "hubfarm does not know which"
             raise WrongUse(f"the hub {hub.name} is foreign: it ends with the program that runs it ({known})")
     return hub

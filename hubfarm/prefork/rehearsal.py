@@ -20,6 +20,7 @@ from hubfarm.samp.methods import STANDARD_PREFIX
 from hubfarm.samp.values import Value
 from hubfarm.samp.xmlrpc import decode_response, encode_call
 from hubfarm.spec.hub_spec import HubSpec
+from hubfarm.spec.states import HubKind
 from hubfarm.wire.http_client import HttpClient
 from hubfarm.wire.sockets import bind
 from hubfarm.worker.process import run
@@ -66,7 +67,7 @@ def _start_and_end(paths: Paths, level: str) -> None:
     spec = HubSpec(id=1, label="rehearsal", secret="none")
     talks = []
     with bind("127.0.0.1", 0) as sock:
-        run(spec, sock, paths, kind="farm", started=lambda running: talks.append(create_task(_talk(running.url))))
+        run(spec, sock, paths, kind=HubKind.FARM, started=lambda running: talks.append(create_task(_talk(running.url))))
 
 
 async def _talk(url: str) -> None:

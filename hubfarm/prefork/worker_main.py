@@ -10,6 +10,7 @@ from hubfarm.registry.logs import log_to
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.hub_spec import HubSpec
+from hubfarm.spec.states import HubKind
 from hubfarm.worker.process import run
 
 
@@ -37,7 +38,7 @@ def serve(spec: HubSpec, sock: socket.socket, paths: Paths, report: int, level: 
             spec,
             sock,
             paths,
-            kind="farm",
+            kind=HubKind.FARM,
             started=lambda running: tell(report, Report.RUNNING, running.url),
             reopen_log=lambda: log_to(log, spec.name, level),
         )

@@ -18,6 +18,7 @@ from hubfarm.registry.files import write_private
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName
 from hubfarm.samp.errors import HubfarmError
+from hubfarm.spec.states import HubKind
 
 if TYPE_CHECKING:
     from hubfarm.spec.hub_spec import HubSpec
@@ -65,8 +66,8 @@ class Ending:
         How long this worker had served, seconds.
     restarts : int
         How often the hub had been restarted before.
-    kind : str
-        Who ran it; see `hubfarm.worker.process.HubProcess`.
+    kind : HubKind
+        Who ran it.
     """
 
     time: str
@@ -79,7 +80,7 @@ class Ending:
     reason: str
     uptime: float
     restarts: int
-    kind: str = "farm"
+    kind: HubKind = HubKind.FARM
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it as JSON can carry it."""
@@ -87,7 +88,7 @@ class Ending:
 
 
 def record_end(
-    paths: Paths, spec: "HubSpec", pid: int, how: End, reason: str, uptime: float, kind: str = "farm"
+    paths: Paths, spec: "HubSpec", pid: int, how: End, reason: str, uptime: float, kind: HubKind = HubKind.FARM
 ) -> None:
     """Append one line; a full disk costs the line and nothing else."""
     ending = Ending(
@@ -133,9 +134,10 @@ _DAMAGES = (KeyError, TypeError, ValueError, OverflowError, RecursionError)
 
 def _ending(told: dict[str, Any]) -> Ending:
     known = {each.name: told[each.name] for each in fields(Ending) if each.name in told}
-    ending = Ending(**(known | {"how": End(told["how"])}))
+    kind = known.get("kind", HubKind.FARM.value)
+    ending = Ending(**(known | {"how": End(told["how"]), "kind": HubKind.read(kind)}))
     numbers = (ending.pid, ending.id, ending.restarts)
-    texts = (ending.label, ending.owner, ending.group, ending.reason, ending.kind)
+    texts = (ending.label, ending.owner, ending.group, ending.reason, kind)
     if not (all(isinstance(each, int) for each in numbers) and all(isinstance(each, str) for each in texts)):
         raise TypeError("a number or a text is none")
     if not math.isfinite(ending.uptime):

@@ -16,11 +16,12 @@ from hubfarm.registry.entry import Entry, Standing
 from hubfarm.registry.history import End, Ending, read_history
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
-from hubfarm.registry.statetable import HubName, HubState, Record, read_records
+from hubfarm.registry.statetable import HubName, Record, read_records
 from hubfarm.registry.whereabouts import where_is
 from hubfarm.samp.errors import WrongUse
 from hubfarm.samp.lockfile import lock_url
 from hubfarm.spec.checks import check_label, check_seconds
+from hubfarm.spec.states import HubKind, HubState
 
 HUNG_AFTER = 3.5
 """A hub whose last heartbeat is older counts as hung, seconds; it beats every second."""
@@ -36,13 +37,10 @@ class HubInfo:
         Its number on this host; None for the hub of ``~/.samp`` if it is foreign.
     label, owner, group : str
         Free names; empty for none.
-    state : str
-        ``starting``, ``running``, ``draining``, ``stopping``; ``hung`` if it misses its heartbeats; ``dead``;
-        ``failed`` if it was given up; for a foreign hub ``running`` or ``silent``; ``elsewhere``
-        for a hub of another host; of the history, ``stopped`` or ``unused``.
-    kind : str
-        ``farm`` (the coordinator's), ``standalone`` (sampy.py), ``embedded`` (in a program, by
-        ``SAMPHubServer``) or ``foreign``.
+    state : HubState
+        What it is doing, or what has become of it.
+    kind : HubKind
+        Who runs it.
     host : str
         The host it runs on.
     pid : int or None
@@ -69,8 +67,8 @@ class HubInfo:
     label: str
     owner: str
     group: str
-    state: str
-    kind: str
+    state: HubState
+    kind: HubKind
     host: str
     pid: int | None
     url: str
@@ -88,7 +86,7 @@ class HubInfo:
     @property
     def alive(self) -> bool:
         """Whether a client could connect to it from this host."""
-        return self.state in ("starting", "running", "draining", "stopping", "hung")
+        return self.state.is_alive
 
     @property
     def name(self) -> str:
@@ -130,7 +128,7 @@ def found_hubs(lockdir: LockDir, ask: Callable[[Collection[str]], Collection[str
         # A copy of a lock file (as ~/.samp, say) is no second hub: the original comes later.
         key = entry.name if entry.name and (entry.standing is not Standing.FOREIGN or entry.guard) else entry.path
         found[key] = _describe(entry, records.get(entry.name) if entry.name else None, lockdir.paths, answering)
-    return sorted(found.values(), key=lambda hub: (hub.kind == "foreign", hub.id or 0, str(hub.lock_file)))
+    return sorted(found.values(), key=lambda hub: (hub.kind is HubKind.FOREIGN, hub.id or 0, str(hub.lock_file)))
 
 
 def ended_hubs(paths: Paths, living: Collection[str]) -> list[HubInfo]:
@@ -155,12 +153,12 @@ def select(hubs: list[HubInfo], selector: str) -> HubInfo:
     """
     path = os.path.realpath(selector) if "/" in selector and "\0" not in selector else None
     for matches in (
-        [hub for hub in hubs if hub.kind != "foreign" and selector == str(hub.id)],
+        [hub for hub in hubs if hub.kind is not HubKind.FOREIGN and selector == str(hub.id)],
         [hub for hub in hubs if selector == f"{hub.pid}-{hub.id}" or path == os.path.realpath(hub.lock_file)],
         [hub for hub in hubs if hub.label == selector],
         [hub for hub in hubs if selector and hub.label.startswith(selector)],
     ):
-        matches = [hub for hub in matches if hub.kind != "foreign"] or matches
+        matches = [hub for hub in matches if hub.kind is not HubKind.FOREIGN] or matches
         if len(matches) == 1:
             return matches[0]
         if matches:
@@ -171,21 +169,18 @@ def select(hubs: list[HubInfo], selector: str) -> HubInfo:
     raise WrongUse(f"no running hub is meant by {selector!r}: " + (f"there are {running}" if hubs else "none runs"))
 
 
-_STATES: dict[HubState, str] = {state: state.name.lower() for state in HubState if state is not HubState.NONE}
-
-
 def _describe(entry: Entry, record: Record | None, paths: Paths, answering: Collection[str]) -> HubInfo:
     match entry.standing:
         case Standing.ALIVE:
-            state = _STATES.get(record.state, "running") if record else "running"
+            state = record.state if record else HubState.RUNNING
             if record and time.monotonic() - record.beat > HUNG_AFTER:
-                state = "hung"
+                state = HubState.HUNG
         case Standing.DEAD:
-            state = "dead"
+            state = HubState.DEAD
         case Standing.ELSEWHERE:
-            state = "elsewhere"
+            state = HubState.ELSEWHERE
         case _:
-            state = "running" if entry.url in answering else "silent"
+            state = HubState.RUNNING if entry.url in answering else HubState.SILENT
     live = record if entry.standing is Standing.ALIVE else None
     now = time.monotonic()
     tokens = entry.tokens
@@ -196,7 +191,7 @@ def _describe(entry: Entry, record: Record | None, paths: Paths, answering: Coll
         owner=entry.owner,
         group=entry.group,
         state=state,
-        kind="foreign" if entry.standing is Standing.FOREIGN else tokens.get("hubfarm.kind", "farm"),
+        kind=_kind(entry),
         host=tokens.get("hubfarm.host", paths.host),
         pid=entry.name.pid if entry.name else None,
         url=entry.url,
@@ -211,6 +206,12 @@ def _describe(entry: Entry, record: Record | None, paths: Paths, answering: Coll
         stable_name=stable if stable and stable.is_symlink() else None,
         problem=entry.problem or _whose(entry, paths),
     )
+
+
+def _kind(entry: Entry) -> HubKind:
+    if entry.standing is Standing.FOREIGN:
+        return HubKind.FOREIGN
+    return HubKind.read(entry.tokens.get("hubfarm.kind", HubKind.FARM))
 
 
 def _whose(entry: Entry, paths: Paths) -> str:
@@ -229,7 +230,7 @@ def _describe_ended(ending: Ending, paths: Paths) -> HubInfo:
         label=ending.label,
         owner=ending.owner,
         group=ending.group,
-        state=ending.how.value,
+        state=HubState(ending.how.value),
         kind=ending.kind,
         host=paths.host,
         pid=ending.pid or None,

@@ -25,10 +25,11 @@ from hubfarm.registry.entry import GUARD_FILE, PREFIX, Entry, Standing, check_ur
 from hubfarm.registry.files import lasting_identity, points_to, read_private
 from hubfarm.registry.locks import guard_is_held, holding
 from hubfarm.registry.paths import Paths
-from hubfarm.registry.statetable import HubName, HubState, Record
+from hubfarm.registry.statetable import HubName, Record
 from hubfarm.registry.whereabouts import Where, where_is
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import BadLockFile, HubfarmError, WrongUse
+from hubfarm.spec.states import HubState
 
 if TYPE_CHECKING:
     from hubfarm.spec.hub_spec import HubSpec  # listing hubs does without

@@ -13,8 +13,7 @@ import mmap
 import os
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
-from enum import IntEnum
+from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +21,7 @@ from typing import NamedTuple
 from hubfarm.registry.files import file_identity
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.checks import MAX_HUBS
+from hubfarm.spec.states import HubState
 
 _MAGIC = b"hubfarm\0"
 _VERSION = 1
@@ -38,17 +38,10 @@ _ATTEMPTS = 1000
 _HEADER_BYTES = _HEADER.pack(_MAGIC, _VERSION, MAX_HUBS, _SLOT_SIZE)
 
 
-class HubState(IntEnum):
-    """What a hub is doing, as its slot says."""
-
-    NONE = 0
-    STARTING = 1
-    RUNNING = 2
-    STOPPING = 3
-    DRAINING = 4
-
-
-_STATES = {int(state): state for state in HubState if state is not HubState.NONE}
+_FREE = 0
+_CODES = {HubState.STARTING: 1, HubState.RUNNING: 2, HubState.STOPPING: 3, HubState.DRAINING: 4}
+"""How a slot says what its hub is doing; what has no number here no hub says of itself."""
+_STATES = {code: state for state, code in _CODES.items()}
 
 
 class HubName(NamedTuple):
@@ -113,7 +106,8 @@ class Record:
 
 
 _values = attrgetter(*(each.name for each in fields(Record)))  # astuple takes ten times as long
-assert len(fields(Record)) == len(_SLOT.unpack(bytes(_SLOT.size)))
+_NOTHING = _SLOT.unpack(bytes(_SLOT.size))[3:]
+assert len(fields(Record)) == 3 + len(_NOTHING)
 assert _SEQUENCE.size + _SLOT.size <= _SLOT_SIZE
 
 
@@ -222,17 +216,25 @@ class StateTable:
 
     def write(self, slot: int, record: Record) -> None:
         """Write `record` into `slot`, of which the caller is the one writer."""
+        pid, number, state, *rest = _values(record)
+        self._put(slot, pid, number, _CODES[state], *rest)
+
+    def clear(self, slot: int) -> None:
+        """Give `slot` back, of which the caller is the one writer."""
+        self._put(slot, 0, 0, _FREE, *_NOTHING)
+
+    def _put(self, slot: int, *values: float) -> None:
         if os.lseek(self._descriptor, 0, os.SEEK_END) < _SIZE:
             return  # somebody has truncated the file: to touch the map would be the end by SIGBUS
         start = _HEADER_SIZE + slot * _SLOT_SIZE
         sequence = _SEQUENCE.unpack_from(self._map, start)[0] | 1
         _SEQUENCE.pack_into(self._map, start, sequence)
-        _SLOT.pack_into(self._map, start + _SEQUENCE.size, *_values(record))
+        _SLOT.pack_into(self._map, start + _SEQUENCE.size, *values)
         _SEQUENCE.pack_into(self._map, start, (sequence + 1) % 2**64)
 
     def write_beat(self, slot: int, beat: float) -> None:
         """Write the heartbeat of `slot`: one field, which a reader has old or new."""
-        if os.lseek(self._descriptor, 0, os.SEEK_END) == _SIZE:  # see `write`
+        if os.lseek(self._descriptor, 0, os.SEEK_END) == _SIZE:  # see `_put`
             _BEAT.pack_into(self._map, _HEADER_SIZE + slot * _SLOT_SIZE + _BEAT_OFFSET, beat)
 
     def close(self) -> None:
@@ -300,12 +302,10 @@ class SlotWriter:
     def __init__(self, table: StateTable, slot: int) -> None:
         self._table = table
         self._slot = slot
-        self._written: Record | None = None
 
     def write(self, record: Record) -> None:
         """Write the whole record."""
         self._table.write(self._slot, record)
-        self._written = record
 
     def beat(self, beat: float) -> None:
         """Write the time of a heartbeat, as long as nothing else has changed."""
@@ -313,5 +313,4 @@ class SlotWriter:
 
     def clear(self) -> None:
         """Give the slot back."""
-        if self._written is not None:
-            self.write(replace(self._written, state=HubState.NONE))
+        self._table.clear(self._slot)

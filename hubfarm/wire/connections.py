@@ -53,7 +53,7 @@ class Patience:
     unread: float = 60.0
 
 
-class Phase(Enum):
+class Activity(Enum):
     """What a connection is at."""
 
     IDLE = auto()
@@ -69,7 +69,7 @@ class Connection(Protocol):
     """When it began to be idle, or its present request began to come, by the loop's clock."""
 
     @property
-    def phase(self) -> Phase:
+    def activity(self) -> Activity:
         """What it is at."""
 
     @property
@@ -139,10 +139,10 @@ class Connections(Generic[C]):
 
     def _make_room(self) -> bool:
         # Several at once, so that a flood pays for a look at all of them once in a while only.
-        idle = [each for each in self._open if each.phase is Phase.IDLE]
+        idle = [each for each in self._open if each.activity is Activity.IDLE]
         leaving = heapq.nsmallest(max(1, self._most // 100), idle, key=_since)
         if not leaving:
-            unfinished = [each for each in self._open if each.phase is not Phase.ANSWERING or each.unsent]
+            unfinished = [each for each in self._open if each.activity is not Activity.ANSWERING or each.unsent]
             leaving = heapq.nsmallest(1, unfinished, key=_since)
         for each in leaving:
             self.discard(each)
@@ -156,14 +156,14 @@ class Connections(Generic[C]):
         patience = self._patience
         for each in list(self._open):
             age = now - each.since
-            match each.phase:
-                case Phase.IDLE if age > patience.idle:
+            match each.activity:
+                case Activity.IDLE if age > patience.idle:
                     each.give_way()
-                case Phase.HEAD if age > patience.head:
+                case Activity.HEAD if age > patience.head:
                     each.time_out(f"the request's head was not whole within {patience.head:g} s")
-                case Phase.BODY if age > patience.head + patience.body + each.received / patience.rate:
+                case Activity.BODY if age > patience.head + patience.body + each.received / patience.rate:
                     each.time_out(f"the request's body comes too slowly: {each.received} bytes in {age:.0f} s")
-                case Phase.ANSWERING if self._takes_nothing(each, now):
+                case Activity.ANSWERING if self._takes_nothing(each, now):
                     each.abort()
 
     def _takes_nothing(self, connection: C, now: float) -> bool:

@@ -24,7 +24,7 @@ from typing import NamedTuple, cast
 import httptools
 
 from hubfarm.wire.bare_lf import CrlfHeads
-from hubfarm.wire.connections import MAX_CONNECTIONS, Connections, Patience, Phase
+from hubfarm.wire.connections import MAX_CONNECTIONS, Activity, Connections, Patience
 from hubfarm.wire.http_messages import Request, Response, encode
 from hubfarm.wire.known_heads import KnownHeads, head_of
 from hubfarm.wire.sockets import BACKLOG
@@ -464,13 +464,13 @@ class _Connection(asyncio.Protocol):
     # -------------------------------------------------------------- what `Connections` asks
 
     @property
-    def phase(self) -> Phase:
+    def activity(self) -> Activity:
         """What the connection is at."""
         if self._asked or self._ended or self._out or self._transport.get_write_buffer_size():
-            return Phase.ANSWERING
+            return Activity.ANSWERING
         if self._in_body:
-            return Phase.BODY
-        return Phase.HEAD if self._in_request or self._crlf.holding else Phase.IDLE
+            return Activity.BODY
+        return Activity.HEAD if self._in_request or self._crlf.holding else Activity.IDLE
 
     @property
     def received(self) -> int:

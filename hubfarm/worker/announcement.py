@@ -10,6 +10,7 @@ from hubfarm.registry.statetable import HubName
 from hubfarm.samp import lockfile
 from hubfarm.samp.values import Map
 from hubfarm.spec.hub_spec import HubSpec
+from hubfarm.spec.states import HubKind
 from hubfarm.version import __version__
 
 PROFILE_VERSION = "1.3"
@@ -38,7 +39,7 @@ def hub_metadata(spec: HubSpec, base: str) -> Map:
     }
 
 
-def lock_file_tokens(spec: HubSpec, paths: Paths, name: HubName, url: str, kind: str) -> dict[str, str]:
+def lock_file_tokens(spec: HubSpec, paths: Paths, name: HubName, url: str, kind: HubKind) -> dict[str, str]:
     """Return the content of the hub's lock file (SAMP 1.3, 4.2).
 
     Parameters
@@ -51,7 +52,7 @@ def lock_file_tokens(spec: HubSpec, paths: Paths, name: HubName, url: str, kind:
         Its ``<PID>-<ID>``.
     url : str
         Its XML-RPC endpoint.
-    kind : str
+    kind : HubKind
         Who runs it; see `hubfarm.worker.process.HubProcess`.
     """
     return {
@@ -60,7 +61,7 @@ def lock_file_tokens(spec: HubSpec, paths: Paths, name: HubName, url: str, kind:
         lockfile.VERSION: PROFILE_VERSION,
         "hub.id": str(name),
         **spec.tokens(),
-        "hubfarm.kind": kind,
+        "hubfarm.kind": kind.value,
         "hubfarm.version": __version__,
         "hubfarm.host": paths.host,
         "hubfarm.pid": str(name.pid),

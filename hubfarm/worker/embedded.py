@@ -33,6 +33,7 @@ from hubfarm.samp.toolkit import (
 )
 from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.spec.options import HubOptions, asked
+from hubfarm.spec.states import HubKind
 from hubfarm.standard_hub import living_hub, standard_lock_file
 from hubfarm.switches import conf
 from hubfarm.wire.sockets import bind, close_in_child
@@ -170,7 +171,7 @@ class SAMPHubServer:
             path = None
         spec = HubSpec.of(self._options, id=0, secret=self._secret or secrets.token_hex(16))
         sock = close_in_child(bind(spec.host, spec.port))
-        runner = _Runner(lambda: HubProcess(spec, paths, kind="embedded", lock_path=path), sock)
+        runner = _Runner(lambda: HubProcess(spec, paths, kind=HubKind.EMBEDDED, lock_path=path), sock)
         running = runner.begin()
         self._params = lockfile.parse(read_private(running.lock_path))
         self._runner = runner

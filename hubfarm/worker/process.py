@@ -34,9 +34,10 @@ from hubfarm.registry.handover import hand_over
 from hubfarm.registry.history import End, record_end
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
-from hubfarm.registry.statetable import HubName, HubState, Record
+from hubfarm.registry.statetable import HubName, Record
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.hub_spec import HubSpec
+from hubfarm.spec.states import HubKind, HubState
 from hubfarm.wire.addresses import is_loopback
 from hubfarm.wire.connections import raise_descriptor_limit, room
 from hubfarm.wire.http_server import HttpLimits, HttpServer
@@ -81,13 +82,13 @@ class HubProcess:
         The hub.
     paths : Paths
         Where its files go.
-    kind : str
-        Who runs it: ``farm`` (a worker), ``standalone`` (sampy.py) or ``embedded`` (a user's program).
+    kind : HubKind
+        Who runs it.
     lock_path : Path, optional
         Its lock file, if it is not to be ``~/.samp-1/samp-hub-<PID>-<ID>``.
     """
 
-    def __init__(self, spec: HubSpec, paths: Paths, *, kind: str, lock_path: Path | None = None) -> None:
+    def __init__(self, spec: HubSpec, paths: Paths, *, kind: HubKind, lock_path: Path | None = None) -> None:
         self.spec = spec
         self._kind = kind
         self._paths = paths
@@ -166,7 +167,7 @@ class HubProcess:
 
     def _remember(self) -> Ledger:
         """Return what the hub knows from the first: what a worker that fell has left, if one did."""
-        if self._kind != "farm":
+        if self._kind is not HubKind.FARM:
             return Ledger()  # nobody would come after
         ledger = Ledger(noting=True)
         self._journal = Journal(self._paths.journal(self.spec.id), self.spec.secret, ledger)
@@ -332,7 +333,7 @@ def run(
     sock: socket.socket,
     paths: Paths,
     *,
-    kind: str,
+    kind: HubKind,
     lock_path: Path | None = None,
     started: Callable[[Running], None],
     reopen_log: Callable[[], None] = lambda: None,
@@ -370,7 +371,7 @@ async def _run(
     spec: HubSpec,
     sock: socket.socket,
     paths: Paths,
-    kind: str,
+    kind: HubKind,
     lock_path: Path | None,
     started: Callable[[Running], None],
     reopen_log: Callable[[], None],
@@ -382,7 +383,7 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, hub.end, End.STOPPED, f"by {signal.Signals(number).name}")
     loop.add_signal_handler(signal.SIGUSR1, hub.drain)
-    if kind == "farm":
+    if kind is HubKind.FARM:
         loop.add_signal_handler(signal.SIGQUIT, hub.end, End.RESTARTED, "restarted")
     loop.add_signal_handler(signal.SIGHUP, reopen_log)
     loop.add_signal_handler(signal.SIGUSR2, _hand_over, sock, paths, spec)

@@ -12,6 +12,7 @@ from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.spec.options import HubOptions
+from hubfarm.spec.states import HubKind
 from hubfarm.standard_hub import living_hub, standard_lock_file
 from hubfarm.wire.sockets import bind
 from hubfarm.worker.process import Running, run
@@ -54,7 +55,7 @@ def run_standalone(
     paths = (paths or Paths.from_environment()).prepare()
     spec = HubSpec.of(options, id=0, secret=secret or secrets.token_hex(16))
     path = None if multi else _free_lock_file(lock_file, paths)
-    return run(spec, bind(spec.host, spec.port), paths, kind="standalone", lock_path=path, started=started)
+    return run(spec, bind(spec.host, spec.port), paths, kind=HubKind.STANDALONE, lock_path=path, started=started)
 
 
 def _check(multi: bool, lock_file: Path | None, secret: str) -> None:

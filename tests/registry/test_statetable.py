@@ -11,10 +11,11 @@ import pytest
 from hubfarm.registry import statetable
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
-from hubfarm.registry.statetable import HubName, HubState, Record, StateTable
+from hubfarm.registry.statetable import HubName, Record, StateTable
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.checks import MAX_HUBS
 from hubfarm.spec.hub_spec import HubSpec
+from hubfarm.spec.states import HubState
 from tests.registry.registry_support import hub_process, publish
 from tests.support import ROOT
 
@@ -151,7 +152,8 @@ def test_disk_without_room_for_the_table_is_an_error_and_not_a_crash_later(paths
 _WRITER = """
 import sys
 from pathlib import Path
-from hubfarm.registry.statetable import HubState, Record, StateTable
+from hubfarm.registry.statetable import Record, StateTable
+from hubfarm.spec.states import HubState
 writer = StateTable(Path(sys.argv[1]), writable=True)
 number = 0
 print("writing", flush=True)
