@@ -4,7 +4,8 @@ import argparse
 import os
 import sys
 
-from hubfarm.coordinator.forkserver import ForkServer
+from hubfarm.coordinator.spawner import Spawner
+from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.visible import visible
@@ -24,16 +25,16 @@ def main() -> int:
         os.umask(0o077)  # a Unix socket is open to others from its binding on, or never
         raise_descriptor_limit()
         paths.prepare()
-        forkserver = ForkServer(options.log_level)
+        spawner = Spawner(LockDir(paths), options.log_level)
         # Only now: a third of a second of loading, and both processes load at once.
         from hubfarm.coordinator.daemon import run_in_background, run_in_foreground
         from hubfarm.spec.hub_request import decode_requests
 
         if options.ready is not None:
-            run_in_background(paths, options.log_level, forkserver, options.ready)
+            run_in_background(paths, options.log_level, spawner, options.ready)
         else:
             requests = decode_requests(options.start)
-            run_in_foreground(paths, options.log_level, forkserver, requests, as_json=options.json)
+            run_in_foreground(paths, options.log_level, spawner, requests, as_json=options.json)
     except HubfarmError as error:
         print(visible(f"hubfarm: {error}"), file=sys.stderr)
         return 2 if isinstance(error, WrongUse) else 1

@@ -19,8 +19,10 @@ import msgspec
 from aiohttp import web
 from loguru import logger
 
+from hubfarm.coordinator.admission import Plan
+from hubfarm.coordinator.hubs import Hubs
 from hubfarm.coordinator.managed_hub import ManagedHub
-from hubfarm.coordinator.supervisor import Plan, Supervisor, Told
+from hubfarm.coordinator.supervisor import Told
 from hubfarm.registry.files import file_identity
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError, WrongUse
@@ -78,16 +80,16 @@ class Control:
 
     Parameters
     ----------
-    supervisor : Supervisor
-        Does what is asked for.
+    hubs : Hubs
+        Those that it is about.
     paths : Paths
         Where the socket lies.
     shut_down : callable
         Begins the end of the farm.
     """
 
-    def __init__(self, supervisor: Supervisor, paths: Paths, shut_down: Callable[[], None]) -> None:
-        self._supervisor = supervisor
+    def __init__(self, hubs: Hubs, paths: Paths, shut_down: Callable[[], None]) -> None:
+        self._hubs = hubs
         self._paths = paths
         self._shut_down = shut_down
         self._started = time.monotonic()
@@ -201,18 +203,18 @@ class Control:
                 "pid": os.getpid(),
                 "version": __version__,
                 "uptime": time.monotonic() - self._started,
-                "hubs": [hub.describe(self._paths) for hub in self._supervisor.hubs.values()],
+                "hubs": [hub.state() for hub in self._hubs.by_id().values()],
             }
         )
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
         from hubfarm.coordinator.metrics import metrics  # 40 ms to load, which most farms never need
 
-        text = metrics(self._supervisor, self._paths)
+        text = metrics(self._hubs, self._paths)
         return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4"})
 
     async def _start_hubs(self, request: web.Request) -> web.StreamResponse:
-        if self._supervisor.closing:
+        if self._hubs.supervisor.closing:
             return web.Response(status=503, text="the coordinator is ending")
         try:
             plan = plan_in(await request.read())
@@ -220,23 +222,23 @@ class Control:
             return _refusal(error)
         self._starting += 1
         try:
-            response = await self._stream(request, lambda told: self._supervisor.start(plan, told))
+            response = await self._stream(request, lambda told: self._hubs.start(plan, told))
         finally:
             self._starting -= 1
-        self._proven = self._proven or bool(self._supervisor.hubs)
+        self._proven = self._proven or bool(self._hubs.by_id())
         if not (self._proven or self._starting):
             # Started for hubs that could not start: nothing is to be left of it.
             self._shut_down()
         return response
 
     async def _stop_hubs(self, request: web.Request) -> web.StreamResponse:
-        return await self._with_ids(request, self._supervisor.stop)
+        return await self._with_ids(request, self._hubs.stop)
 
     async def _restart_hubs(self, request: web.Request) -> web.StreamResponse:
-        return await self._with_ids(request, self._supervisor.restart)
+        return await self._with_ids(request, self._hubs.restart)
 
     async def _with_ids(
-        self, request: web.Request, work: Callable[[list[int], Told], Awaitable[None]]
+        self, request: web.Request, work: Callable[[list[int], Told[ManagedHub]], Awaitable[None]]
     ) -> web.StreamResponse:
         try:
             ids = ids_in(await request.read())
@@ -248,7 +250,9 @@ class Control:
         self._shut_down()
         return web.json_response({"pid": os.getpid()})
 
-    async def _stream(self, request: web.Request, work: Callable[[Told], Awaitable[None]]) -> web.StreamResponse:
+    async def _stream(
+        self, request: web.Request, work: Callable[[Told[ManagedHub]], Awaitable[None]]
+    ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
 
@@ -256,7 +260,7 @@ class Control:
             await response.write(json.dumps(line).encode() + b"\n")
 
         async def told(hub: ManagedHub) -> None:
-            await tell(hub.describe(self._paths))
+            await tell(hub.state())
 
         try:
             await work(told)

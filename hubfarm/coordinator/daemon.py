@@ -17,9 +17,11 @@ from setproctitle import setproctitle
 
 from hubfarm.coordinator.adoption import Adoption
 from hubfarm.coordinator.control_server import Control
-from hubfarm.coordinator.forkserver import ForkServer
-from hubfarm.coordinator.housekeeping import CoordinatorGuard, Housekeeping
-from hubfarm.coordinator.managed_hub import ManagedHub, Phase
+from hubfarm.coordinator.guard import CoordinatorGuard
+from hubfarm.coordinator.handovers import Handovers
+from hubfarm.coordinator.housekeeping import Housekeeping
+from hubfarm.coordinator.hubs import Hubs
+from hubfarm.coordinator.managed_hub import ManagedHub
 from hubfarm.coordinator.spawner import Spawner
 from hubfarm.coordinator.supervisor import Supervisor
 from hubfarm.registry.lockdir import LockDir
@@ -42,8 +44,8 @@ class Coordinator:
     ----------
     paths : Paths
         Where the farm's files lie; prepared.
-    forkserver : ForkServer
-        What workers are forked from.
+    spawner : Spawner
+        Where workers come from.
     reopen_log : callable
         Opens the coordinator's log anew.
 
@@ -55,17 +57,21 @@ class Coordinator:
         Another coordinator runs.
     """
 
-    def __init__(self, paths: Paths, forkserver: ForkServer, reopen_log: Callable[[], None]) -> None:
+    def __init__(self, paths: Paths, spawner: Spawner, reopen_log: Callable[[], None]) -> None:
         self._paths = paths
         self._reopen_log = reopen_log
         self._guard = CoordinatorGuard(paths)
         self._ended = asyncio.Event()
-        self.supervisor = Supervisor(paths, Spawner(forkserver, LockDir(paths)), load_settings())
-        self._control = Control(self.supervisor, paths, self._ended.set)
-        self._adoption = Adoption(self.supervisor, paths)
+        self._settings = load_settings()
+        self._supervisor = Supervisor()
+        lockdir = LockDir(paths)
+        self._hubs = Hubs(self._supervisor, lockdir, spawner, lambda: self._settings)
+        self._control = Control(self._hubs, paths, self._ended.set)
+        self._handovers = Handovers(paths, self._hubs.take_socket)
+        self._adoption = Adoption(self._hubs, lockdir)
         self._reloading: asyncio.Task[None] | None = None
 
-    async def run(self, ready: Callable[[Supervisor], Awaitable[None]]) -> None:
+    async def run(self, ready: Callable[[Hubs], Awaitable[None]]) -> None:
         """Coordinate until a signal or a shutdown request ends the farm.
 
         Parameters
@@ -84,18 +90,18 @@ class Coordinator:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         loop.add_signal_handler(signal.SIGUSR1, self._dump)
         async with contextlib.AsyncExitStack() as closing:
-            closing.callback(self._adoption.close)
-            self._adoption.listen()
+            closing.callback(self._handovers.close)
+            self._handovers.listen()
             closing.push_async_callback(self._control.close)
             await self._control.start()
-            await self._control.serve_metrics(self.supervisor.settings.metrics)
+            await self._control.serve_metrics(self._settings.metrics)
             self._adoption.adopt()
-            watching = asyncio.create_task(self.supervisor.run())
+            watching = asyncio.create_task(self._supervisor.run())
             closing.push_async_callback(self._end_farm, watching)
             housekeeping = asyncio.create_task(self._housekeeping().run())
             closing.callback(housekeeping.cancel)
             logger.info("coordinating as process {}", os.getpid())
-            await ready(self.supervisor)
+            await ready(self._hubs)
             notify_service_manager("READY=1")
             await self._ended.wait()
         logger.info("ended")
@@ -103,44 +109,43 @@ class Coordinator:
     async def _end_farm(self, watching: "asyncio.Task[None]") -> None:
         notify_service_manager("STOPPING=1")
         logger.info("ending the farm")
-        await self.supervisor.close()
+        await self._supervisor.close()
         await watching
 
     def _housekeeping(self) -> Housekeeping:
         return Housekeeping(
             self._paths,
-            lambda: self.supervisor.settings,
+            lambda: self._settings,
             self._guard,
             self._control,
+            self._handovers,
             self._adoption,
             self._step_down,
         )
 
     def _step_down(self) -> None:
-        self.supervisor.leave()
+        self._supervisor.leave()
         self._ended.set()
 
     def _reload(self) -> None:
         self._reopen_log()
         logger.info("logs reopened; reading the settings again")
         self._reloading = asyncio.get_running_loop().create_task(self._read_settings())
-        for hub in self.supervisor.hubs.values():
-            # One that starts has only just opened its log, and would die of it.
-            if hub.worker is not None and hub.phase is Phase.RUNNING:
-                hub.worker.signal(signal.SIGHUP)
+        for hub in self._hubs.by_id().values():
+            hub.reopen_log()
 
     async def _read_settings(self) -> None:
         try:
             settings = load_settings()
             await self._control.serve_metrics(settings.metrics)
-            self.supervisor.settings = settings
+            self._settings = settings
         except HubfarmError as error:
             logger.error("the settings stay as they were: {}", error)
 
     def _dump(self) -> None:
-        logger.info("settings: {}", self.supervisor.settings)
-        for hub in self.supervisor.hubs.values():
-            logger.info("hub: {}", json.dumps(hub.describe(self._paths)))
+        logger.info("settings: {}", self._settings)
+        for hub in self._hubs.by_id().values():
+            logger.info("hub: {}", json.dumps(hub.state()))
 
 
 def notify_service_manager(state: str) -> None:
@@ -151,7 +156,7 @@ def notify_service_manager(state: str) -> None:
             connection.sendto(state.encode(), "\0" + address[1:] if address[0] == "@" else address)
 
 
-def run_in_background(paths: Paths, level: str, forkserver: ForkServer, ready_descriptor: int) -> None:
+def run_in_background(paths: Paths, level: str, spawner: Spawner, ready_descriptor: int) -> None:
     """Be the coordinator that `hubfarm.coordinator.launch` has started; tell it by the pipe when ready.
 
     Raises
@@ -160,15 +165,15 @@ def run_in_background(paths: Paths, level: str, forkserver: ForkServer, ready_de
         The coordinator cannot start.
     """
 
-    async def ready(_: Supervisor) -> None:
+    async def ready(_: Hubs) -> None:
         os.write(ready_descriptor, b"ready\n")
         os.close(ready_descriptor)
 
-    _run(paths, level, forkserver, paths.logs / "coordinator.log", ready)
+    _run(paths, level, spawner, paths.logs / "coordinator.log", ready)
 
 
 def run_in_foreground(
-    paths: Paths, level: str, forkserver: ForkServer, requests: Sequence[HubRequest], *, as_json: bool
+    paths: Paths, level: str, spawner: Spawner, requests: Sequence[HubRequest], *, as_json: bool
 ) -> None:
     """Be the coordinator, start hubs, and print how each is reached; logs go to standard error.
 
@@ -181,30 +186,30 @@ def run_in_foreground(
         The coordinator or a hub cannot start.
     """
 
-    async def ready(supervisor: Supervisor) -> None:
-        adopted = {hub.spec.label: hub for hub in supervisor.hubs.values()}
+    async def ready(hubs: Hubs) -> None:
+        adopted = {hub.spec.label: hub for hub in hubs.by_id().values()}
 
         def missing(used: Collection[str]) -> Sequence[HubSpec]:
             return [spec for spec in specs_for(requests, set(used) - set(adopted)) if spec.label not in adopted]
 
         async def told(hub: ManagedHub) -> None:
-            known = hub.describe(paths)
+            known = hub.state()
             line = f"{known['label']}  {known['url']}  {known['stable_name']}"
             print(json.dumps(known) if as_json else visible(line), flush=True)
 
         for hub in adopted.values():
             await told(hub)
-        await supervisor.start(missing, told)
+        await hubs.start(missing, told)
 
-    _run(paths, level, forkserver, None, ready)
+    _run(paths, level, spawner, None, ready)
 
 
 def _run(
     paths: Paths,
     level: str,
-    forkserver: ForkServer,
+    spawner: Spawner,
     log: Path | None,
-    ready: Callable[[Supervisor], Awaitable[None]],
+    ready: Callable[[Hubs], Awaitable[None]],
 ) -> None:
     setproctitle("hubfarm coordinator")
 
@@ -212,7 +217,7 @@ def _run(
         log_to(log, "coordinator", level)
 
     async def coordinate() -> None:
-        await Coordinator(paths.prepare(), forkserver, open_log).run(ready)
+        await Coordinator(paths.prepare(), spawner, open_log).run(ready)
 
     open_log()
     asyncio.run(coordinate())

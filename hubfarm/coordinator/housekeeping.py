@@ -9,10 +9,10 @@ from loguru import logger
 from hubfarm.client.discovery import answering_hubs
 from hubfarm.coordinator.adoption import Adoption
 from hubfarm.coordinator.control_server import Control
-from hubfarm.registry.files import file_identity
+from hubfarm.coordinator.guard import CoordinatorGuard
+from hubfarm.coordinator.handovers import Handovers
 from hubfarm.registry.history import trim_history
 from hubfarm.registry.lockdir import LockDir
-from hubfarm.registry.locks import Lock
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.settings import Settings
 from hubfarm.registry.sweep import sweep
@@ -20,52 +20,6 @@ from hubfarm.samp.errors import HubfarmError
 
 EVERY = 1.0
 """Between two looks at the coordinator's own files, seconds."""
-
-
-class CoordinatorGuard:
-    """The guard that makes this process the coordinator.
-
-    Parameters
-    ----------
-    paths : Paths
-        Where it lies.
-
-    Raises
-    ------
-    HubfarmError
-        Another process holds it.
-    """
-
-    def __init__(self, paths: Paths) -> None:
-        self._path = paths.coordinator_guard
-        self._take()
-
-    def _take(self) -> None:
-        lock = Lock(self._path)
-        try:
-            lock.acquire(timeout=0)
-        except TimeoutError:
-            raise HubfarmError(f"a coordinator runs already: it holds {self._path}") from None
-        except OSError as error:
-            raise HubfarmError(f"cannot take the coordinator's guard {self._path}: {error.strerror}") from None
-        self._lock = lock
-        self._identity = file_identity(self._path.stat())
-
-    def mend(self) -> bool:
-        """Take the guard again if its file was removed; tell whether it was so.
-
-        Raises
-        ------
-        HubfarmError
-            Another coordinator has it now.
-        """
-        try:
-            if file_identity(self._path.stat()) == self._identity:
-                return False
-        except OSError:
-            pass
-        self._take()
-        return True
 
 
 class Housekeeping:
@@ -77,8 +31,8 @@ class Housekeeping:
         Where the farm's files lie.
     settings : callable
         Returns the settings in force.
-    guard, control, adoption
-        What is kept.
+    guard, control, handovers, adoption
+        What is kept, and done again.
     step_down : callable
         Called when another process has become the coordinator.
     """
@@ -89,6 +43,7 @@ class Housekeeping:
         settings: Callable[[], Settings],
         guard: CoordinatorGuard,
         control: Control,
+        handovers: Handovers,
         adoption: Adoption,
         step_down: Callable[[], None],
     ) -> None:
@@ -96,6 +51,7 @@ class Housekeeping:
         self._settings = settings
         self._guard = guard
         self._control = control
+        self._handovers = handovers
         self._adoption = adoption
         self._step_down = step_down
         self._trouble = ""
@@ -120,7 +76,7 @@ class Housekeeping:
                 return
             if await self._control.mend():
                 logger.warning("put back the control socket")
-            if self._adoption.mend():
+            if self._handovers.mend():
                 logger.warning("put back the handover socket")
             self._trouble = ""
         except HubfarmError as error:

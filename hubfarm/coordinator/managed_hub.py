@@ -1,113 +1,265 @@
-"""One hub of the farm as the coordinator sees it: what is wanted of it, and what is known."""
+"""A hub of the farm as one kind of what the coordinator runs: a worker on a listening socket, with files that last.
+
+The socket outlives the worker, so that programs which connect meanwhile wait; what a worker that died has left stays
+until its successor has its own, so that they find it.  Facts about a worker are read where they lie: whether it lives
+from its guard or process, how it ended from what it left and from the history.
+"""
 
 import asyncio
+import contextlib
+import signal
 import socket
 import time
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
-from hubfarm.coordinator.aftermath import Deaths
+from loguru import logger
+
+from hubfarm.coordinator.life import Clock
+from hubfarm.coordinator.supervised import Ended, News, Serves, Supervised
 from hubfarm.coordinator.workers import Worker
+from hubfarm.hub.keep.journal import remove_journal, set_aside
+from hubfarm.prefork.worker_reports import Report
+from hubfarm.registry.history import End, end_of, record_end
 from hubfarm.registry.lockdir import LockDir
-from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName
+from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.hub_spec import HubSpec
+from hubfarm.spec.options import Restart
+from hubfarm.spec.states import Phase
+from hubfarm.wire.sockets import bind
+from hubfarm.worker.process import DRAIN
+
+LOG_TAIL = 5
+"""Lines of a failed hub's log that are kept in the history."""
 
 
-class Phase(StrEnum):
-    """Where a hub is in its life."""
+class Workers(Protocol):
+    """Where workers come from; see `hubfarm.coordinator.spawner.Spawner`."""
 
-    WAITING = "waiting"
-    """Its worker is to be forked, now or after a pause."""
-    STARTING = "starting"
-    """Its worker is forked, and does not serve yet."""
-    RUNNING = "running"
-    STOPPING = "stopping"
-    """Its worker is told to end."""
-    GONE = "gone"
+    def fork(self, spec: HubSpec, sock: socket.socket) -> Worker:
+        """Fork a worker; `HubfarmError` if there is none."""
+
+    def adopt(self, name: HubName) -> Worker:
+        """Take over a worker; `ProcessLookupError` if it has died."""
 
 
-@dataclass(eq=False)
-class ManagedHub:
-    """One hub: changed by requests and by the supervisor's loop, in one thread.
+class ManagedHub(Supervised):
+    """One hub.
 
     Parameters
     ----------
     spec : HubSpec
         What it is asked to be.
     sock : socket or None
-        Its listening socket; None for an adopted hub that has not handed it over yet.
+        Its listening socket; None for one that an earlier coordinator had: it is handed over, or bound anew.
+    lockdir : LockDir
+        Where its files lie.
+    workers : Workers
+        Where its workers come from.
     url : str
-        Its XML-RPC endpoint, once it serves.
+        Its XML-RPC endpoint; empty until it serves.
+    left : HubName or None
+        The worker before, whose files stay until its successor has its own.
+    clock : callable
+        Tells the time.
     """
 
-    spec: HubSpec
-    sock: socket.socket | None
-    url: str = ""
-    phase: Phase = Phase.WAITING
-    wanted: bool = True
-    """Nobody has asked hubfarm to stop it."""
-    replacing: bool = False
-    """It is being ended so that a successor can start."""
-    worker: Worker | None = None
-    since: float = 0.0
-    """When it entered its phase, monotonic seconds."""
-    serving_since: float = 0.0
-    """When its worker began to serve, monotonic seconds; 0 if it does not."""
-    not_before: float = 0.0
-    """When its worker may be forked, monotonic seconds."""
-    deaths: Deaths = field(default_factory=Deaths)
-    left: HubName | None = None
-    """The worker before, whose files stay until its successor has its own."""
-    failure: str = ""
-    """Why its worker could not serve, by its own account."""
-    hung: bool = False
-    """Its worker missed its heartbeats and was killed."""
-    last_beat: float = 0.0
-    missed_beats: int = 0
-    served: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    """Done when it serves; an exception if it cannot."""
-    gone: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    start_timeout: ClassVar[float] = 30.0
+    stop_timeout: ClassVar[float] = DRAIN + 5.0
 
-    def enter(self, phase: Phase) -> None:
-        """Go on to another phase."""
-        self.phase = phase
-        self.since = time.monotonic()
-
-    def has_waited(self, seconds: float) -> bool:
-        """Tell whether it has been in its phase for so long."""
-        return time.monotonic() - self.since >= seconds
-
-    def is_settled(self) -> bool:
-        """Tell whether nothing is to be done until its worker or a request says so."""
-        return (
-            self.phase is Phase.RUNNING
-            and self.wanted
-            and not self.replacing
-            and self.worker is not None
-            and bool(self.worker.descriptors())
-        )
+    def __init__(
+        self,
+        spec: HubSpec,
+        sock: socket.socket | None,
+        lockdir: LockDir,
+        workers: Workers,
+        *,
+        url: str = "",
+        left: HubName | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        super().__init__(clock)
+        self.spec = spec
+        self.sock = sock
+        self.url = url
+        self.left = left
+        self.serving_since = 0.0
+        """When its worker began to serve, by the clock; 0 if it does not."""
+        self._lockdir = lockdir
+        self._paths = lockdir.paths
+        self._workers = workers
+        self._worker: Worker | None = None
+        self._handing_on = False
+        self._hung = False
+        self._failure = ""
 
     @property
-    def name(self) -> HubName | None:
-        """Its ``<PID>-<ID>``, if a worker holds it."""
-        return HubName(self.worker.pid, self.spec.id) if self.worker is not None else None
+    def name(self) -> str:
+        return f"hub {self.spec.name}"
 
-    def describe(self, paths: Paths) -> dict[str, Any]:
-        """Return what is told of it to whoever asks the coordinator; no secrets."""
-        name = self.name
+    @property
+    def restart(self) -> Restart:
+        return self.spec.restart
+
+    @property
+    def held_by(self) -> HubName | None:
+        """The ``<PID>-<ID>`` of its worker, if it has one."""
+        return HubName(self._worker.pid, self.spec.id) if self._worker is not None else None
+
+    def state(self) -> dict[str, Any]:
+        name = self.held_by
         return {
             "id": self.spec.id,
             "label": self.spec.label,
             "owner": self.spec.owner,
             "group": self.spec.group,
-            "phase": self.phase.value,
+            "phase": self.life.phase.value,
             "pid": name.pid if name else None,
             "url": self.url,
             "restarts": self.spec.restarts,
             "early_deaths": self.deaths.early,
             "falls": self.deaths.falls,
-            "lock_file": str(LockDir(paths).lock_path(name)) if name else None,
-            "stable_name": str(paths.by_label / self.spec.label),
+            "lock_file": str(self._lockdir.lock_path(name)) if name else None,
+            "stable_name": str(self._paths.by_label / self.spec.label),
         }
+
+    # ------------------------------------------------------------------ its worker
+
+    async def start(self) -> None:
+        self._failure = ""
+        if self.sock is None:
+            self.sock = bind(self.spec.host, self.spec.port)
+        self._worker = await asyncio.to_thread(self._workers.fork, self.spec, self.sock)
+        logger.info("{} (id {}) forked as process {}", self.name, self.spec.id, self._worker.pid)
+
+    def adopt(self) -> bool:
+        if self.left is None:
+            return False
+        try:
+            self._worker = self._workers.adopt(self.left)
+        except ProcessLookupError:
+            return False
+        self.left = None
+        self._worker.signal(signal.SIGUSR2)  # it hands its socket over
+        self.serving_since = self.serving_since or self.clock()
+        logger.info("{} (id {}, process {}) adopted", self.name, self.spec.id, self._worker.pid)
+        return True
+
+    def descriptors(self) -> Collection[int]:
+        return self._worker.descriptors() if self._worker is not None else ()
+
+    async def poll(self) -> Sequence[News]:
+        worker = self._worker
+        assert worker is not None
+        ended = worker.has_ended()
+        news = [await self._take(what, detail) for what, detail in worker.reports()]  # only now: nothing comes after it
+        if ended:
+            news.append(await self._bury(worker))
+        return [each for each in news if each is not None]
+
+    async def _take(self, what: Report, detail: str) -> News | None:
+        match what:
+            case Report.RUNNING:
+                logger.info("{} (id {}) serves at {}", self.name, self.spec.id, detail)
+                self.url = detail
+                self.serving_since = self.clock()
+                await self._clear_left()
+                return Serves()
+            case Report.FAILED:
+                self._failure = detail
+        return None
+
+    def stop(self, *, successor: bool) -> None:
+        self._handing_on = successor
+        self._signal(signal.SIGQUIT if successor else signal.SIGTERM)
+
+    def kill(self, reason: str) -> None:
+        self._failure = reason
+        self._signal(signal.SIGKILL)
+
+    def hang(self, silent: float) -> None:
+        """Kill its worker, which has not beaten for `silent` seconds; once."""
+        if not self._hung:
+            self._hung = True
+            logger.error("{} hangs: no heartbeat for {:.1f} s; killed", self.name, silent)
+            self._signal(signal.SIGKILL)
+
+    def reopen_log(self) -> None:
+        """Let its worker open its log anew."""
+        if self.life.phase is Phase.RUNNING:  # one that starts has only just opened it, and would die of the signal
+            self._signal(signal.SIGHUP)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._worker is not None:
+            self._worker.signal(number)
+
+    # ------------------------------------------------------------------ the end of a worker
+
+    async def _bury(self, worker: Worker) -> Ended:
+        name = HubName(worker.pid, self.spec.id)
+        served = self.clock() - self.serving_since if self.serving_since else 0.0
+        own_account = end_of(self._paths, name) if self.wanted or self._handing_on else None
+        handed_on = own_account is not None and own_account.how is End.RESTARTED
+        in_order = handed_on or worker.ended_in_order()
+        fell = self._hung or worker.fell_of_itself()
+        if in_order:
+            reason = own_account.reason if own_account else self._failure
+        else:
+            own_account = None
+            reason = self._failure or worker.how_it_ended()
+            how = End.HUNG if self._hung else End.CRASHED
+            logger.error("{} (id {}, process {}) {}: {}", self.name, self.spec.id, name.pid, how, reason)
+            record_end(self._paths, self.spec, name.pid, how, reason, served)
+        # What it left stays until its successor has its own: programs find the hub by it meanwhile, and wait.
+        await self._clear_left()
+        self.left = name if handed_on or not in_order else None
+        self._worker = None
+        self._handing_on = self._hung = False
+        self.serving_since = 0.0
+        worker.close()
+        finished = own_account is not None and own_account.how in (End.UNUSED, End.DRAINED)
+        return Ended(reason, in_order=in_order, finished=finished, fell=fell, served=served)
+
+    def succeed(self, *, fell: bool, last_try: bool) -> None:
+        self.spec = self.spec.successor(fell=fell)
+        if last_try:
+            self._set_journal_aside()
+        logger.info("{} is replaced (restart {})", self.name, self.spec.restarts)
+
+    def _set_journal_aside(self) -> None:
+        """Let the last try start empty: one poisonous record must not hold a hub down."""
+        with contextlib.suppress(OSError):
+            aside = set_aside(self._paths.journal(self.spec.id))
+            logger.error("{}: none of its workers came to serve; journal set aside as {}", self.name, aside)
+
+    def give_up(self, reason: str) -> None:
+        tail = last_lines(self._paths.logs / f"{self.spec.name}.log", LOG_TAIL)
+        logger.error("{} has failed, {}; its log ends:\n{}", self.name, reason, tail)
+        record_end(self._paths, self.spec, 0, End.FAILED, f"{reason}\n{tail}", 0.0)
+
+    async def forget(self) -> None:
+        if self.sock is not None:
+            self.sock.close()
+        await self._clear_left()
+        remove_journal(self._paths.journal(self.spec.id))
+
+    async def _clear_left(self) -> None:
+        name, self.left = self.left, None
+        if name is not None:
+            await asyncio.to_thread(self._clear, name)
+
+    def _clear(self, name: HubName) -> None:
+        try:
+            self._lockdir.clear_dead(name, self.spec.label)
+        except HubfarmError as error:
+            logger.warning("what process {} left waits for a sweep: {}", name.pid, error)
+
+
+def last_lines(path: Path, count: int) -> str:
+    """Return the last lines of a text file, or nothing if it cannot be read."""
+    try:
+        return "\n".join(path.read_text(errors="replace").splitlines()[-count:])
+    except OSError:
+        return ""

@@ -6,9 +6,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from hubfarm.coordinator.supervisor import Supervisor
+from hubfarm.coordinator.hubs import Hubs
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import read_records
+from hubfarm.spec.states import Phase
 
 _LABELS = ("id", "label", "group", "owner")
 
@@ -27,41 +28,40 @@ _GAUGES = {
 
 
 class _FarmCollector(Collector):
-    def __init__(self, supervisor: Supervisor, paths: Paths) -> None:
-        self._supervisor = supervisor
+    def __init__(self, hubs: Hubs, paths: Paths) -> None:
+        self._hubs = hubs
         self._paths = paths
 
     def collect(self) -> Iterator[Metric]:
         records = read_records(self._paths.state_table)
-        hubs = list(self._supervisor.hubs.values())
         up = GaugeMetricFamily("hubfarm_hub_up", "Whether the hub serves", labels=_LABELS)
         restarts = CounterMetricFamily("hubfarm_hub_restarts", "How often the hub was restarted", labels=_LABELS)
         counters = {
             key: CounterMetricFamily(f"hubfarm_hub_{key}", text, labels=_LABELS) for key, text in _COUNTERS.items()
         }
         gauges = {key: GaugeMetricFamily(f"hubfarm_hub_{key}", text, labels=_LABELS) for key, text in _GAUGES.items()}
-        for hub in hubs:
+        for hub in self._hubs.by_id().values():
             spec = hub.spec
             labels = (str(spec.id), spec.label, spec.group, spec.owner)
-            up.add_metric(labels, float(hub.phase == "running"))
+            up.add_metric(labels, float(hub.life.phase is Phase.RUNNING))
             restarts.add_metric(labels, spec.restarts)
-            record = records.get(hub.name) if hub.name else None
+            record = records.get(hub.held_by) if hub.held_by else None
             if record is not None:
                 for key, family in (counters | gauges).items():
                     family.add_metric(labels, getattr(record, key))
         yield from (up, restarts, *counters.values(), *gauges.values())
 
 
-def metrics(supervisor: Supervisor, paths: Paths) -> bytes:
+def metrics(hubs: Hubs, paths: Paths) -> bytes:
     """Return the farm's numbers as they are now, in Prometheus' text format.
 
     Parameters
     ----------
-    supervisor : Supervisor
-        Knows the hubs.
+    hubs : Hubs
+        The farm's.
     paths : Paths
         Where the state table lies.
     """
     registry = CollectorRegistry()
-    registry.register(_FarmCollector(supervisor, paths))
+    registry.register(_FarmCollector(hubs, paths))
     return generate_latest(registry)

@@ -1,15 +1,13 @@
-"""A worker as the coordinator holds it: one it has forked, or one it has adopted.
+"""A worker as the coordinator holds it: the contract, and one that this coordinator has forked.
 
-Both are watched by file descriptors that become readable when something is to be looked at,
-and both tell in the same words how they ended.
+One that an earlier coordinator has forked is another kind (`adopted_worker.py`).  Both are watched by file descriptors
+that become readable when something is to be looked at, and both tell in the same words how they ended.
 """
 
 import contextlib
 import os
 import signal
 from abc import ABC, abstractmethod
-
-import psutil
 
 from hubfarm.prefork.worker_reports import Report, hear
 from hubfarm.registry.lockdir import LockDir
@@ -114,58 +112,3 @@ class ForkedWorker(Worker):
 
     def close(self) -> None:
         os.close(self._report)
-
-
-class AdoptedWorker(Worker):
-    """A worker that an earlier coordinator has forked, alive by its guard when it is adopted.
-
-    From then on its process tells whether it lives: its guard's file may be removed by others.
-
-    Parameters
-    ----------
-    name : HubName
-        Its hub.
-    lockdir : LockDir
-        Knows where its guard lies.
-
-    Raises
-    ------
-    psutil.NoSuchProcess
-        It has died meanwhile.
-    """
-
-    def __init__(self, name: HubName, lockdir: LockDir) -> None:
-        self.pid = name.pid
-        self._guard = lockdir.guard_path(name)
-        self._process = psutil.Process(name.pid)
-        # Readable when the process ends; Linux alone has it, elsewhere the tick finds out.
-        self._descriptor = -1
-        if hasattr(os, "pidfd_open"):
-            with contextlib.suppress(OSError):
-                self._descriptor = os.pidfd_open(name.pid)
-
-    def descriptors(self) -> list[int]:
-        return [self._descriptor] if self._descriptor >= 0 else []
-
-    def reports(self) -> list[tuple[Report, str]]:
-        return []
-
-    def has_ended(self) -> bool:
-        try:
-            return not self._process.is_running() or self._process.status() == psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return True
-
-    def ended_in_order(self) -> bool:
-        return not self._guard.exists()
-
-    def fell_of_itself(self) -> bool:
-        return False
-
-    def how_it_ended(self) -> str:
-        return "its process died"
-
-    def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1

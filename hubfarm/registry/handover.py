@@ -5,7 +5,6 @@ The coordinator that bound it may die; the worker holds it too, and gives it to 
 ``<PID>-<ID>`` of the hub that it is of.
 """
 
-import os
 import socket
 from pathlib import Path
 
@@ -15,22 +14,6 @@ TIMEOUT = 1.0
 """How long one side waits for the other, seconds: a hub must not stand still for longer."""
 
 _MAX_NAME = 64
-
-
-def listen(path: Path) -> socket.socket:
-    """Return a listening socket at `path`, where workers can hand over theirs.
-
-    Raises
-    ------
-    OSError
-        It cannot be made there.
-    """
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(str(path))
-    os.chmod(path, 0o600)
-    listener.listen(1024)
-    return listener
 
 
 def hand_over(sock: socket.socket, path: Path, name: HubName) -> None:

@@ -10,23 +10,20 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hubfarm.coordinator.forkserver import ForkServer
 from hubfarm.coordinator.spawner import Spawner
 from hubfarm.coordinator.workers import ForkedWorker
+from hubfarm.prefork.fork_requests import ask
 from hubfarm.prefork.worker_reports import Report, hear, tell
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
-from hubfarm.registry.statetable import HubName
 from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.wire.sockets import bind
 from tests.support import PATIENCE, wait_for
 
 
 @pytest.fixture
-def forkserver(home: Path) -> Iterator[ForkServer]:
-    Paths.from_environment().prepare()
-    server = ForkServer("INFO")
-    yield server
+def spawner(home: Path) -> Iterator[Spawner]:
+    yield Spawner(LockDir(Paths.from_environment().prepare()), "INFO")
     for child in psutil.Process().children(recursive=True):
         child.kill()
         child.wait()
@@ -38,10 +35,9 @@ def sock() -> Iterator[socket.socket]:
         yield bound
 
 
-def fork(server: ForkServer, sock: socket.socket, number: int = 1, **spec: object) -> ForkedWorker:
+def fork(spawner: Spawner, sock: socket.socket, number: int = 1, **spec: object) -> ForkedWorker:
     """Fork a worker, and return once it serves."""
-    pid, report = server.fork(HubSpec(id=number, label=f"hub{number}", secret="s", **spec), sock)  # type: ignore[arg-type]
-    worker = ForkedWorker(HubName(pid, number), LockDir(Paths.from_environment()), report)
+    worker = spawner.fork(HubSpec(id=number, label=f"hub{number}", secret="s", **spec), sock)  # type: ignore[arg-type]
     assert next_report(worker)[0] is Report.RUNNING
     return worker
 
@@ -52,12 +48,12 @@ def next_report(worker: ForkedWorker) -> tuple[Report, str]:
     return report
 
 
-def process_of(server: ForkServer) -> psutil.Process:
-    return psutil.Process(server._process.pid)
+def process_of(spawner: Spawner) -> psutil.Process:
+    return psutil.Process(spawner._process.pid)
 
 
-def test_worker_serves_on_the_socket_and_its_end_is_told(forkserver: ForkServer, sock: socket.socket) -> None:
-    worker = fork(forkserver, sock)
+def test_worker_serves_on_the_socket_and_its_end_is_told(spawner: Spawner, sock: socket.socket) -> None:
+    worker = fork(spawner, sock)
     assert psutil.Process(worker.pid).cmdline()[0] == "hubfarm hub hub1"
     assert not worker.has_ended()
     worker.signal(signal.SIGTERM)
@@ -67,8 +63,8 @@ def test_worker_serves_on_the_socket_and_its_end_is_told(forkserver: ForkServer,
     worker.close()
 
 
-def test_how_a_worker_was_killed_is_told_though_its_siblings_live(forkserver: ForkServer, sock: socket.socket) -> None:
-    first, second = fork(forkserver, sock), fork(forkserver, sock, 2)
+def test_how_a_worker_was_killed_is_told_though_its_siblings_live(spawner: Spawner, sock: socket.socket) -> None:
+    first, second = fork(spawner, sock), fork(spawner, sock, 2)
     first.signal(signal.SIGKILL)
     wait_for(first.has_ended, "it has ended")
     assert first.reports() == [(Report.ENDED, "-9")]
@@ -76,10 +72,9 @@ def test_how_a_worker_was_killed_is_told_though_its_siblings_live(forkserver: Fo
     assert not second.has_ended()
 
 
-def test_worker_that_cannot_start_says_why(forkserver: ForkServer, sock: socket.socket) -> None:
-    fork(forkserver, sock)
-    pid, report = forkserver.fork(HubSpec(id=2, label="hub1", secret="s"), sock)
-    worker = ForkedWorker(HubName(pid, 2), LockDir(Paths.from_environment()), report)
+def test_worker_that_cannot_start_says_why(spawner: Spawner, sock: socket.socket) -> None:
+    fork(spawner, sock)
+    worker = spawner.fork(HubSpec(id=2, label="hub1", secret="s"), sock)
     wait_for(worker.has_ended, "it ends")
     (failed, reason), ended = worker.reports()
     assert (failed, ended) == (Report.FAILED, (Report.ENDED, "1"))
@@ -87,23 +82,21 @@ def test_worker_that_cannot_start_says_why(forkserver: ForkServer, sock: socket.
     assert (worker.ended_in_order(), worker.how_it_ended()) == (False, "exit code 1")
 
 
-def test_request_may_be_longer_than_one_read(forkserver: ForkServer, sock: socket.socket) -> None:
+def test_request_may_be_longer_than_one_read(spawner: Spawner, sock: socket.socket) -> None:
     hosts = tuple(f"host{number}.example.org" for number in range(2000))
-    worker = fork(forkserver, sock, callback_hosts=hosts)
+    worker = fork(spawner, sock, callback_hosts=hosts)
     (entry,) = LockDir(Paths.from_environment()).living()
     assert entry.tokens["hubfarm.callback-hosts"] == " ".join(hosts)
     assert not worker.has_ended()
 
 
-def test_workers_of_a_killed_forkserver_are_known_by_their_guards(forkserver: ForkServer, sock: socket.socket) -> None:
-    in_order, killed = fork(forkserver, sock), fork(forkserver, sock, 2)
-    process = process_of(forkserver)
+def test_workers_of_a_killed_forkserver_are_known_by_their_guards(spawner: Spawner, sock: socket.socket) -> None:
+    in_order, killed = fork(spawner, sock), fork(spawner, sock, 2)
+    process = process_of(spawner)
     process.kill()
     process.wait()
-    with pytest.raises(ConnectionError):
-        forkserver.fork(HubSpec(id=3, secret="s"), sock)
-    forkserver.replace()
-    assert not fork(forkserver, sock, 3).has_ended()
+    assert not fork(spawner, sock, 3).has_ended()  # from a forkserver that has taken its place
+    assert process_of(spawner).pid != process.pid
     assert [worker.has_ended() for worker in (in_order, killed)] == [False, False]
     in_order.signal(signal.SIGTERM)
     killed.signal(signal.SIGKILL)
@@ -114,26 +107,26 @@ def test_workers_of_a_killed_forkserver_are_known_by_their_guards(forkserver: Fo
     assert (killed.ended_in_order(), killed.how_it_ended()) == (False, "its process died")
 
 
-def test_forkserver_that_hangs_is_replaced(forkserver: ForkServer, sock: socket.socket) -> None:
-    worker = fork(forkserver, sock)
-    hung = process_of(forkserver)
+def test_forkserver_that_hangs_is_replaced(spawner: Spawner, sock: socket.socket) -> None:
+    worker = fork(spawner, sock)
+    hung = process_of(spawner)
     hung.suspend()
-    forkserver._connection.settimeout(0.1)
+    spawner._connection.settimeout(0.1)
+    spec = HubSpec(id=2, label="hub2", secret="s")
     with pytest.raises(ConnectionError, match="does not answer"):
-        forkserver.fork(HubSpec(id=2, label="hub2", secret="s"), sock)
+        ask(spawner._connection, spec, sock.fileno(), sock.fileno())
     with pytest.raises(BrokenPipeError):  # not asked again: a late answer would be taken for this one's
-        forkserver.fork(HubSpec(id=3, label="hub3", secret="s"), sock)
-    spawner = Spawner(forkserver, LockDir(Paths.from_environment()))
-    another = spawner.fork(HubSpec(id=2, label="hub2", secret="s"), sock)
+        ask(spawner._connection, spec, sock.fileno(), sock.fileno())
+    another = spawner.fork(spec, sock)
     assert next_report(another)[0] is Report.RUNNING
-    assert process_of(forkserver).pid != hung.pid
+    assert process_of(spawner).pid != hung.pid
     assert not worker.has_ended()
 
 
-def test_it_ends_when_no_coordinator_and_no_worker_is_left(forkserver: ForkServer, sock: socket.socket) -> None:
-    process = process_of(forkserver)
-    worker = fork(forkserver, sock)
-    forkserver._connection.close()
+def test_it_ends_when_no_coordinator_and_no_worker_is_left(spawner: Spawner, sock: socket.socket) -> None:
+    process = process_of(spawner)
+    worker = fork(spawner, sock)
+    spawner._connection.close()
     assert not worker.has_ended()
     assert process.is_running()
     worker.signal(signal.SIGKILL)

@@ -9,12 +9,17 @@ import pytest
 from hubfarm.registry import handover
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName
+from hubfarm.registry.unix_socket import UnixSocket
 
 NAME = HubName(4711, 3)
 
 
+def listen(paths: Paths) -> socket.socket:
+    return UnixSocket(paths.handover_socket, "handover socket").listen()
+
+
 def test_socket_that_was_handed_over_takes_connections(paths: Paths) -> None:
-    with contextlib.closing(handover.listen(paths.handover_socket)) as listener:
+    with contextlib.closing(listen(paths)) as listener:
         with socket.create_server(("127.0.0.1", 0)) as hub:
             address = hub.getsockname()
             handover.hand_over(hub, paths.handover_socket, NAME)
@@ -32,7 +37,7 @@ def test_socket_that_was_handed_over_takes_connections(paths: Paths) -> None:
 
 
 def test_many_sockets_wait_until_they_are_taken(paths: Paths) -> None:
-    with contextlib.closing(handover.listen(paths.handover_socket)) as listener:
+    with contextlib.closing(listen(paths)) as listener:
         with socket.create_server(("127.0.0.1", 0)) as hub:
             for number in range(100):
                 handover.hand_over(hub, paths.handover_socket, HubName(1, number))
@@ -47,20 +52,20 @@ def test_nobody_to_take_it_is_an_error(paths: Paths) -> None:
     with socket.create_server(("127.0.0.1", 0)) as hub:
         with pytest.raises(FileNotFoundError):
             handover.hand_over(hub, paths.handover_socket, NAME)
-        handover.listen(paths.handover_socket).close()
+        listen(paths).close()
         with pytest.raises(ConnectionRefusedError):
             handover.hand_over(hub, paths.handover_socket, NAME)
 
 
 def test_socket_of_a_dead_coordinator_is_replaced_and_is_its_owners_alone(paths: Paths) -> None:
-    handover.listen(paths.handover_socket).close()
-    with contextlib.closing(handover.listen(paths.handover_socket)):
+    listen(paths).close()
+    with contextlib.closing(listen(paths)):
         assert paths.handover_socket.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("sent", [b"", b"4711-3"])
 def test_connection_that_brings_no_socket_comes_to_nothing(paths: Paths, sent: bytes) -> None:
-    with contextlib.closing(handover.listen(paths.handover_socket)) as listener:
+    with contextlib.closing(listen(paths)) as listener:
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(paths.handover_socket))
             client.sendall(sent)
@@ -69,7 +74,7 @@ def test_connection_that_brings_no_socket_comes_to_nothing(paths: Paths, sent: b
 
 def test_silent_connection_does_not_hold_the_coordinator_up(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handover, "TIMEOUT", 0.05)
-    listening = contextlib.closing(handover.listen(paths.handover_socket))
+    listening = contextlib.closing(listen(paths))
     with listening as listener, socket.socket(socket.AF_UNIX) as client:
         client.connect(str(paths.handover_socket))
         found: list[object] = []

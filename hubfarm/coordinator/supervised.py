@@ -1,0 +1,168 @@
+"""What the coordinator runs, as a contract: a hub is one kind of it; a gateway, a bridge, a program are others.
+
+The supervisor's loop knows this and no kind.  It decides *when* something is started, told to end, killed, replaced,
+given up.  A kind knows *how*: what its process is, how that tells that it serves or has ended, what it leaves behind.
+
+The contract: `Supervised.start`, `stop` and `kill` only begin something, and return at once; what came of it is learnt
+by `poll`, which is called when one of `descriptors` is readable, and now and then.  `adopt` takes a living process over
+from an earlier coordinator.  `state` tells others, and keeps secrets.  The loop calls one method of one thing at a
+time, so that a kind needs no locks; the futures alone are waited for from elsewhere.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from hubfarm.coordinator.aftermath import Deaths
+from hubfarm.coordinator.life import Clock, Life
+from hubfarm.spec.options import Restart
+from hubfarm.spec.states import Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Serves:
+    """The process has come to serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The process has ended.
+
+    Parameters
+    ----------
+    reason : str
+        Why, for people.
+    in_order : bool
+        By itself, and it left nothing behind but what a successor needs.
+    finished : bool
+        So that nothing is to come after it, whatever the policy.
+    fell : bool
+        It hung, or crashed without being killed.
+    served : float
+        How long it had served, seconds; 0 if it never did.
+    """
+
+    reason: str
+    in_order: bool = False
+    finished: bool = False
+    fell: bool = False
+    served: float = 0.0
+
+
+News = Serves | Ended
+
+
+class Supervised(ABC):
+    """One thing that is to run: what the supervisor knows of it, and what it can ask of it.
+
+    Parameters
+    ----------
+    clock : callable
+        Tells the time.
+    """
+
+    start_timeout: ClassVar[float]
+    """How long its process may take until it serves, seconds; then it is killed."""
+    stop_timeout: ClassVar[float]
+    """How long its process may take to end in order, seconds; then it is killed."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.life = Life(clock)
+        self.wanted = True
+        """Nobody has asked for its end."""
+        self.replacing = False
+        """Its process is to end so that a successor can start."""
+        self.not_before = 0.0
+        """When its process may be started, by the clock."""
+        self.deaths = Deaths()
+        self.renew_promise()
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when it is over."""
+
+    def renew_promise(self) -> None:
+        """Let whoever waits for `served` from now on wait for its next process."""
+        self.served: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when it serves; an exception if it cannot: as long as somebody waits for that, it is not tried again."""
+
+    def is_settled(self) -> bool:
+        """Tell whether nothing is to be done until its process or a request says so."""
+        return self.life.phase is Phase.RUNNING and self.wanted and not self.replacing and bool(self.descriptors())
+
+    # ------------------------------------------------------------------ what each kind says
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What logs and errors call it, its kind first: ``hub mima-1``."""
+
+    @property
+    @abstractmethod
+    def restart(self) -> Restart:
+        """When it is started again."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Return what whoever asks the coordinator is told of it; no secrets."""
+
+    # ------------------------------------------------------------------ its process
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Start its process; it need not serve yet.
+
+        Raises
+        ------
+        HubfarmError
+            There is no process.
+        """
+
+    @abstractmethod
+    def adopt(self) -> bool:
+        """Take over its process, which an earlier coordinator has left; tell whether that lives.
+
+        It serves, as far as is known, and is polled like one that was started.
+        """
+
+    @abstractmethod
+    def descriptors(self) -> Collection[int]:
+        """Return what becomes readable when its process has something to tell; empty if only `poll` finds out."""
+
+    @abstractmethod
+    async def poll(self) -> Sequence[News]:
+        """Return what has become of its process since the last time; `Ended` comes last, once.
+
+        By then what the process held is written down and freed, but for what its successor needs.
+        """
+
+    @abstractmethod
+    def stop(self, *, successor: bool) -> None:
+        """Tell its process to end in order; for a successor that goes on, or for good."""
+
+    @abstractmethod
+    def kill(self, reason: str) -> None:
+        """End its process at once.  `reason` is why it ended, as far as it gives no other itself."""
+
+    # ------------------------------------------------------------------ after its process
+
+    @abstractmethod
+    def succeed(self, *, fell: bool, last_try: bool) -> None:
+        """Get ready for another `start`.
+
+        Parameters
+        ----------
+        fell : bool
+            As `Ended` said.
+        last_try : bool
+            None has come to serve of late: whatever they have in common is best left out.
+        """
+
+    @abstractmethod
+    def give_up(self, reason: str) -> None:
+        """Write down that it has failed; `forget` comes next."""
+
+    @abstractmethod
+    async def forget(self) -> None:
+        """Free and remove all there is of it: it is over."""
