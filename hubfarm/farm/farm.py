@@ -54,8 +54,8 @@ class Farm:
     >>> farm = Farm()
     >>> [hub.label for hub in farm.start(count=2, group="mima")]
     ['mima-1', 'mima-2']
-    >>> farm.find("mima-2").state
-    'running'
+    >>> farm.find("mima-2").state == "running"
+    True
     >>> farm.stop(everything=True, coordinator=True)
     ['mima-1', 'mima-2']
     """
