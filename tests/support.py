@@ -1,17 +1,19 @@
 """A SAMP client for tests, built on the standard library's XML-RPC: nothing of hubfarm in it."""
 
+import asyncio
+import functools
 import os
 import queue
 import shutil
 import sysconfig
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from http.client import HTTPException
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, NoReturn, Self
+from typing import Any, NamedTuple, NoReturn, ParamSpec, Self
 from xmlrpc.client import Fault, ServerProxy
 from xmlrpc.server import SimpleXMLRPCServer
 
@@ -22,6 +24,19 @@ ROOT = Path(__file__).parents[1]
 
 PATIENCE = 20.0
 """How long a test waits for what must happen, seconds; only failing tests wait so long."""
+
+
+P = ParamSpec("P")
+
+
+def in_a_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Make a test of a coroutine function: it runs in an event loop of its own."""
+
+    @functools.wraps(test)
+    def run(*arguments: P.args, **keywords: P.kwargs) -> None:
+        asyncio.run(asyncio.wait_for(test(*arguments, **keywords), PATIENCE))
+
+    return run
 
 
 class Received(NamedTuple):
