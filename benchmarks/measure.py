@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from benchmarks.clients import Client, Clients
 from benchmarks.hubs import FLOORS, ROOT, RunningHub, environment, start_all
 from benchmarks.load import RunningLoad
-from benchmarks.messages import encode
+from benchmarks.messages import REFUSED_BY_JSAMP, encode
 from benchmarks.nginx import Nginx, nginx
 from benchmarks.work import Work
 
@@ -118,7 +118,8 @@ class _Arena:
         else:
             receivers += [clients.receiver() for _ in range(work.receivers)]
         clients.bystanders(max(0, work.clients - 1 - len(receivers)))
-        return work.body(sender, receivers[0] if receivers else None)
+        refused = self.hub.name == "jsamp" and work.message in REFUSED_BY_JSAMP
+        return work.body(sender, receivers[0] if receivers else None, "small" if refused else work.message)
 
     def sample(self, seconds: int) -> Sample:
         """Load the hub, and wait until all that it has accepted has arrived."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from benchmarks.clients import Client
-from benchmarks.messages import SIZES, encode
+from benchmarks.messages import MESSAGES, encode, encode_message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,8 +14,8 @@ class Work:
     ----------
     call : str
         Which of the hub's methods is called.
-    size : str
-        Which of `benchmarks.messages.SIZES` is sent.
+    message : str
+        Which of `benchmarks.messages` is sent.
     connections : int
         Requests under way at a time.
     receivers : int
@@ -31,7 +31,7 @@ class Work:
     """
 
     call: str
-    size: str = "small"
+    message: str = "small"
     connections: int = 4
     receivers: int = 0
     replies: bool = False
@@ -44,17 +44,14 @@ class Work:
         """How many callbacks one request leads to."""
         return {"notify": 1, "notifyAll": self.receivers, "call": 1}.get(self.call, 0)
 
-    def body(self, sender: Client, receiver: Client | None) -> bytes:
-        """Return the request that is sent over and over."""
-        key, to, message = sender.key, receiver.id if receiver else "", SIZES[self.size]
-        parameters: dict[str, tuple[object, ...]] = {
-            "getRegisteredClients": (key,),
-            "notify": (key, to, message),
-            "notifyAll": (key, message),
-            "call": (key, to, "tag", message),
-            "callAndWait": (key, to, message, "20"),
-        }
-        return encode(self.call, *parameters[self.call])
+    def body(self, sender: Client, receiver: Client | None, message: str) -> bytes:
+        """Return the request that is sent over and over, with that message."""
+        key, to = sender.key, receiver.id if receiver else ""
+        if self.call == "getRegisteredClients":
+            return encode(self.call, key)
+        before: dict[str, tuple[object, ...]] = {"notifyAll": (key,), "call": (key, to, "tag")}
+        after = ("20",) if self.call == "callAndWait" else ()
+        return encode_message(message, self.call, *before.get(self.call, (key, to)), after=after)
 
 
 def _notify(**more: object) -> Work:
@@ -66,14 +63,22 @@ WORK: dict[str, Work] = {
     "ping": Work(call="ping", goal=10, quick=True),
     "ping, 16 connections": Work(call="ping", connections=16),
     "ping, 64 connections": Work(call="ping", connections=64),
-    "getRegisteredClients": Work(call="getRegisteredClients", clients=10),
-    "register, unregister": Work(call="register"),
+    "getRegisteredClients, 20 clients": Work(call="getRegisteredClients", clients=20, goal=8, quick=True),
+    "getRegisteredClients, 500 clients": Work(call="getRegisteredClients", clients=500, goal=8),
+    "register, unregister": Work(call="register", goal=6, quick=True),
     "notify small, 1 connection": _notify(connections=1),
     "notify small": _notify(goal=8, quick=True),
     "notify small, 16 connections": _notify(connections=16),
     "notify small, 64 connections": _notify(connections=64),
-    "notify medium": _notify(size="medium"),
-    "notify large": _notify(size="large", goal=5, quick=True),
+    **{
+        f"notify small, {dress}": _notify(message=dress, goal=8, quick=True)
+        for dress in ("Unicode", "references", "typed", "markup")
+    },
+    "notify medium": _notify(message="medium", goal=8),
+    **{f"notify {name}": _notify(message=name, goal=8) for name in MESSAGES if "depth" in name},
+    "notify 1 MB, one string": _notify(message="1 MB, one string", goal=5),
+    "notify large": _notify(message="large", goal=6, quick=True),
+    "notify 4 MB, 10,000 maps": _notify(message="4 MB, 10,000 maps", goal=6),
     "notifyAll to 1": Work(call="notifyAll", receivers=1),
     "notifyAll to 20": Work(call="notifyAll", receivers=20, goal=8, quick=True),
     "notifyAll to 200": Work(call="notifyAll", receivers=200),

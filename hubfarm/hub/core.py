@@ -41,7 +41,7 @@ from hubfarm.samp.values import (
     expect_string,
     ok_response,
 )
-from hubfarm.samp.xmlrpc import EncodedMap, Param, encode_map_around, encode_value
+from hubfarm.samp.xmlrpc import EncodedList, EncodedMap, Param, encode_map_around, encode_value
 from hubfarm.spec.limits import Limits
 from hubfarm.spec.policy import OPEN, Policy
 from hubfarm.spec.principal import Principal
@@ -272,9 +272,9 @@ class Hub:
             return {mtype: {} for mtype in self._own_answers}
         return self._client(client_id).subscriptions
 
-    def get_registered_clients(self, caller: Client) -> list[Value]:
+    def get_registered_clients(self, caller: Client) -> EncodedList:
         """Return the ids of all clients but the caller, the hub's included."""
-        return [HUB_ID, *(client_id for client_id in self._ledger.clients if client_id != caller.id)]
+        return self._ledger.registered().without(caller.id)
 
     def get_subscribed_clients(self, caller: Client, mtype: str) -> Map:
         """Return the id and annotations of every client but the caller that would get `mtype`.

@@ -27,7 +27,7 @@ from hubfarm.hub.records import (
 from hubfarm.hub.routes import Route, write_route
 from hubfarm.samp.methods import Kind
 from hubfarm.samp.values import Map
-from hubfarm.samp.xmlrpc import EncodedMap
+from hubfarm.samp.xmlrpc import EncodedList, EncodedMap, encode_value
 from hubfarm.spec.principal import Principal
 
 
@@ -60,6 +60,7 @@ class Ledger:
         self._left_files: list[str] = []
         self._noting = noting
         self._last_payload: Payload | None = None
+        self._registered: EncodedList | None = None
         self._last_client = 0
         self._last_message = 0
         self._last_delivery = 0
@@ -97,13 +98,21 @@ class Ledger:
         self._note_client(client)
         return client
 
+    def registered(self) -> EncodedList:
+        """Return the ids of the hub and of all clients; encoded once for all who ask until somebody comes or goes."""
+        if self._registered is None:
+            self._registered = EncodedList(encode_value([HUB_ID, *self.clients]))
+        return self._registered
+
     def _enter(self, client: Client) -> None:
+        self._registered = None
         self.clients[client.id] = self.by_key[client.key] = client
         self.queues[client.id] = OrderedDict()
 
     def remove_client(self, client: Client) -> None:
         """Remove a client and all that waits for it; its calls stay pending."""
         client.gone = True
+        self._registered = None
         del self.clients[client.id], self.by_key[client.key]
         self._index(client, {})
         self.declared -= client.declared

@@ -6,7 +6,8 @@ An MType is dot-separated atoms.  A pattern is an MType, or a prefix that ends i
 """
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Sequence
+from functools import lru_cache
 
 from hubfarm.samp.errors import BadValue
 
@@ -58,20 +59,21 @@ def check_pattern(text: str) -> str:
     return text
 
 
-def candidates(mtype: str) -> Iterator[str]:
-    """Yield every pattern that matches `mtype`, the most specific first.
+@lru_cache(maxsize=64)
+def candidates(mtype: str) -> Sequence[str]:
+    """Return every pattern that matches `mtype`, the most specific first.
 
     Examples
     --------
-    >>> list(candidates("table.load.votable"))
-    ['table.load.votable', 'table.load.*', 'table.*', '*']
+    >>> candidates("table.load.votable")
+    ('table.load.votable', 'table.load.*', 'table.*', '*')
     """
-    yield mtype
+    found = [mtype]
     end = mtype.rfind(".")
     while end > 0:
-        yield mtype[: end + 1] + "*"
+        found.append(mtype[: end + 1] + "*")
         end = mtype.rfind(".", 0, end)
-    yield "*"
+    return (*found, "*")
 
 
 def matching(patterns: Container[str], mtype: str) -> str | None:

@@ -87,6 +87,28 @@ class EncodedMap(NamedTuple):
         return value
 
 
+class EncodedList(NamedTuple):
+    """A list that stays encoded: the same for many who ask.
+
+    Parameters
+    ----------
+    xml : bytes
+        Its ``<value>`` element.
+    """
+
+    xml: bytes
+
+    def without(self, item: Value) -> "EncodedList":
+        """Return the list without the first of its items that is so; the whole if there is none.
+
+        Examples
+        --------
+        >>> decode_value(EncodedList(encode_value(["c1", "c2", "c12"])).without("c2").xml)
+        ['c1', 'c12']
+        """
+        return EncodedList(self.xml.replace(encode_value(item), b"", 1))
+
+
 Param: TypeAlias = "Value | EncodedMap"
 """A parameter of a call, as it is decoded."""
 

@@ -23,6 +23,7 @@ from hubfarm.hub.core import Hub
 from hubfarm.hub.delivery.callback_rule import ANY, CallbackRule
 from hubfarm.hub.delivery.deliveries import Deliveries
 from hubfarm.hub.delivery.liveness import Liveness
+from hubfarm.hub.frequent_lines import FrequentLines
 from hubfarm.hub.keep.journal import Journal
 from hubfarm.hub.ledger import Ledger
 from hubfarm.hub.profiles.front_door import FrontDoor
@@ -132,8 +133,14 @@ class HubProcess:
             )
             waits = Waits()
             journal = self._journal
+            self._lines = FrequentLines(time.monotonic)
             self._deliveries = Deliveries(
-                self._hub, waits.answer, self._keep_soon, rule.client, journal.mark if journal else lambda number: None
+                self._hub,
+                waits.answer,
+                self._keep_soon,
+                rule.client,
+                journal.mark if journal else lambda number: None,
+                self._lines,
             )
             self._profile = StandardProfile(
                 self._hub,
@@ -143,6 +150,7 @@ class HubProcess:
                 clock=time.monotonic,
                 callbacks=rule,
                 files=journal,
+                lines=self._lines,
             )
             limits = HttpLimits(head=spec.limits.head, body=spec.limits.body, connections=space.connections)
             is_ours = HostNames(sock, spec.host).include
@@ -270,6 +278,7 @@ class HubProcess:
         if spec.client_timeout:
             self._deliveries.carry_out(self._hub.check_silence(spec.client_timeout, now))
         self._liveness.beat()
+        self._lines.settle()
         self._keep()
 
     def _mend(self, record: Record) -> None:

@@ -25,6 +25,7 @@ from hubfarm.hub.core import PING_GRACE
 from hubfarm.hub.model import HUB_ID, Answer, Client, Delivery, Departure, Effect, Kind, LeftOut
 from hubfarm.hub.routes import Push
 from hubfarm.samp.errors import Fault
+from hubfarm.samp.xmlrpc import decode_value
 from hubfarm.spec.principal import ANYBODY
 from tests.hub.hub_support import OK, make_hub
 from tests.support import message
@@ -363,7 +364,7 @@ class HubMachine(RuleBasedStateMachine):
         for known in self.here.values():
             assert self.hub.client_with_key(known.client.key) is known.client
             others = {HUB_ID, *self.here} - {known.id}
-            assert set(map(str, self.hub.get_registered_clients(known.client))) == others
+            assert set(decode_value(self.hub.get_registered_clients(known.client).xml)) == others
 
     @invariant()
     def subscribed_clients_follow_from_the_subscriptions(self) -> None:

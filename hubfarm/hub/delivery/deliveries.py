@@ -6,6 +6,7 @@ each delivery is told to the hub, whose further effects it carries out in turn.
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
@@ -13,6 +14,7 @@ from loguru import logger
 
 from hubfarm.hub.core import Hub
 from hubfarm.hub.delivery.push import PushOutbox
+from hubfarm.hub.frequent_lines import FrequentLines
 from hubfarm.hub.model import Answer, Client, Delivery, Departure, Effect, LeftOut
 from hubfarm.samp.errors import Fault
 from hubfarm.samp.xmlrpc import decode_response
@@ -37,6 +39,8 @@ class Deliveries:
         Returns a connection to a callback URL.
     suspect : callable
         Told the number of a delivery before what its client answered is read, and 0 after it.
+    lines : FrequentLines, optional
+        Those of the hub's log.
     """
 
     def __init__(
@@ -46,11 +50,13 @@ class Deliveries:
         keep_soon: Callable[[], None] = lambda: None,
         new_client: Callable[[str], HttpClient] = HttpClient,
         suspect: Callable[[int], None] = lambda number: None,
+        lines: FrequentLines | None = None,
     ) -> None:
         self.new_client = new_client
         self._keep_soon = keep_soon
         self._suspect = suspect
         self._hub = hub
+        self._lines = lines or FrequentLines(time.monotonic)
         self._answer = answer
         self._outboxes: dict[str, PushOutbox] = {}
         self._leaving: set[asyncio.Task[None]] = set()
@@ -69,7 +75,7 @@ class Deliveries:
                 case Departure():
                     self._depart(effect)
                 case LeftOut():
-                    logger.warning("{}: left out of {}: its queue is full", effect.client, effect.mtype)
+                    self._lines.log("WARNING", "{}: left out of {}: its queue is full", effect.client, effect.mtype)
 
     def soon(self, work: Callable[[], None]) -> None:
         """Do some work at the end of this turn of the loop, or of one soon."""
@@ -114,7 +120,7 @@ class Deliveries:
             return self._outboxes.setdefault(client.id, PushOutbox(client, self))
 
     def _depart(self, departure: Departure) -> None:
-        logger.info("{}: gone: {}", departure.client, departure.reason)
+        self._lines.log("INFO", "{}: gone: {}", departure.client, departure.reason)
         outbox = self._outboxes.pop(departure.client.id, None)
         if outbox is None and departure.farewell is not None:
             outbox = PushOutbox(departure.client, self)
@@ -137,7 +143,7 @@ class Deliveries:
         if not reason:
             self._hub.delivered(delivery)
             return
-        logger.warning("{}: {} not delivered: {}", delivery.to, delivery.kind, reason)
+        self._lines.log("WARNING", "{}: {} not delivered: {}", delivery.to, delivery.kind, reason)
         self.carry_out(self._hub.undelivered(delivery, reason))
 
     def throw_out(self, client: Client, reason: str) -> None:

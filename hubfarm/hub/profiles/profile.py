@@ -15,6 +15,7 @@ from loguru import logger
 
 from hubfarm.hub.core import Hub
 from hubfarm.hub.delivery.deliveries import Deliveries
+from hubfarm.hub.frequent_lines import FrequentLines
 from hubfarm.hub.model import Client, Outcome
 from hubfarm.hub.profiles.large_requests import Files, LargeRequests
 from hubfarm.hub.profiles.throttle import HeldAnswers
@@ -26,6 +27,7 @@ from hubfarm.samp.xmlrpc import (
     UNKNOWN_METHOD,
     WRONG_PARAMETERS,
     CallInOutline,
+    EncodedList,
     EncodedMap,
     Param,
     decode_call_in_outline,
@@ -55,7 +57,9 @@ DONE = Response(encode_response(""))
 """The answer of calls without a result."""
 
 Answered: TypeAlias = "Response | asyncio.Future[Response]"
-Strategy: TypeAlias = "Callable[[Sequence[Param], str], Param | Answered]"
+Result: TypeAlias = "Param | EncodedList"
+"""What a method returns to its caller."""
+Strategy: TypeAlias = "Callable[[Sequence[Param], str], Result | Answered]"
 """What is done for a method: gets all its parameters, and the address of the caller."""
 
 
@@ -78,6 +82,8 @@ class Profile:
         Returns the time, seconds.
     files : Files, optional
         Where large messages are kept.
+    lines : FrequentLines, optional
+        Those of the hub's log.
     """
 
     NAME: ClassVar[str]
@@ -92,6 +98,7 @@ class Profile:
         *,
         clock: Callable[[], float],
         files: Files | None = None,
+        lines: FrequentLines | None = None,
     ) -> None:
         self.requests = 0
         self.is_open = True
@@ -99,6 +106,7 @@ class Profile:
         self.deliveries = deliveries
         self.waits = waits
         self.clock = clock
+        self.lines = lines or FrequentLines(clock)
         self._held = HeldAnswers(clock)
         shared = {name: partial(strategy, self) for name, strategy in SHARED.items()}
         strategies = shared | self.own_strategies()
@@ -126,7 +134,7 @@ class Profile:
         outcome = self.hub.register(who, self.clock())
         self.deliveries.carry_out(outcome.effects)
         assert isinstance(outcome.result, dict)
-        logger.info("{}: registered", outcome.result["samp.self-id"])
+        self.lines.log("INFO", "{}: registered", outcome.result["samp.self-id"])
         return outcome.result
 
     def disconnect_all(self, reason: str) -> None:
@@ -221,10 +229,10 @@ class Profile:
             return DONE
         if isinstance(result, (Response, asyncio.Future)):
             return result
-        encoded = result.xml if isinstance(result, EncodedMap) else encode_value(result)
+        encoded = result.xml if isinstance(result, (EncodedMap, EncodedList)) else encode_value(result)
         return Response(encode_response_around(encoded))
 
-    def _run(self, call: CallInOutline, peer: str) -> "Param | Answered":
+    def _run(self, call: CallInOutline, peer: str) -> "Result | Answered":
         method, strategy = self._calls.get(call.method, (None, None))
         if method is None or strategy is None:
             raise Fault(f"unknown method {call.method[:80]!r}", UNKNOWN_METHOD)
@@ -260,7 +268,7 @@ class Profile:
 # ---------------------------------------------------------------------- strategies
 
 
-SharedStrategy: TypeAlias = "Callable[[Profile, Sequence[Param], str], Param | Answered]"
+SharedStrategy: TypeAlias = "Callable[[Profile, Sequence[Param], str], Result | Answered]"
 
 
 def acting(run: Callable[..., Outcome]) -> SharedStrategy:
@@ -276,7 +284,7 @@ def acting(run: Callable[..., Outcome]) -> SharedStrategy:
     return act
 
 
-def asking(run: Callable[..., Param]) -> SharedStrategy:
+def asking(run: Callable[..., Result]) -> SharedStrategy:
     """Return the strategy of a method that only asks; `run` gets the hub, the client and the parameters."""
     return lambda profile, params, _: run(profile.hub, profile.client_of(params[0]), *params[1:])
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from hubfarm.hub.core import Hub
 from hubfarm.hub.delivery.callback_rule import CallbackRule
 from hubfarm.hub.delivery.deliveries import Deliveries
+from hubfarm.hub.frequent_lines import FrequentLines
 from hubfarm.hub.profiles.large_requests import Files
 from hubfarm.hub.profiles.profile import DONE, Answered, NotAdmitted, Profile, Strategy, refuse
 from hubfarm.hub.profiles.waits import Waits
@@ -24,7 +25,7 @@ class StandardProfile(Profile):
 
     Parameters
     ----------
-    hub, deliveries, waits, clock, files
+    hub, deliveries, waits, clock, files, lines
         As for every `Profile`.
     secret : str
         Admits a client to ``register``.
@@ -46,8 +47,9 @@ class StandardProfile(Profile):
         clock: Callable[[], float],
         callbacks: CallbackRule | None = None,
         files: Files | None = None,
+        lines: FrequentLines | None = None,
     ) -> None:
-        super().__init__(hub, deliveries, waits, clock=clock, files=files)
+        super().__init__(hub, deliveries, waits, clock=clock, files=files, lines=lines)
         self._secret = secret.encode()
         self._callbacks = callbacks
 
