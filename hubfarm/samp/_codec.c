@@ -6,11 +6,13 @@
    go on (comments, CDATA, instructions, attributes, numbers, character references) is written anew.  The pass
    touches no Python object and lets other threads run; then the values on the tape are made.
 
+   One build serves all Pythons from 3.11 on, whichever it was built with.  So no "#" stands in a format: built with
+   3.13 or later, it would mean something that Pythons before refuse.
+
    `hubfarm.samp.expat_reader` reads the same language by expat.  It is the oracle of the tests, and takes this file's
    place where it could not be compiled. */
 
 #define Py_LIMITED_API 0x030B0000
-#define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
 #include <stdarg.h>
@@ -1378,7 +1380,15 @@ build_param(const Reader *reader, const Param *param)
     PyObject *value = build(&next);
     if (value == NULL || param->xml == NULL)
         return value;
-    return Py_BuildValue("(y#N)", param->xml, (Py_ssize_t)param->xml_size, value);
+    return Py_BuildValue("(NN)", PyBytes_FromStringAndSize(param->xml, (Py_ssize_t)param->xml_size), value);
+}
+
+static PyObject *
+method_of(const Reader *reader)
+{
+    if (reader->method == NULL)
+        return Py_NewRef(Py_None); /* of a response */
+    return PyUnicode_FromStringAndSize(reader->method, (Py_ssize_t)reader->method_size);
 }
 
 static PyObject *
@@ -1399,8 +1409,7 @@ raise_refused(const Reader *reader)
     if (strcmp(reader->problem, "memory") == 0)
         return PyErr_NoMemory();
     PyObject *detail = Py_BuildValue(
-        "(sny#s)", reader->problem, (Py_ssize_t)(reader->problem_at - reader->start), reader->what,
-        (Py_ssize_t)strlen(reader->what), reader->where);
+        "(snys)", reader->problem, (Py_ssize_t)(reader->problem_at - reader->start), reader->what, reader->where);
     if (detail != NULL)
         PyErr_SetObject(PyExc_ValueError, detail);
     Py_XDECREF(detail);
@@ -1433,8 +1442,8 @@ read_(PyObject *Py_UNUSED(module), PyObject *args)
         PyObject *params = build_params(&reader);
         if (params != NULL)
             result = Py_BuildValue(
-                "(Os#NO)", reader.root == METHOD_CALL ? Py_True : Py_False, reader.method,
-                (Py_ssize_t)reader.method_size, params, reader.is_fault ? Py_True : Py_False);
+                "(ONNO)", reader.root == METHOD_CALL ? Py_True : Py_False, method_of(&reader), params,
+                reader.is_fault ? Py_True : Py_False);
     }
     give_back(&reader);
     PyBuffer_Release(&data);
@@ -1456,7 +1465,7 @@ read_start(PyObject *Py_UNUSED(module), PyObject *args)
     else {
         PyObject *first = build_param(&reader, &reader.params[0]);
         if (first != NULL)
-            result = Py_BuildValue("(s#N)", reader.method, (Py_ssize_t)reader.method_size, first);
+            result = Py_BuildValue("(NN)", method_of(&reader), first);
     }
     give_back(&reader);
     PyBuffer_Release(&data);
