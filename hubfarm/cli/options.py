@@ -5,16 +5,18 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import StrEnum
 from functools import reduce
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.checks import check_seconds
-from hubfarm.spec.options import Field, Option, options
 from hubfarm.spec.states import HubKind
 from hubfarm.visible import visible
+
+if TYPE_CHECKING:
+    from hubfarm.spec.options import Field
 
 LOG_LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -51,12 +53,16 @@ def hub_options(
     without : collection of str
         Fields that it does not take.
     """
+    from hubfarm.spec.options import options  # it loads msgspec: 10 ms that `hubfarm ls` need not pay
+
     flags = [hub_option(field, spelt.get(field.name, ())) for field in options() if field.name not in without]
     return lambda command: reduce(lambda inner, flag: flag(inner), reversed(flags), command)
 
 
-def hub_option(field: Field, flags: Sequence[str] = ()) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def hub_option(field: "Field", flags: Sequence[str] = ()) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return the click option of one field."""
+    from hubfarm.spec.options import Option
+
     how = field.how
     assert isinstance(how, Option)
     names = (*(flags or [how.flag or f"--{field.name.replace('_', '-')}"]), field.name)

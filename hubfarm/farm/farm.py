@@ -21,14 +21,14 @@ from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.spec.checks import check_seconds
-from hubfarm.spec.hub_request import HubRequest
-from hubfarm.spec.hub_spec import HubSpec
-from hubfarm.spec.options import asked
 from hubfarm.spec.states import HubKind, HubState
 
+# What is imported further below, where it is needed, `hubfarm ls` need not pay for: msgspec and psutil, 10 ms each.
 if TYPE_CHECKING:
     from hubfarm.farm.farm_file import Change
     from hubfarm.registry.sweep import Verdict
+    from hubfarm.spec.hub_request import HubRequest
+    from hubfarm.spec.hub_spec import HubSpec
 
 __all__ = ["Farm", "HubInfo"]
 
@@ -145,9 +145,12 @@ class Farm:
         HubfarmError
             A hub could not start; the others were taken down again.
         """
+        from hubfarm.spec.hub_request import HubRequest
+        from hubfarm.spec.options import asked
+
         return self._start([asked(HubRequest, options)], log_level, progress)
 
-    def _start(self, requests: list[HubRequest], log_level: str, progress: Callable[[str], None]) -> list[HubInfo]:
+    def _start(self, requests: "list[HubRequest]", log_level: str, progress: Callable[[str], None]) -> list[HubInfo]:
         from hubfarm.control.client import NoCoordinator
 
         self._ensure_coordinator(log_level)
@@ -160,7 +163,7 @@ class Farm:
             started = self._start_once(requests, progress)
         return [hub for hub in self.hubs() if hub.id in started and hub.kind is HubKind.FARM]
 
-    def _start_once(self, requests: list[HubRequest], progress: Callable[[str], None]) -> set[int]:
+    def _start_once(self, requests: "list[HubRequest]", progress: Callable[[str], None]) -> set[int]:
         started = set()
         for told in self._control.start(requests):
             started.add(told["id"])
@@ -223,6 +226,7 @@ class Farm:
             A hub could not start or stop.
         """
         from hubfarm.farm.farm_file import Action, difference, origin_of, read_farm_file
+        from hubfarm.spec.hub_request import HubRequest
 
         declared = read_farm_file(path)
         changes = difference(declared, self._running(), origin_of(path), prune=prune, replace_changed=replace_changed)
@@ -237,7 +241,9 @@ class Farm:
             self._start(requests, "INFO", lambda label: None)
         return changes
 
-    def _running(self) -> list[HubSpec]:
+    def _running(self) -> "list[HubSpec]":
+        from hubfarm.spec.hub_spec import HubSpec
+
         found = []
         for entry in self._lockdir.living():
             if entry.tokens.get("hubfarm.kind") == HubKind.FARM:
@@ -483,7 +489,7 @@ class Farm:
         if not (self.paths.lockdir.exists() or self._lockdir.lock_files()):
             return []
         self.paths.prepare()
-        from hubfarm.registry.sweep import sweep  # it needs psutil: 10 ms that `hubfarm ls` would pay for nothing
+        from hubfarm.registry.sweep import sweep
 
         return sweep(self._lockdir, self._ask, dry_run=dry_run)
 

@@ -1,8 +1,8 @@
 """What is loaded, and what a worker makes for itself: kept on different pages.
 
 Python puts a new object into a hole among old ones.  In a worker that copies the page, which the
-worker shared with its siblings until then; so the holes are filled before workers are forked.  Without
-that a worker has 0.35 MB more of its own.
+worker shared with its siblings until then; so the holes are filled before workers are forked.
+docs/decisions/0005-what-is-done-before-forks.md says what that spares.
 """
 
 import gc

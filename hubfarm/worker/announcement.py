@@ -2,9 +2,8 @@
 
 import time
 
-import psutil
-
 from hubfarm.registry.boot_id import boot_id
+from hubfarm.registry.own_process import created
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName
 from hubfarm.samp import lockfile
@@ -65,7 +64,7 @@ def lock_file_tokens(spec: HubSpec, paths: Paths, name: HubName, url: str, kind:
         "hubfarm.version": __version__,
         "hubfarm.host": paths.host,
         "hubfarm.pid": str(name.pid),
-        "hubfarm.created": f"{psutil.Process().create_time():.2f}",
+        "hubfarm.created": f"{created():.2f}",
         "hubfarm.boot": boot_id(),
         "hubfarm.started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
