@@ -27,7 +27,7 @@ from hubfarm.wire.sockets import bind
 from hubfarm.worker.process import run
 
 TIMES = 8
-"""Python 3.11 specialises a function when it is called for the eighth time; later Pythons, earlier.  Each takes 5 ms."""
+"""Python 3.11 specialises a function when it is called for the eighth time; later ones, earlier.  Each takes 5 ms."""
 
 
 def rehearse(level: str) -> None:
