@@ -1,35 +1,46 @@
-"""The other end of the control API: what ``hubfarm`` commands ask of a coordinator."""
+"""The asking end of the control protocol: what ``hubfarm`` commands ask of a coordinator."""
 
-import http.client
-import json
+import contextlib
 import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
+from hubfarm.control.protocol import (
+    AnyEvent,
+    Coordinator,
+    CoordinatorStatus,
+    Done,
+    Failed,
+    Hello,
+    Hub,
+    HubStatus,
+    NoCoordinator,
+    OtherVersion,
+    Request,
+    Restart,
+    Shutdown,
+    Start,
+    Status,
+    Stop,
+    check_same_version,
+    decode_event,
+    decode_hello,
+    encode,
+    hello,
+)
 from hubfarm.samp.errors import HubfarmError, WrongUse
-from hubfarm.spec.hub_request import HubRequest, encode_requests
+from hubfarm.spec.hub_request import HubRequest
+from hubfarm.version import __version__
 
-
-class NoCoordinator(HubfarmError):
-    """No coordinator answers on the control socket."""
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    """The standard library's HTTP client on a Unix socket."""
-
-    def __init__(self, path: Path, timeout: float | None) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+ANSWER_TIMEOUT = 10.0
+"""How long a coordinator may take to answer what needs no hub, seconds."""
 
 
 class ControlClient:
     """Asks the coordinator behind one control socket.
+
+    All that it does raises `NoCoordinator` if none answers or it is ending, and `OtherVersion` if it speaks another
+    version of the protocol; nothing was done then.
 
     Parameters
     ----------
@@ -40,89 +51,85 @@ class ControlClient:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def status(self) -> dict[str, Any]:
-        """Return who coordinates and since when.
+    def status(self) -> CoordinatorStatus:
+        """Return who coordinates what."""
+        for event in self._ask(Status(), ANSWER_TIMEOUT):
+            if isinstance(event, Coordinator):
+                return event.status
+        raise HubfarmError(f"the coordinator on {self._path} did not say what it coordinates")
+
+    def shut_down(self) -> None:
+        """Begin the end of the farm."""
+        for _ in self._ask(Shutdown(), ANSWER_TIMEOUT):
+            pass
+
+    def start(self, requests: Sequence[HubRequest]) -> Iterator[HubStatus]:
+        """Start hubs; yield each as it serves.
 
         Raises
         ------
-        NoCoordinator
-            None answers.
-        """
-        return self._ask("GET", "/")
-
-    def shut_down(self) -> int:
-        """Begin the end of the farm; return the coordinator's PID.
-
-        Raises
-        ------
-        NoCoordinator
-            None answers.
-        """
-        return int(self._ask("POST", "/shutdown")["pid"])
-
-    def start(self, requests: Sequence[HubRequest]) -> Iterator[dict[str, Any]]:
-        """Start hubs; yield what is told of each as it serves.
-
-        Raises
-        ------
-        NoCoordinator
-            None answers, or it is ending; nothing was started.
         HubfarmError
             They cannot be started; what had started has been taken down.
         """
-        return self._lines("/hubs", encode_requests(requests))
+        return self._hubs(Start(list(requests)))
 
-    def stop(self, ids: list[int]) -> Iterator[dict[str, Any]]:
-        """End hubs; yield what is told of each as it is gone.
+    def stop(self, ids: Sequence[int]) -> Iterator[HubStatus]:
+        """End hubs; yield each as it is gone.
 
         Raises
         ------
         HubfarmError
             The coordinator failed.
         """
-        return self._lines("/stop", json.dumps({"ids": ids}).encode())
+        return self._hubs(Stop(list(ids)))
 
-    def restart(self, ids: list[int]) -> Iterator[dict[str, Any]]:
-        """Restart hubs; yield what is told of each as it serves again.
+    def restart(self, ids: Sequence[int]) -> Iterator[HubStatus]:
+        """Restart hubs; yield each as it serves again.
 
         Raises
         ------
         HubfarmError
             A successor could not start.
         """
-        return self._lines("/restart", json.dumps({"ids": ids}).encode())
+        return self._hubs(Restart(list(ids)))
 
-    def _ask(self, method: str, target: str) -> dict[str, Any]:
-        connection = _UnixConnection(self._path, timeout=10.0)
-        try:
-            connection.request(method, target)
-            answer: dict[str, Any] = json.loads(connection.getresponse().read())
-            return answer
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise NoCoordinator(f"no coordinator answers on {self._path}: {error}") from None
-        finally:
-            connection.close()
+    def _hubs(self, request: Request) -> Iterator[HubStatus]:
+        return (event.status for event in self._ask(request, None) if isinstance(event, Hub))
 
-    def _lines(self, target: str, body: bytes) -> Iterator[dict[str, Any]]:
-        connection = _UnixConnection(self._path, timeout=None)
+    def _ask(self, request: Request, timeout: float | None) -> Iterator[AnyEvent]:
+        ours = hello()
+        greeted = False
         try:
-            connection.request("POST", target, body, {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            if response.status == 503:
-                raise NoCoordinator(f"the coordinator on {self._path} is ending: try again")
-            if response.status != 200:
-                raise HubfarmError(f"the coordinator refused: {response.read(1000).decode(errors='replace')}")
-            while line := response.readline():
-                told = json.loads(line)
-                if told.get("done"):
-                    return
-                if "error" in told:
-                    raise (WrongUse if told["wrong_use"] else HubfarmError)(told["error"])
-                yield told
-            raise HubfarmError("the coordinator ended before it was done; hubfarm ls shows what runs")
-        except (ConnectionRefusedError, FileNotFoundError, http.client.RemoteDisconnected) as error:
-            raise NoCoordinator(f"no coordinator answers on {self._path}: {error}") from None
-        except (OSError, http.client.HTTPException) as error:
-            raise HubfarmError(f"lost the coordinator before it was done: {error}") from None
-        finally:
-            connection.close()
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.settimeout(timeout)
+                connection.connect(str(self._path))
+                with contextlib.suppress(ConnectionError):  # one that does not hear us out may have said why
+                    connection.sendall(encode(ours) + encode(request))
+                with connection.makefile("rb") as lines:
+                    self._greet(ours, lines.readline())
+                    greeted = True
+                    for line in lines:
+                        match event := decode_event(line):
+                            case Done():
+                                return
+                            case Failed():
+                                raise event.error()
+                            case _:
+                                yield event
+        except OSError as error:
+            if greeted:
+                raise HubfarmError(f"lost the coordinator before it was done: {error.strerror or error}") from None
+            raise NoCoordinator(f"no coordinator answers on {self._path}: {error.strerror or error}") from None
+        raise HubfarmError("the coordinator ended before it was done; hubfarm ls shows what runs")
+
+    def _greet(self, ours: Hello, line: bytes) -> None:
+        if not line:
+            raise NoCoordinator(f"the coordinator on {self._path} is ending: try again")
+        try:
+            check_same_version(ours, decode_hello(line))
+        except WrongUse:
+            raise OtherVersion(
+                f"this is hubfarm {__version__}, and what answers on {self._path} is the coordinator of an earlier "
+                "release: end it (kill the process hubfarm coordinator, which ends its hubs in order too), "
+                "the next hubfarm start begins a new one"
+            ) from None

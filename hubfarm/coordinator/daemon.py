@@ -13,21 +13,25 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 
 from loguru import logger
+from msgspec import to_builtins
 from setproctitle import setproctitle
 
+from hubfarm.control.server import ControlServer
 from hubfarm.coordinator.adoption import Adoption
-from hubfarm.coordinator.control_server import Control
+from hubfarm.coordinator.control import Control
 from hubfarm.coordinator.guard import CoordinatorGuard
 from hubfarm.coordinator.handovers import Handovers
 from hubfarm.coordinator.housekeeping import Housekeeping
 from hubfarm.coordinator.hubs import Hubs
 from hubfarm.coordinator.managed_hub import ManagedHub
+from hubfarm.coordinator.pages import Pages
 from hubfarm.coordinator.spawner import Spawner
 from hubfarm.coordinator.supervisor import Supervisor
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.logs import log_to
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.settings import load_settings
+from hubfarm.registry.unix_socket import UnixSocket
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.hub_request import HubRequest, specs_for
 from hubfarm.spec.hub_spec import HubSpec
@@ -66,7 +70,10 @@ class Coordinator:
         self._supervisor = Supervisor()
         lockdir = LockDir(paths)
         self._hubs = Hubs(self._supervisor, lockdir, spawner, lambda: self._settings)
-        self._control = Control(self._hubs, paths, self._ended.set)
+        control = Control(self._hubs, self._ended.set)
+        self._pages = Pages(control.status, self._metrics)
+        place = UnixSocket(paths.control_socket, "control socket")
+        self._control = ControlServer(place, control.answer, self._pages.take)
         self._handovers = Handovers(paths, self._hubs.take_socket)
         self._adoption = Adoption(self._hubs, lockdir)
         self._reloading: asyncio.Task[None] | None = None
@@ -92,9 +99,10 @@ class Coordinator:
         async with contextlib.AsyncExitStack() as closing:
             closing.callback(self._handovers.close)
             self._handovers.listen()
+            closing.callback(self._pages.close)
             closing.push_async_callback(self._control.close)
             await self._control.start()
-            await self._control.serve_metrics(self._settings.metrics)
+            await self._pages.serve_metrics(self._settings.metrics)
             self._adoption.adopt()
             watching = asyncio.create_task(self._supervisor.run())
             closing.push_async_callback(self._end_farm, watching)
@@ -137,7 +145,7 @@ class Coordinator:
     async def _read_settings(self) -> None:
         try:
             settings = load_settings()
-            await self._control.serve_metrics(settings.metrics)
+            await self._pages.serve_metrics(settings.metrics)
             self._settings = settings
         except HubfarmError as error:
             logger.error("the settings stay as they were: {}", error)
@@ -145,7 +153,12 @@ class Coordinator:
     def _dump(self) -> None:
         logger.info("settings: {}", self._settings)
         for hub in self._hubs.by_id().values():
-            logger.info("hub: {}", json.dumps(hub.state()))
+            logger.info("hub: {}", json.dumps(to_builtins(hub.state())))
+
+    def _metrics(self) -> bytes:
+        from hubfarm.coordinator.metrics import metrics  # 40 ms to load, which most farms never need
+
+        return metrics(self._hubs, self._paths)
 
 
 def notify_service_manager(state: str) -> None:
@@ -194,8 +207,8 @@ def run_in_foreground(
 
         async def told(hub: ManagedHub) -> None:
             known = hub.state()
-            line = f"{known['label']}  {known['url']}  {known['stable_name']}"
-            print(json.dumps(known) if as_json else visible(line), flush=True)
+            line = f"{known.label}  {known.url}  {known.stable_name}"
+            print(json.dumps(to_builtins(known)) if as_json else visible(line), flush=True)
 
         for hub in adopted.values():
             await told(hub)

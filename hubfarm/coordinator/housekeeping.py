@@ -2,13 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from loguru import logger
 
-from hubfarm.client.discovery import answering_hubs
+from hubfarm.control.server import ControlServer
 from hubfarm.coordinator.adoption import Adoption
-from hubfarm.coordinator.control_server import Control
 from hubfarm.coordinator.guard import CoordinatorGuard
 from hubfarm.coordinator.handovers import Handovers
 from hubfarm.registry.history import trim_history
@@ -42,7 +41,7 @@ class Housekeeping:
         paths: Paths,
         settings: Callable[[], Settings],
         guard: CoordinatorGuard,
-        control: Control,
+        control: ControlServer,
         handovers: Handovers,
         adoption: Adoption,
         step_down: Callable[[], None],
@@ -96,7 +95,7 @@ class Housekeeping:
 
     async def _sweep(self) -> None:
         try:
-            verdicts = await asyncio.to_thread(sweep, LockDir(self._paths), answering_hubs)
+            verdicts = await asyncio.to_thread(sweep, LockDir(self._paths), _ask)
             for verdict in verdicts:
                 if verdict.removed:
                     logger.info("swept {}: {}", verdict.path, verdict.reason)
@@ -104,3 +103,11 @@ class Housekeeping:
             self._adoption.adopt_living()
         except HubfarmError as error:
             logger.warning("could not sweep: {}", error)
+
+
+def _ask(urls: Collection[str]) -> Collection[str]:
+    if not urls:
+        return ()
+    from hubfarm.client.discovery import answering_hubs  # a megabyte, and only foreign hubs need it
+
+    return answering_hubs(urls)

@@ -12,10 +12,11 @@ import socket
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 from loguru import logger
 
+from hubfarm.control.protocol import HubStatus
 from hubfarm.coordinator.life import Clock
 from hubfarm.coordinator.supervised import Ended, News, Serves, Supervised
 from hubfarm.coordinator.workers import Worker
@@ -27,9 +28,9 @@ from hubfarm.registry.statetable import HubName
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.spec.options import Restart
+from hubfarm.spec.rhythm import DRAIN
 from hubfarm.spec.states import Phase
 from hubfarm.wire.sockets import bind
-from hubfarm.worker.process import DRAIN
 
 LOG_TAIL = 5
 """Lines of a failed hub's log that are kept in the history."""
@@ -108,22 +109,22 @@ class ManagedHub(Supervised):
         """The ``<PID>-<ID>`` of its worker, if it has one."""
         return HubName(self._worker.pid, self.spec.id) if self._worker is not None else None
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> HubStatus:
         name = self.held_by
-        return {
-            "id": self.spec.id,
-            "label": self.spec.label,
-            "owner": self.spec.owner,
-            "group": self.spec.group,
-            "phase": self.life.phase.value,
-            "pid": name.pid if name else None,
-            "url": self.url,
-            "restarts": self.spec.restarts,
-            "early_deaths": self.deaths.early,
-            "falls": self.deaths.falls,
-            "lock_file": str(self._lockdir.lock_path(name)) if name else None,
-            "stable_name": str(self._paths.by_label / self.spec.label),
-        }
+        return HubStatus(
+            id=self.spec.id,
+            label=self.spec.label,
+            owner=self.spec.owner,
+            group=self.spec.group,
+            phase=self.life.phase,
+            pid=name.pid if name else None,
+            url=self.url,
+            restarts=self.spec.restarts,
+            early_deaths=self.deaths.early,
+            falls=self.deaths.falls,
+            lock_file=str(self._lockdir.lock_path(name)) if name else None,
+            stable_name=str(self._paths.by_label / self.spec.label),
+        )
 
     # ------------------------------------------------------------------ its worker
 

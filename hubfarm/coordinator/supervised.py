@@ -13,7 +13,9 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
+
+import msgspec
 
 from hubfarm.coordinator.aftermath import Deaths
 from hubfarm.coordinator.life import Clock, Life
@@ -104,7 +106,7 @@ class Supervised(ABC):
         """When it is started again."""
 
     @abstractmethod
-    def state(self) -> dict[str, Any]:
+    def state(self) -> msgspec.Struct:
         """Return what whoever asks the coordinator is told of it; no secrets."""
 
     # ------------------------------------------------------------------ its process

@@ -18,8 +18,8 @@ from hubfarm.coordinator.aftermath import MAX_EARLY_DEATHS, Next, after_end
 from hubfarm.coordinator.life import Clock, Event
 from hubfarm.coordinator.supervised import Ended, Serves, Supervised
 from hubfarm.samp.errors import HubfarmError
+from hubfarm.spec.rhythm import BEAT, until_beat
 from hubfarm.spec.states import Phase
-from hubfarm.worker.process import BEAT, until_beat
 
 TICK = BEAT
 """Between two looks at everything, seconds; see `_between_beats`."""

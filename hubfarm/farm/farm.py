@@ -25,6 +25,8 @@ from hubfarm.spec.states import HubKind, HubState
 
 # What is imported further below, where it is needed, `hubfarm ls` need not pay for: msgspec and psutil, 10 ms each.
 if TYPE_CHECKING:
+    from hubfarm.control.client import ControlClient
+    from hubfarm.control.protocol import CoordinatorStatus
     from hubfarm.farm.farm_file import Change
     from hubfarm.registry.sweep import Verdict
     from hubfarm.spec.hub_request import HubRequest
@@ -151,7 +153,7 @@ class Farm:
         return self._start([asked(HubRequest, options)], log_level, progress)
 
     def _start(self, requests: "list[HubRequest]", log_level: str, progress: Callable[[str], None]) -> list[HubInfo]:
-        from hubfarm.control.client import NoCoordinator
+        from hubfarm.control.protocol import NoCoordinator
 
         self._ensure_coordinator(log_level)
         try:
@@ -166,8 +168,8 @@ class Farm:
     def _start_once(self, requests: "list[HubRequest]", progress: Callable[[str], None]) -> set[int]:
         started = set()
         for told in self._control.start(requests):
-            started.add(told["id"])
-            progress(told["label"])
+            started.add(told.id)
+            progress(told.label)
         return started
 
     def restart(
@@ -196,8 +198,8 @@ class Farm:
         for hub in chosen:
             if hub.kind is not HubKind.FARM or hub.id not in coordinated:
                 raise WrongUse(f"the hub {hub.name} is {hub.kind}: only hubs of the farm can be restarted")
-        for told in self._control.restart([hub.id for hub in chosen]):
-            progress(told["label"])
+        for told in self._control.restart([hub.id for hub in chosen if hub.id is not None]):
+            progress(told.label)
         return [hub for hub in self.hubs() if hub.id in {one.id for one in chosen}]
 
     # ------------------------------------------------------------------ declared in a file
@@ -295,13 +297,13 @@ class Farm:
             for hub in hubs
             if everything or (group and hub.group == group) or (owner and hub.owner == owner)
         }
-        status = self.coordinator()
-        coordinated = {hub["id"] for hub in status["hubs"]} if status else set()
+        status = self._status()
+        coordinated = {hub.id for hub in status.hubs} if status else set()
         if coordinator and status:
             chosen |= {hub.lock_file: hub for hub in hubs if hub.id in coordinated and hub.kind is HubKind.FARM}
         stopped = self._stop_hubs(list(chosen.values()), coordinated, progress)
         if coordinator and status:
-            self._stop_coordinator()
+            self._stop_coordinator(status.pid)
         return stopped
 
     def drain(
@@ -353,13 +355,13 @@ class Farm:
 
     def _stop_hubs(self, hubs: list[HubInfo], coordinated: set[int], progress: Callable[[str], None]) -> list[str]:
         ours = [hub for hub in hubs if hub.kind is HubKind.FARM and hub.id in coordinated]
-        names = {hub.id: hub.name for hub in ours}
+        names = {hub.id: hub.name for hub in ours if hub.id is not None}
         others = [hub for hub in hubs if hub not in ours]  # not by id: a standalone hub may have the same
         for hub in others:
             self._signal(hub)
         if names:
             for told in self._control.stop(list(names)):
-                progress(names[told["id"]])
+                progress(names[told.id])
         for hub in others:
             self._wait_until_gone(hub)
             progress(hub.name)
@@ -385,18 +387,24 @@ class Farm:
 
     def coordinator(self) -> dict[str, Any] | None:
         """Return the coordinator's pid, version, uptime (seconds) and hubs; None if none runs."""
-        from hubfarm.control.client import NoCoordinator
+        from msgspec import to_builtins
+
+        status = self._status()
+        known: dict[str, Any] | None = to_builtins(status) if status else None
+        return known
+
+    def _status(self) -> "CoordinatorStatus | None":
+        from hubfarm.control.protocol import NoCoordinator
 
         try:
-            status: dict[str, Any] = self._control.status()
+            return self._control.status()
         except NoCoordinator:
             return None
-        return status
 
     def _supervised(self) -> set[int]:
         """Return the ids of the hubs that the coordinator looks after, if one runs."""
-        status = self.coordinator()
-        return {hub["id"] for hub in status["hubs"]} if status else set()
+        status = self._status()
+        return {hub.id for hub in status.hubs} if status else set()
 
     def _coordinated(self) -> set[int]:
         """Return the ids of the hubs that the coordinator runs; one is started if hubs need it."""
@@ -405,18 +413,18 @@ class Farm:
         return self._supervised()
 
     @cached_property
-    def _control(self) -> Any:
-        from hubfarm.control.client import ControlClient  # brings http.client: listing needs none
+    def _control(self) -> "ControlClient":
+        from hubfarm.control.client import ControlClient  # listing needs none
 
         return ControlClient(self.paths.control_socket)
 
     def _ensure_coordinator(self, log_level: str) -> None:
         from hubfarm.coordinator.launch import ensure_coordinator
 
-        ensure_coordinator(self.paths.prepare(), lambda: self.coordinator() is not None, log_level)
+        ensure_coordinator(self.paths.prepare(), lambda: self._status() is not None, log_level)
 
-    def _stop_coordinator(self) -> None:
-        pid = self._control.shut_down()
+    def _stop_coordinator(self, pid: int) -> None:
+        self._control.shut_down()
         if not _wait_until_free(self.paths.coordinator_guard):
             raise HubfarmError(f"the coordinator (process {pid}) has not ended within {STOP_TIMEOUT:g} s")
 

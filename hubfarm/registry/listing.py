@@ -21,10 +21,8 @@ from hubfarm.registry.whereabouts import where_is
 from hubfarm.samp.errors import WrongUse
 from hubfarm.samp.lockfile import lock_url
 from hubfarm.spec.checks import check_label, check_seconds
+from hubfarm.spec.rhythm import HUNG_AFTER
 from hubfarm.spec.states import HubKind, HubState
-
-HUNG_AFTER = 3.5
-"""A hub whose last heartbeat is older counts as hung, seconds; it beats every second."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,18 @@ def decode_requests(text: bytes | str) -> list[HubRequest]:
         requests = msgspec.json.decode(text, type=list[HubRequest])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WrongUse(f"not a request: {error}") from None
+    check_together(requests)
+    return requests
+
+
+def check_together(requests: Sequence[HubRequest]) -> None:
+    """Refuse requests for more hubs than a farm holds, before anybody makes them.
+
+    Raises
+    ------
+    WrongUse
+        They are.
+    """
     count = sum(request.count for request in requests)
     if count > MAX_HUBS:
         raise WrongUse(f"{count} hubs are asked for: a farm holds {MAX_HUBS} at most")
-    return requests

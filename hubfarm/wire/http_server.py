@@ -552,6 +552,13 @@ class HttpServer:
         """Accept connections on `sock`, which is bound already."""
         self._server = await self.loop.create_server(lambda: _Connection(self), sock=sock, backlog=BACKLOG)
 
+    def take(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Serve a connection that another has accepted and begun to read: `data` is what it has read."""
+        connection = _Connection(self)
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+        connection.data_received(data)
+
     def flush_soon(self, connection: _Connection) -> None:
         """Write a connection's answers at the end of this turn of the loop."""
         if not self._to_flush:

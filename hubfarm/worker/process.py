@@ -38,6 +38,7 @@ from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, Record
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.hub_spec import HubSpec
+from hubfarm.spec.rhythm import DRAIN, until_beat
 from hubfarm.spec.states import HubKind, HubState
 from hubfarm.wire.addresses import is_loopback
 from hubfarm.wire.connections import raise_descriptor_limit, room
@@ -45,14 +46,8 @@ from hubfarm.wire.http_server import HttpLimits, HttpServer
 from hubfarm.wire.urls import base_url
 from hubfarm.worker.announcement import hub_metadata, lock_file_tokens
 
-BEAT = 1.0
-"""Between two heartbeats, seconds."""
-
 MEND_EVERY = 3.5
 """Between two looks at the hub's own files, seconds: with every fourth heartbeat."""
-
-DRAIN = 2.0
-"""How long an ending hub lets its queues drain, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,20 +306,6 @@ class HubProcess:
             peak=counters.peak,
             requests=self._profile.requests,
         )
-
-
-def until_beat(now: float) -> float:
-    """Return how long to wait for the next heartbeat, seconds: they fall on whole multiples of `BEAT`.
-
-    All hubs of a host beat at the same time, one after the other: each finds the code, which
-    they share, in the processor's caches, and a beat costs less than half of what it costs alone.
-
-    Examples
-    --------
-    >>> until_beat(41.75), until_beat(42.0), until_beat(41.999)
-    (1.25, 1.0, 1.0009999999999977)
-    """
-    return (round(now / BEAT) + 1) * BEAT - now
 
 
 def _callback_rule(spec: HubSpec, sock: socket.socket) -> CallbackRule:

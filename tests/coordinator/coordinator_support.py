@@ -7,6 +7,8 @@ import socket
 from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
+import msgspec
+
 from hubfarm.coordinator.hubs import Hubs
 from hubfarm.coordinator.life import Event
 from hubfarm.coordinator.managed_hub import ManagedHub
@@ -61,8 +63,8 @@ class FakeThing(Supervised):
     def restart(self) -> Restart:
         return self._restart
 
-    def state(self) -> dict[str, Any]:
-        return {"name": self._name}
+    def state(self) -> msgspec.Struct:
+        return msgspec.defstruct("Thing", ["name"])(self._name)
 
     async def start(self) -> None:
         if self.cannot_start:

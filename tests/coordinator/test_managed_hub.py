@@ -3,6 +3,7 @@
 import os
 import signal
 
+import msgspec
 import pytest
 
 from hubfarm.coordinator.managed_hub import ManagedHub, last_lines
@@ -35,7 +36,7 @@ def account(farm: FakeFarm, hub: ManagedHub, how: End, reason: str) -> None:
 async def test_hub_that_serves_is_described_without_its_secret(paths: Paths) -> None:
     farm = FakeFarm(paths)
     (hub,) = await farm.running("mima", owner="luigi")
-    assert hub.state() == {
+    assert msgspec.to_builtins(hub.state()) == {
         "id": 1,
         "label": "mima",
         "owner": "luigi",

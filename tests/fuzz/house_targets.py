@@ -1,4 +1,4 @@
-"""What is fuzzed beside the wire: lock files as they are read here, what tables print, bodies of the control API."""
+"""What is fuzzed beside the wire: lock files as they are read here, what tables print, lines to the coordinator."""
 
 import contextlib
 import io
@@ -13,12 +13,14 @@ from rich.console import Console
 
 from hubfarm.cli.show import hub_table
 from hubfarm.client.discovery import entries_near, name_of
-from hubfarm.coordinator.control_server import ids_in, plan_in
+from hubfarm.control.protocol import Restart, Start, Stop, decode_event, decode_hello, decode_request
 from hubfarm.registry.listing import found_hubs, select
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.sweep import sweep
 from hubfarm.samp.errors import WrongUse
+from hubfarm.spec.checks import MAX_HUBS
+from hubfarm.spec.hub_request import specs_for
 
 
 class _LockFileBench:
@@ -84,11 +86,19 @@ def fuzz_tables(data: bytes) -> None:
 
 
 def fuzz_control(data: bytes) -> None:
-    """Any body of a request to the coordinator is understood, or refused in one line."""
-    with contextlib.suppress(WrongUse):
-        assert all(isinstance(each, int) for each in ids_in(data))
-    with contextlib.suppress(WrongUse):
-        assert len(plan_in(data)(())) <= 1000
+    """Any line to the coordinator is understood, or refused in one line."""
+    for decode in (decode_hello, decode_request, decode_event):
+        refused = ""
+        told = None
+        try:
+            told = decode(data)
+        except WrongUse as error:
+            refused = str(error)
+        assert len(refused.splitlines()) == (told is None)
+        if isinstance(told, Start):
+            assert len(specs_for(told.requests, ())) <= MAX_HUBS
+        elif isinstance(told, Stop | Restart):
+            assert all(isinstance(each, int) for each in told.ids)
 
 
 HOUSE_TARGETS: dict[str, Callable[[bytes], None]] = {

@@ -27,8 +27,8 @@ INSTRUMENTED = [
     "hubfarm.registry",
     "hubfarm.registry.listing",
     "hubfarm.client.discovery",
-    "hubfarm.coordinator.control_server",
-    "hubfarm.coordinator.requests",
+    "hubfarm.control.protocol",
+    "hubfarm.spec",
     "hubfarm.visible",
 ]
 

@@ -153,7 +153,7 @@ class _HttpBench:
                 break
             connection.data_received(piece)
             self._server.flush()
-            assert connection.phase
+            assert connection.activity
         connection.connection_lost(None)
         return self.requests, transport.written
 

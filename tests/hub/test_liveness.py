@@ -10,7 +10,7 @@ from hubfarm.hub.delivery.liveness import MOST_ABSENCES, ROUND, Liveness
 from hubfarm.hub.model import Client
 from hubfarm.hub.routes import Push
 from hubfarm.spec.principal import ANYBODY
-from hubfarm.worker.process import BEAT
+from hubfarm.spec.rhythm import BEAT
 from tests.hub.test_deliveries import Callback, Room
 from tests.support import PATIENCE, message
 from tests.wire.wire_support import LOOPS, run_in, unused_port

@@ -290,4 +290,4 @@ def test_second_coordinator_is_refused_and_says_who_holds_the_guard(farm: Farm, 
     os.close(write_end)
     assert done.returncode == 1
     assert f"a coordinator runs already: it holds {farm.paths.coordinator_guard}" in done.stderr
-    assert len(ControlClient(farm.paths.control_socket).status()["hubs"]) == 2
+    assert len(ControlClient(farm.paths.control_socket).status().hubs) == 2
