@@ -9,7 +9,7 @@ _BODY = (
     b"<?xml version='1.0'?>\n<methodResponse><params><param><value><string></string></value></param></params>"
     b"</methodResponse>\n"
 )
-_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
 
 
 class _Connection(asyncio.Protocol):
@@ -21,7 +21,7 @@ class _Connection(asyncio.Protocol):
         self._parser.feed_data(data)
 
     def on_message_complete(self) -> None:
-        self._transport.write(_ANSWER)  # type: ignore[attr-defined]
+        self._transport.write(ANSWER)  # type: ignore[attr-defined]
 
 
 async def _serve() -> None:

@@ -180,7 +180,7 @@ def _calcstorm(name: str) -> float:
     A hub that hangs takes for ever: pyvo's does in some runs.
     """
     with ExitStack() as stack:
-        (hub,) = start_all([name], stack)
+        (hub,) = start_all([name], "", stack)
         home = stack.enter_context(new_home())
         (home / ".samp").write_text(_lock_file(hub))
         command = ["jsamp", "calcstorm", "-nclient", "10", "-nquery", "200", "-mode", "sync"]

@@ -1,7 +1,7 @@
 """The hubs that are measured, each started in a home of its own, and the floors: servers that are no hubs.
 
 A floor answers any request with an XML-RPC response and looks at nothing: what it does not reach,
-no hub on the same stack can.
+no hub on the same stack can.  The relay sends on what it gets besides: the floor of ``notify``.
 """
 
 import json
@@ -169,23 +169,27 @@ def _nginx_floor() -> Iterator[RunningHub]:
 
 
 @contextmanager
-def _uvloop_floor() -> Iterator[RunningHub]:
-    command = [sys.executable, "-m", "benchmarks.empty_server"]
+def _server_floor(name: str, module: str, *arguments: str) -> Iterator[RunningHub]:
+    command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
     with subprocess.Popen(command, env=environment(ROOT), stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             url = f"http://127.0.0.1:{process.stdout.readline().strip()}/xmlrpc"
-            yield RunningHub("uvloop", url, "", [psutil.Process(process.pid)])
+            yield RunningHub(name, url, "", [psutil.Process(process.pid)])
         finally:
             process.terminate()
 
 
-HUBS: dict[str, Callable[[], object]] = {
-    "hubfarm": _our_hub,
-    "jsamp": lambda: _program("jsamp", program("jsamp")),
-    "pyvo": lambda: _program("pyvo", program("pyvo")),
+HUBS: dict[str, Callable[[str], object]] = {
+    "hubfarm": lambda sink: _our_hub(),
+    "jsamp": lambda sink: _program("jsamp", program("jsamp")),
+    "pyvo": lambda sink: _program("pyvo", program("pyvo")),
 }
-FLOORS: dict[str, Callable[[], object]] = {"nginx": _nginx_floor, "uvloop": _uvloop_floor}
+FLOORS: dict[str, Callable[[str], object]] = {
+    "nginx": lambda sink: _nginx_floor(),
+    "uvloop": lambda sink: _server_floor("uvloop", "empty_server"),
+    "relay": lambda sink: _server_floor("relay", "relay", f"{sink}c1"),
+}
 
 
 def missing(name: str) -> str:
@@ -199,6 +203,6 @@ def _which(program_name: str) -> str | None:
     return shutil.which(program_name) or shutil.which(program_name, path="/usr/sbin:/sbin")
 
 
-def start_all(names: list[str], stack: ExitStack) -> list[RunningHub]:
-    """Start hubs and floors by name; they run until `stack` closes."""
-    return [stack.enter_context((HUBS | FLOORS)[name]()) for name in names]  # type: ignore[arg-type]
+def start_all(names: list[str], sink: str, stack: ExitStack) -> list[RunningHub]:
+    """Start hubs and floors by name; they run until `stack` closes. Floors hand messages on to the URL `sink`."""
+    return [stack.enter_context((HUBS | FLOORS)[name](sink)) for name in names]  # type: ignore[arg-type]

@@ -81,13 +81,13 @@ def measure(
 ) -> list[Result]:
     """Start every hub, register its clients, warm it up, then load one after the other, `rounds` times.
 
-    Floors take part in what they can answer: ping.
+    Floors take part in what they can do: ping, or the relay in notify.
     """
-    taking_part = [hub for hub in hubs if hub not in FLOORS or work.call == "ping"]
+    taking_part = [hub for hub in hubs if hub not in FLOORS or work.call == ("notify" if hub == "relay" else "ping")]
     results = [Result(name, hub) for hub in taking_part]
     with ExitStack() as stack:
         sink = stack.enter_context(nginx())
-        arenas = [_Arena(work, hub, sink, stack) for hub in start_all(taking_part, stack)]
+        arenas = [_Arena(work, hub, sink, stack) for hub in start_all(taking_part, sink.url, stack)]
         for arena in arenas:
             tell(f"{name}: warming up {arena.hub.name}")
             arena.sample(WARM_UP)
@@ -106,7 +106,9 @@ class _Arena:
         self._work = work
         self._sink = sink
         self._body = encode(work.call, hub.secret) if work.call == "register" else encode("ping")
-        if hub.name not in FLOORS and work.call not in ("ping", "register"):
+        if hub.name == "relay":
+            self._body = work.body(Client("", "c1"), Client("", "c1"), work.message)
+        elif hub.name not in FLOORS and work.call not in ("ping", "register"):
             self._body = self._populate(stack)
 
     def _populate(self, stack: ExitStack) -> bytes:

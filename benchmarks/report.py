@@ -15,7 +15,7 @@ from benchmarks.work import WORK
 
 COLUMNS = (
     *("work", "hub", "requests/s", "deliveries/s", "spread", "median", "p99"),
-    *("CPU s/1000", "PSS", "x JSAMP", "x floor", "JSAMP's CPU", "undelivered"),
+    *("CPU s/1000", "PSS", "x JSAMP", "x floor", "JSAMP's CPU", "CPU to relay's", "undelivered"),
 )
 
 
@@ -53,10 +53,10 @@ def ratio(results: list[Result], result: Result, to: str) -> float | None:
     return result.median(result.rate) / base
 
 
-def cpu_ratio(results: list[Result], result: Result) -> float | None:
-    """Return how much more CPU time a request costs JSAMP; a busy machine changes that least."""
-    jsamp, own = _counterpart(results, result, "jsamp"), result.median("cpu")
-    return jsamp.median("cpu") / own if jsamp and own else None
+def cpu_ratio(results: list[Result], result: Result, to: str) -> float | None:
+    """Return how much more CPU time a request costs than it costs `to`; a busy machine changes that least."""
+    other = _counterpart(results, result, to)
+    return result.median("cpu") / base if other and (base := other.median("cpu")) else None
 
 
 def _counterpart(results: list[Result], result: Result, hub: str) -> Result | None:
@@ -68,7 +68,7 @@ def rows(results: list[Result]) -> list[tuple[str, ...]]:
     lines: list[tuple[str, ...]] = []
     for result in results:
         to_jsamp, to_floor = (ratio(results, result, name) for name in ("jsamp", "uvloop"))
-        cpu_of_jsamp = cpu_ratio(results, result)
+        cpu_to_jsamp, cpu_to_relay = (cpu_ratio(results, result, name) for name in ("jsamp", "relay"))
         lines.append(
             (
                 result.work,
@@ -82,7 +82,8 @@ def rows(results: list[Result]) -> list[tuple[str, ...]]:
                 f"{result.median('pss') / 2**20:.1f} MB",
                 f"{to_jsamp:.2f}" if to_jsamp else "",
                 f"{to_floor:.2f}" if to_floor else "",
-                f"{cpu_of_jsamp:.1f} x" if cpu_of_jsamp else "",
+                f"{1 / cpu_to_jsamp:.1f} x" if cpu_to_jsamp else "",
+                f"{cpu_to_relay:.2f} x" if cpu_to_relay else "",
                 f"{result.median('undelivered'):,.0f}" if result.median("undelivered") else "",
             )
         )

@@ -35,6 +35,9 @@ ON_TRUST = 64 * 2**10
 SLICE = 16 * 2**10
 """So much is parsed before it is asked whether there is a request to be answered first, bytes."""
 
+LONG = 64 * 2**10
+"""Of a body of which so much is still to come, the rest goes past the parser, bytes."""
+
 MOST_UNSENT = 256 * 2**10
 """Requests of a peer wait while it has more than so much of its answers to take, bytes."""
 
@@ -153,6 +156,7 @@ class _Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_size = 0
         self._length = 0
+        self._past_parser = False
         self._admitted = False
 
     # -------------------------------------------------------------- asyncio's events
@@ -228,13 +232,27 @@ class _Connection(asyncio.Protocol):
     def _parse(self, data: bytes) -> None:
         if not self._crlf.transparent:
             data = self._crlf.feed(data)
-        elif not self._in_request:
-            data = self._take_known(data)
-            self._new_head = head_of(data) if data else b""
+        else:
+            if self._past_parser:
+                data = self._take_body(data)
+            if data and not self._in_request:
+                data = self._take_known(data)
+                self._new_head = head_of(data) if data else b""
         if data:
             self._unfinished += len(data)
             self._feed(data)
             self._check_head()
+            self._past_parser = self._crlf.transparent and self._length - self._body_size > LONG
+
+    def _take_body(self, data: bytes) -> bytes:
+        """Take what belongs to a long body, and return the rest; the parser would copy it once more."""
+        left = self._length - self._body_size
+        self.on_body(data if len(data) <= left else data[:left])
+        if len(data) < left:
+            return b""
+        self.on_message_complete()
+        self._parser = httptools.HttpRequestParser(self)  # the other one waits for the body
+        return data[left:]
 
     def _take_known(self, data: bytes) -> bytes:
         """Take the requests that `data` begins with and whose heads are known, return the rest of it."""
