@@ -142,13 +142,13 @@ def test_worker_that_dies_early_again_and_again_is_given_up(scene: Scene, farm: 
 
 
 _DIES_OF_POISON = """
-import os, zlib
-whole = zlib.crc32
-def crc32(data, *more):
+import os, xxhash
+whole = xxhash.xxh3_64_intdigest
+def dies_of_poison(data):
     if b"POISON" in data and os.path.exists(os.environ["HOME"] + "/armed"):
         os._exit(3)
-    return whole(data, *more)
-zlib.crc32 = crc32
+    return whole(data)
+xxhash.xxh3_64_intdigest = dies_of_poison
 """
 """Once armed, every worker dies that reads a journal with that word in it."""
 

@@ -5,7 +5,6 @@
 
 import asyncio
 import tempfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +13,7 @@ import httptools
 
 from hubfarm.hub.core import Hub
 from hubfarm.hub.delivery.deliveries import Deliveries
-from hubfarm.hub.keep.journal import _FRAME, DamagedJournal, _head, read_journal
+from hubfarm.hub.keep.journal import _FRAME, DamagedJournal, _checksum, _head, read_journal
 from hubfarm.hub.ledger import Ledger
 from hubfarm.hub.model import Client, Delivery, Kind, Payload
 from hubfarm.hub.profiles.host_names import HostNames
@@ -226,7 +225,7 @@ _HEAD = _head("secret")
 
 def fuzz_journal(data: bytes) -> None:
     """Whatever stands in a journal, in whole frames too, is a state that a hub can go on from, or damage."""
-    for journal in (data, _HEAD + data, _HEAD + _FRAME.pack(len(data), zlib.crc32(data)) + data):
+    for journal in (data, _HEAD + data, _HEAD + _FRAME.pack(len(data), _checksum(data)) + data):
         try:
             records, end = read_journal(journal, "secret")
             assert end <= len(journal)

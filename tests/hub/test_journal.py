@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import stat
 from collections.abc import Callable, Collection, Iterable
 from itertools import islice
@@ -20,10 +21,12 @@ from hubfarm.hub.ledger import Ledger
 from hubfarm.hub.model import Client, Kind
 from hubfarm.hub.recall import recall
 from hubfarm.hub.records import CountersRecord, Record
+from hubfarm.hub.routes import Push
 from hubfarm.samp.errors import Fault
 from hubfarm.spec.limits import Limits
+from hubfarm.spec.principal import ANYBODY
 from tests.hub.hub_support import OK, join
-from tests.support import message
+from tests.support import ROOT, message
 
 SECRET = "swordfish"
 
@@ -435,3 +438,31 @@ def test_a_journal_that_somebody_removed_is_written_anew(path: Path) -> None:
         assert known(opened(path)[1]) == known(ledger)
 
     asyncio.run(work())
+
+
+def test_journal_of_release_0_1_0_is_read_and_at_once_of_this_release(tmp_path: Path) -> None:
+    path = tmp_path / "hub-1"
+    shutil.copy(ROOT / "tests" / "recorded" / "hubfarm-0.1.0" / "journal", path)
+    ledger = Ledger(noting=True)
+    journal = Journal(path, SECRET, ledger)
+    assert journal.open(0.0) == 2
+    state = known(ledger)
+    assert [(each, client[0], client[1]) for each, client in state["clients"].items()] == [
+        ("c1", "key-0", Push("http://127.0.0.1:9/c1")),
+        ("c2", "key-1", Push("http://127.0.0.1:9/c2")),
+    ]
+    assert ledger.clients["c1"].name == "TOPCAT"
+    assert [(kind, sender, tag) for kind, sender, tag, _ in state["queues"]["c2"]] == [
+        (Kind.NOTIFICATION, "c1", ""),
+        (Kind.CALL, "c1", "c1-m1"),
+    ]
+    assert state["pending"] == {"c1-m1": ("c1", "c2", "tag")}
+    hub_with(ledger).register(ANYBODY, 1.0)
+    journal.keep()
+    journal.close()
+    records, _ = read_journal(path.read_bytes(), SECRET)
+    assert path.read_bytes().startswith(b"hubfarm journal 2\n")
+    after = Ledger(noting=True)
+    after.restore(recall(records, 0.0))
+    assert {**known(after), "clients": None} == {**known(ledger), "clients": None}
+    assert sorted(after.clients) == ["c1", "c2", "c3"]
