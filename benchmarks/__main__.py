@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from benchmarks import farm, report
-from benchmarks.hubs import FLOORS, HUBS, missing
+from benchmarks.hubs import FLOORS, HUBS, add_python, missing
 from benchmarks.measure import Result, measure
 from benchmarks.plot import plot
 from benchmarks.work import WORK
@@ -23,6 +23,7 @@ DEFAULT_ROUNDS = 5
 @click.option(
     "-H", "--hub", "hubs", multiple=True, type=click.Choice([*HUBS, *FLOORS]), help="Repeatable [default: all]."
 )
+@click.option("--python", "pythons", multiple=True, help="An interpreter to run our hub under too; repeatable.")
 @click.option("--rounds", default=DEFAULT_ROUNDS, show_default=True, type=click.IntRange(1), help="Interleaved rounds.")
 @click.option("--seconds", default=2, show_default=True, type=click.IntRange(1), help="Load in each round.")
 @click.option("--farm", "farm_size", default=0, help="Also farms, of up to so many hubs [default: none].")
@@ -34,6 +35,7 @@ def main(
     picked: tuple[str, ...],
     quick: bool,
     hubs: tuple[str, ...],
+    pythons: tuple[str, ...],
     rounds: int,
     seconds: int,
     farm_size: int,
@@ -46,6 +48,7 @@ def main(
 
     Needs wrk and nginx; JSAMP's hub and pyvo's if they are to be compared.
     """
+    hubs = (*(hubs or [*HUBS, *FLOORS]), *map(add_python, pythons))
     stages = [json.loads(source.read_text())] if source else _measure(picked, quick, hubs, rounds, seconds, farm_size)
     for data in stages:
         if json_path:  # after each work: a long measurement that is broken off has not been for nothing
@@ -59,7 +62,7 @@ def main(
 def _measure(
     picked: tuple[str, ...], quick: bool, hubs: tuple[str, ...], rounds: int, seconds: int, farm_size: int
 ) -> Iterator[dict[str, Any]]:
-    names = list(hubs or [*HUBS, *FLOORS])
+    names = list(hubs)
     for name in ["nginx", *names]:
         if reason := missing(name):
             raise click.ClickException(reason)

@@ -73,7 +73,9 @@ def measure(rounds: int, hubs: list[str], largest: int, tell: Callable[[str], No
             add(f"PSS a hub, {count} idle", hub, list(memory), "MB")
     for count in (1, 2, 4):
         tell(f"farm: {count} hubs under load")
-        add(f"notify small, {count} hubs at once", "hubfarm", list(_together(count, rounds)), "deliveries/s")
+        deliveries, cpu = zip(*_together(count, rounds), strict=True)
+        add(f"notify small, {count} hubs at once", "hubfarm", list(deliveries), "deliveries/s")
+        add(f"CPU of a notify, {count} hubs at once", "hubfarm", list(cpu), "µs")
     for hub in hubs:
         if hub in ("hubfarm", *FOREIGN):
             tell(f"farm: calcstorm on {hub}")
@@ -158,8 +160,8 @@ def _start_foreign(name: str, count: int) -> tuple[float, float]:
         return 1000 * took / count, sum(hub.pss() for hub in hubs) / count / 2**20
 
 
-def _together(count: int, rounds: int) -> Iterator[float]:
-    """Load `count` hubs of one farm at once; yield all their deliveries a second."""
+def _together(count: int, rounds: int) -> Iterator[tuple[float, float]]:
+    """Load `count` hubs of one farm at once; yield all their deliveries a second, and their CPU for each (µs)."""
     with nginx() as sink, farm_of(count) as (_, hubs):
         bodies = []
         for hub in hubs:
@@ -168,10 +170,13 @@ def _together(count: int, rounds: int) -> Iterator[float]:
             bodies.append(encode("notify", sender.key, receiver.id, SMALL))
         for _ in range(rounds):
             before, started = sink.settled_requests(), time.monotonic()
+            cpu = sum(hub.cpu_seconds() for hub in hubs)
             loads = [RunningLoad(hub.url, body, 4, 2) for hub, body in zip(hubs, bodies, strict=True)]
             for each in loads:
                 each.result()
-            yield (sink.requests() - before) / (time.monotonic() - started)
+            rate = (sink.requests() - before) / (time.monotonic() - started)
+            cpu = sum(hub.cpu_seconds() for hub in hubs) - cpu
+            yield rate, 1e6 * cpu / (sink.settled_requests() - before)
 
 
 def _calcstorm(name: str) -> float:

@@ -81,32 +81,41 @@ def new_home() -> Iterator[Path]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def hubfarm(home: Path, *arguments: str) -> str:
+def hubfarm(home: Path, *arguments: str, python: str = sys.executable) -> str:
     """Run a hubfarm command for the farm in `home` and return what it printed."""
-    command = [sys.executable, "-m", "hubfarm", *arguments]
+    command = [python, "-m", "hubfarm", *arguments]
     return subprocess.run(command, env=environment(home), check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 @contextmanager
-def farm_of(count: int) -> Iterator[tuple[Path, list[RunningHub]]]:
+def farm_of(count: int, name: str = "hubfarm", python: str = sys.executable) -> Iterator[tuple[Path, list[RunningHub]]]:
     """Run a farm of `count` hubs in a new home."""
     with new_home() as home:
         try:
-            hubfarm(home, "start", "--count", str(count))
-            yield home, [_listed(each) for each in json.loads(hubfarm(home, "ls", "--json"))]
+            hubfarm(home, "start", "--count", str(count), python=python)
+            yield home, [_listed(each, name) for each in json.loads(hubfarm(home, "ls", "--json"))]
         finally:
             hubfarm(home, "stop", "--all", "--coordinator")
 
 
-def _listed(hub: dict[str, object]) -> RunningHub:
+def _listed(hub: dict[str, object], name: str) -> RunningHub:
     tokens = lockfile.parse(Path(str(hub["lock_file"])).read_text())
-    return RunningHub("hubfarm", tokens[lockfile.URL], tokens[lockfile.SECRET], [psutil.Process(int(str(hub["pid"])))])
+    return RunningHub(name, tokens[lockfile.URL], tokens[lockfile.SECRET], [psutil.Process(int(str(hub["pid"])))])
 
 
 @contextmanager
-def _our_hub() -> Iterator[RunningHub]:
-    with farm_of(1) as (_, (hub,)):
+def _our_hub(name: str = "hubfarm", python: str = sys.executable) -> Iterator[RunningHub]:
+    with farm_of(1, name, python) as (_, (hub,)):
         yield hub
+
+
+def add_python(python: str) -> str:
+    """Measure our hub under another interpreter too, which has what we need installed; return the hub's name."""
+    program = "import platform; print(platform.python_version())"
+    found = subprocess.run([python, "-c", program], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    name = f"hubfarm on {found}"
+    HUBS[name] = lambda sink: _our_hub(name, python)
+    return name
 
 
 @contextmanager
