@@ -2,9 +2,10 @@
 
 import sys
 
-from hubfarm.client.discovery import Choice, name_of
+from hubfarm.client.discovery import Choice
 from hubfarm.client.errors import SAMPHubNotNamed
 from hubfarm.registry.entry import Entry
+from hubfarm.registry.select import with_names
 from hubfarm.samp.toolkit import SAMPHubError
 from hubfarm.visible import visible
 
@@ -33,18 +34,14 @@ def ask(hubs: list[Entry], wanted: Choice | None = None) -> Choice:
     wanted = wanted or Choice()
     if wanted.hub is not None or wanted.hub_params is not None:
         raise SAMPHubNotNamed("choose among the hubs that run, or name one by hub or hub_params: not both")
-    offered = [
-        hub
-        for hub in hubs
-        if hub.label.startswith(wanted.label) and wanted.owner in ("", hub.owner) and wanted.group in ("", hub.group)
-    ]
+    offered = with_names(hubs, label=wanted.label, owner=wanted.owner, group=wanted.group)
     if not offered:
         raise SAMPHubError("no hub runs that could be chosen: start one with hubfarm start")
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        names = ", ".join(name_of(hub) for hub in offered)
+        names = ", ".join(str(hub.names) for hub in offered)
         raise SAMPHubNotNamed(
             f"there is no terminal to choose a hub on; there are {names}: in a shell take "
-            f"hubfarm env {name_of(offered[0])}, in Python connect(label={name_of(offered[0])!r})"
+            f"hubfarm env {offered[0].names}, in Python connect(label={str(offered[0].names)!r})"
         )
     return Choice(hub=str(_pick(offered).path))
 
@@ -53,9 +50,9 @@ def _pick(hubs: list[Entry]) -> Entry:
     import questionary  # a fifth of a second, and only people need it
     from prompt_toolkit.output import create_output
 
-    width = max(len(name_of(hub)) for hub in hubs)
+    width = max(len(str(hub.names)) for hub in hubs)
     choices = [
-        questionary.Choice(f"{name_of(hub):{width}}  {visible(f'{hub.owner} {hub.group} {hub.url}')}", value=hub)
+        questionary.Choice(f"{hub.names!s:{width}}  {visible(f'{hub.owner} {hub.group} {hub.url}')}", value=hub)
         for hub in hubs
     ]
     picked = questionary.select("Which hub?", choices=choices, output=create_output(stdout=sys.stderr)).unsafe_ask()

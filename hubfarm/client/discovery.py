@@ -1,4 +1,4 @@
-"""Find hubs: which answer, which lock file names which, and the one that is meant.
+"""Find hubs: which answer, which lock file names which, and how a client says which one it means.
 
 Every hub is asked at once, so that dead and slow ones together cost one timeout.
 
@@ -23,11 +23,11 @@ from hubfarm.registry.entry import Entry, Standing
 from hubfarm.registry.files import read_private
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
+from hubfarm.registry.select import NoSuchHub, SeveralHubs, select_by_names
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import BadLockFile, HubfarmError, WrongUse
 from hubfarm.samp.toolkit import SAMPHubError
 from hubfarm.standard_hub import PING_TIMEOUT, answers
-from hubfarm.visible import visible
 
 _MAX_LOCK_FILE = 64 * 2**10
 _MOST_AT_ONCE = 250
@@ -215,26 +215,13 @@ class Choice:
         return await read_hub(standard_lock_url(), timeout)
 
     async def _selected(self, timeout: float) -> Entry:
-        hubs = await selectable_hubs(timeout)
-        fitting = [
-            hub
-            for hub in hubs
-            if hub.label.startswith(self.label)
-            and (not self.owner or hub.owner == self.owner)
-            and (not self.group or hub.group == self.group)
-        ]
-        fitting = [hub for hub in fitting if hub.label == self.label] or fitting
-        if len(fitting) == 1:
-            return fitting[0]
-        asked = ", ".join(
-            f"{what} {value!r}"
-            for what, value in (("label", self.label), ("owner", self.owner), ("group", self.group))
-            if value
-        )
-        if fitting:
-            raise SAMPHubNotNamed(f"{len(fitting)} hubs have the {asked}: {', '.join(map(name_of, fitting))}; name one")
-        running = f"there are {', '.join(map(name_of, hubs))}" if hubs else "none runs"
-        raise SAMPHubError(f"no running hub has the {asked}: {running}")
+        try:
+            hubs = await selectable_hubs(timeout)
+            return select_by_names(hubs, label=self.label, owner=self.owner, group=self.group)
+        except SeveralHubs as error:
+            raise SAMPHubNotNamed(str(error)) from None
+        except NoSuchHub as error:
+            raise SAMPHubError(str(error)) from None
 
 
 def standard_lock_url() -> str:
@@ -266,11 +253,6 @@ async def selectable_hubs(timeout: float = PING_TIMEOUT) -> list[Entry]:
     answering = await _ask_all(by_url, timeout)
     hubs = [entry for url, entry in by_url.items() if url in answering]
     return sorted(hubs, key=lambda hub: (hub.name is None, hub.name.id if hub.name else 0, hub.path))
-
-
-def name_of(hub: Entry) -> str:
-    """Return what a person calls a hub, fit to be shown: its label, or else its ``<PID>-<ID>`` or lock file."""
-    return visible(hub.label or (str(hub.name) if hub.name else str(hub.path)))
 
 
 async def read_hub(named: str, timeout: float = PING_TIMEOUT) -> dict[str, str]:

@@ -6,19 +6,17 @@ coordinator, which is started when it is needed.
 
 import contextlib
 import os
-import signal
-import time
 from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hubfarm.farm.ending import OTHERS, STOP_TIMEOUT, Ender, may_be_ended, wait_until_free
 from hubfarm.registry.history import Ending, read_history
-from hubfarm.registry.listing import HubInfo, ended_hubs, found_hubs, select
+from hubfarm.registry.listing import HubInfo, ended_hubs, found_hubs
 from hubfarm.registry.lockdir import LockDir
-from hubfarm.registry.locks import guard_is_held
 from hubfarm.registry.paths import Paths
-from hubfarm.registry.statetable import HubName
+from hubfarm.registry.select import select, with_names
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.spec.checks import check_seconds
 from hubfarm.spec.states import HubKind, HubState
@@ -33,9 +31,6 @@ if TYPE_CHECKING:
     from hubfarm.spec.hub_spec import HubSpec
 
 __all__ = ["Farm", "HubInfo"]
-
-STOP_TIMEOUT = 15.0
-"""How long `Farm.stop` waits for a hub that it ends by signal, seconds."""
 
 
 class Farm:
@@ -160,7 +155,7 @@ class Farm:
             started = self._start_once(requests, progress)
         except NoCoordinator:
             # It was ending, and has started nothing: the next one will.
-            _wait_until_free(self.paths.coordinator_guard)
+            wait_until_free(self.paths.coordinator_guard)
             self._ensure_coordinator(log_level)
             started = self._start_once(requests, progress)
         return [hub for hub in self.hubs() if hub.id in started and hub.kind is HubKind.FARM]
@@ -194,9 +189,11 @@ class Farm:
             A successor could not start.
         """
         chosen = [self.find(selector) for selector in selectors]
-        coordinated = self._coordinated()
+        if any(hub.kind is HubKind.FARM for hub in self.hubs()):
+            self._ensure_coordinator("INFO")  # hubs of one that was killed are adopted, and can be restarted
+        supervised = self._supervised()
         for hub in chosen:
-            if hub.kind is not HubKind.FARM or hub.id not in coordinated:
+            if hub.kind is not HubKind.FARM or hub.id not in supervised:
                 raise WrongUse(f"the hub {hub.name} is {hub.kind}: only hubs of the farm can be restarted")
         for told in self._control.restart([hub.id for hub in chosen if hub.id is not None]):
             progress(told.label)
@@ -290,21 +287,20 @@ class Farm:
         if not (selectors or group or owner or everything or coordinator):
             raise WrongUse("say which hubs to stop: selectors, a group, an owner, or all")
         alive = [hub for hub in self.hubs() if hub.alive]
-        hubs = [hub for hub in alive if hub.kind not in _OTHERS]
-        chosen = {hub.lock_file: hub for hub in (_refuse_others(select(alive, selector)) for selector in selectors)}
-        chosen |= {
-            hub.lock_file: hub
-            for hub in hubs
-            if everything or (group and hub.group == group) or (owner and hub.owner == owner)
-        }
-        status = self._status()
-        coordinated = {hub.id for hub in status.hubs} if status else set()
-        if coordinator and status:
-            chosen |= {hub.lock_file: hub for hub in hubs if hub.id in coordinated and hub.kind is HubKind.FARM}
-        stopped = self._stop_hubs(list(chosen.values()), coordinated, progress)
-        if coordinator and status:
+        hubs = [hub for hub in alive if hub.kind not in OTHERS]
+        chosen = [may_be_ended(select(alive, selector)) for selector in selectors]
+        chosen += hubs if everything else []
+        chosen += with_names(hubs, group=group) if group else []
+        chosen += with_names(hubs, owner=owner) if owner else []
+        status = self._status() if coordinator else None
+        if status:
+            supervised = {hub.id for hub in status.hubs}
+            chosen += [hub for hub in hubs if hub.id in supervised and hub.kind is HubKind.FARM]
+        each_once = list({hub.lock_file: hub for hub in chosen}.values())
+        self._ender.stop(each_once, progress)
+        if status:
             self._stop_coordinator(status.pid)
-        return stopped
+        return [hub.name for hub in each_once]
 
     def drain(
         self,
@@ -332,56 +328,13 @@ class Farm:
             A hub did not end.
         """
         check_seconds(wait, "wait")
-        hubs = [_refuse_others(self.find(selector)) for selector in selectors]
-        for hub in hubs:
-            self._signal(hub, signal.SIGUSR1)
-        deadline = time.monotonic() + wait
-        for hub in hubs:
-            while not self._has_ended(hub):
-                if time.monotonic() >= deadline:
-                    self._stop_hubs([hub], self._supervised(), lambda _: None)
-                    break
-                time.sleep(0.02)
-            progress(hub.name)
+        hubs = [may_be_ended(self.find(selector)) for selector in selectors]
+        self._ender.drain(hubs, wait, progress)
         return [hub.name for hub in hubs]
 
-    def _has_ended(self, hub: HubInfo) -> bool:
-        """Tell whether a hub is gone for good: one that its coordinator will replace is not."""
-        assert hub.pid is not None
-        assert hub.id is not None
-        if self._lockdir.is_alive(HubName(hub.pid, hub.id)):
-            return False
-        return hub.kind is not HubKind.FARM or hub.id not in self._supervised()
-
-    def _stop_hubs(self, hubs: list[HubInfo], coordinated: set[int], progress: Callable[[str], None]) -> list[str]:
-        ours = [hub for hub in hubs if hub.kind is HubKind.FARM and hub.id in coordinated]
-        names = {hub.id: hub.name for hub in ours if hub.id is not None}
-        others = [hub for hub in hubs if hub not in ours]  # not by id: a standalone hub may have the same
-        for hub in others:
-            self._signal(hub)
-        if names:
-            for told in self._control.stop(list(names)):
-                progress(names[told.id])
-        for hub in others:
-            self._wait_until_gone(hub)
-            progress(hub.name)
-        return [hub.name for hub in hubs]
-
-    def _signal(self, hub: HubInfo, number: int = signal.SIGTERM) -> None:
-        # The guard proves that the process is the hub, however PIDs were reused meanwhile.
-        assert hub.pid is not None
-        assert hub.id is not None
-        if self._lockdir.is_alive(HubName(hub.pid, hub.id)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(hub.pid, number)
-
-    def _wait_until_gone(self, hub: HubInfo) -> None:
-        assert hub.pid is not None
-        assert hub.id is not None
-        if not _wait_until_free(self._lockdir.guard_path(HubName(hub.pid, hub.id))):
-            raise HubfarmError(
-                f"the hub {hub.name} has not ended within {STOP_TIMEOUT:g} s: kill -9 {hub.pid}, then hubfarm gc"
-            )
+    @property
+    def _ender(self) -> Ender:
+        return Ender(self._lockdir, self._control, self._supervised)
 
     # ------------------------------------------------------------------ the coordinator
 
@@ -406,12 +359,6 @@ class Farm:
         status = self._status()
         return {hub.id for hub in status.hubs} if status else set()
 
-    def _coordinated(self) -> set[int]:
-        """Return the ids of the hubs that the coordinator runs; one is started if hubs need it."""
-        if any(hub.kind is HubKind.FARM for hub in self.hubs()):
-            self._ensure_coordinator("INFO")
-        return self._supervised()
-
     @cached_property
     def _control(self) -> "ControlClient":
         from hubfarm.control.client import ControlClient  # listing needs none
@@ -425,7 +372,7 @@ class Farm:
 
     def _stop_coordinator(self, pid: int) -> None:
         self._control.shut_down()
-        if not _wait_until_free(self.paths.coordinator_guard):
+        if not wait_until_free(self.paths.coordinator_guard):
             raise HubfarmError(f"the coordinator (process {pid}) has not ended within {STOP_TIMEOUT:g} s")
 
     # ------------------------------------------------------------------ using and cleaning
@@ -500,35 +447,3 @@ class Farm:
         from hubfarm.registry.sweep import sweep
 
         return sweep(self._lockdir, self._ask, dry_run=dry_run)
-
-
-_OTHERS = (HubKind.FOREIGN, HubKind.EMBEDDED)
-"""Kinds of hubs whose processes are other programs."""
-
-
-def _refuse_others(hub: HubInfo) -> HubInfo:
-    """Return a hub that hubfarm may end.
-
-    Raises
-    ------
-    WrongUse
-        It ends with another program.
-    """
-    process = "" if hub.pid is None else f"the process {hub.pid}"
-    match hub.kind:
-        case HubKind.EMBEDDED:
-            raise WrongUse(f"the hub {hub.name} is embedded in {process}: it ends with that program")
-        case HubKind.FOREIGN:
-            known = ", ".join(filter(None, (process, hub.problem))) or "hubfarm does not know which"
-            raise WrongUse(f"the hub {hub.name} is foreign: it ends with the program that runs it ({known})")
-    return hub
-
-
-def _wait_until_free(guard: Path, timeout: float = STOP_TIMEOUT) -> bool:
-    """Wait until nobody holds `guard`; return False if somebody still does after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while guard_is_held(guard):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True

@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -17,22 +19,57 @@ from hubfarm.registry.files import (
     points_to,
     write_private,
 )
+from hubfarm.registry.lockdir import MUTEX_TIMEOUT, LockDir
 from hubfarm.registry.locks import Lock, guard_is_held
 from hubfarm.registry.statetable import HubName, Record, SlotWriter, StateTable
 from hubfarm.registry.whereabouts import whereabouts
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import HubfarmError
+from hubfarm.spec.states import HubState
 
 if TYPE_CHECKING:
-    from hubfarm.registry.lockdir import LockDir
+    from hubfarm.spec.hub_spec import HubSpec  # a claim is taken by whoever has one
 
-MUTEX_TIMEOUT = 30.0
 _GUARD_TIMEOUT = 5.0
 _MEND_TIMEOUT = 0.5  # a hub must not stand still for long
 
 
+def claim_for(spec: "HubSpec", lockdir: LockDir, *, path: Path | None = None) -> "Claim":
+    """Take guard and slot for a hub of this process; the lock file does not appear yet.
+
+    Parameters
+    ----------
+    spec : HubSpec
+        The hub; with the id 0 it is given the next free one, see `Claim.name`.
+    lockdir : LockDir
+        Where its lock file is to lie.
+    path : Path, optional
+        The lock file, if it is not to be ``~/.samp-1/samp-hub-<PID>-<ID>``.
+
+    Raises
+    ------
+    HubfarmError
+        The guard is held, the label is in use, or the state table is full.
+    """
+    now = time.monotonic()
+    with lockdir.mutex():
+        name = HubName(os.getpid(), spec.id or lockdir.next_id(set()))
+        lockdir.check_label_free(spec.label, but_for=name)
+        claim = Claim(lockdir, name, path or lockdir.lock_path(name), spec.label)
+        guards = {lockdir.guard_path(name): f"the name {name}"}
+        if path is not None:
+            guards[_path_guard(lockdir, path)] = f"the lock file {path}"
+        claim.take(guards, Record(*name, HubState.STARTING, started=now, beat=now, active=now))
+    return claim
+
+
+def _path_guard(lockdir: LockDir, path: Path) -> Path:
+    # Keeps two hubs from one lock file outside the lock directory, whose name tells no PID.
+    return lockdir.paths.guards / f"path-{sha256(os.fsencode(path)).hexdigest()[:16]}"
+
+
 class Claim:
-    """One hub's hold on its lock file: made by `LockDir.claim`, ended by `withdraw`.
+    """One hub's hold on its lock file: made by `claim_for`, ended by `withdraw`.
 
     Parameters
     ----------
@@ -46,7 +83,7 @@ class Claim:
         The label whose stable name points to the lock file; empty for none.
     """
 
-    def __init__(self, lockdir: "LockDir", name: HubName, path: Path, label: str) -> None:
+    def __init__(self, lockdir: LockDir, name: HubName, path: Path, label: str) -> None:
         self.name = name
         self.path = path
         self.stable_name = lockdir.paths.by_label / label if label else None

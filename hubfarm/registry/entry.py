@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from hubfarm.registry.select import HubNames
 from hubfarm.registry.statetable import HubName
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import BadLockFile
@@ -76,6 +77,11 @@ class Entry:
     def group(self) -> str:
         """The hub's group, under whichever of its names."""
         return self._first("samp.hub.owner_group", "hub.owner.group")
+
+    @property
+    def names(self) -> HubNames:
+        """What the hub may be called by; see `hubfarm.registry.select`."""
+        return HubNames(self.label, self.owner, self.group, self.name, self.path, self.standing is Standing.FOREIGN)
 
     @property
     def guard(self) -> Path | None:

@@ -1,10 +1,9 @@
-"""What the registry tells of this host's hubs, as one `HubInfo` a hub; and which one a name means.
+"""What the registry tells of this host's hubs, as one `HubInfo` a hub.
 
 Lock files, the state table and the history are read, and no hub of ours is asked.  It may know the
 registry; of foreign hubs, which have no guard, it is told by its caller which ones answer.
 """
 
-import os
 import time
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from hubfarm.registry.entry import Entry, Standing
 from hubfarm.registry.history import End, Ending, read_history
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
+from hubfarm.registry.select import HubNames
 from hubfarm.registry.statetable import HubName, Record, read_records
 from hubfarm.registry.whereabouts import where_is
 from hubfarm.samp.errors import WrongUse
@@ -92,6 +92,13 @@ class HubInfo:
         return self.label or (f"{self.pid}-{self.id}" if self.pid is not None else str(self.lock_file))
 
     @property
+    def names(self) -> HubNames:
+        """What it may be called by; see `hubfarm.registry.select`."""
+        name = None if self.pid is None or self.id is None else HubName(self.pid, self.id)
+        foreign = self.kind is HubKind.FOREIGN
+        return HubNames(self.label, self.owner, self.group, name, self.lock_file, foreign)
+
+    @property
     def samp_hub(self) -> str:
         """The value of ``SAMP_HUB`` that leads a program to it, by its stable name if it has one."""
         return lock_url(self.stable_name or self.lock_file)
@@ -139,32 +146,6 @@ def ended_hubs(paths: Paths, living: Collection[str]) -> list[HubInfo]:
         if ending.time >= since and ending.how in final and ending.label not in living
     }
     return [_describe_ended(ending, paths) for ending in last.values()]
-
-
-def select(hubs: list[HubInfo], selector: str) -> HubInfo:
-    """Return the one of `hubs` that `selector` names; see `hubfarm.farm.Farm.find`.
-
-    Raises
-    ------
-    WrongUse
-        No hub or more than one is meant; the message lists them.
-    """
-    path = os.path.realpath(selector) if "/" in selector and "\0" not in selector else None
-    for matches in (
-        [hub for hub in hubs if hub.kind is not HubKind.FOREIGN and selector == str(hub.id)],
-        [hub for hub in hubs if selector == f"{hub.pid}-{hub.id}" or path == os.path.realpath(hub.lock_file)],
-        [hub for hub in hubs if hub.label == selector],
-        [hub for hub in hubs if selector and hub.label.startswith(selector)],
-    ):
-        matches = [hub for hub in matches if hub.kind is not HubKind.FOREIGN] or matches
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            distinct = len({hub.name for hub in matches}) == len(matches)
-            names = ", ".join(hub.name if distinct else str(hub.lock_file) for hub in matches)
-            raise WrongUse(f"{selector!r} means {len(matches)} hubs: {names}; name one")
-    running = ", ".join(hub.name for hub in hubs[:10]) + (", …" if len(hubs) > 10 else "")
-    raise WrongUse(f"no running hub is meant by {selector!r}: " + (f"there are {running}" if hubs else "none runs"))
 
 
 def _describe(entry: Entry, record: Record | None, paths: Paths, answering: Collection[str]) -> HubInfo:

@@ -1,6 +1,6 @@
-"""Claim, publish and scan: the lock files of one host, guarded by filelock.
+"""The lock files of one host, as they are found and judged; how a hub gets its own is in `claim.py`.
 
-A lock file says who *claims* to run; only its guard proves it (design.md 3).  A hub holds its
+A lock file says who *claims* to run; only its guard proves it.  A hub holds its
 guard from before its lock file appears until after it is gone, and the kernel drops the guard
 when the process dies, however it dies.  So whoever finds a guard free knows that its hub is dead:
 if it is the very file that the lock file names, and lies where this farm keeps its guards.  Of other
@@ -13,26 +13,21 @@ a sweep never sees a guard that is made but not yet held.
 import contextlib
 import errno
 import os
-import time
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
-from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from hubfarm.registry.claim import MUTEX_TIMEOUT, Claim
 from hubfarm.registry.entry import GUARD_FILE, PREFIX, Entry, Standing, check_url, name_in, parse_name
 from hubfarm.registry.files import lasting_identity, points_to, read_private
 from hubfarm.registry.locks import guard_is_held, holding
 from hubfarm.registry.paths import Paths
-from hubfarm.registry.statetable import HubName, Record
+from hubfarm.registry.statetable import HubName
 from hubfarm.registry.whereabouts import Where, where_is
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import BadLockFile, HubfarmError, WrongUse
-from hubfarm.spec.states import HubState
 
-if TYPE_CHECKING:
-    from hubfarm.spec.hub_spec import HubSpec  # listing hubs does without
+MUTEX_TIMEOUT = 30.0
+"""How long the mutex is waited for, seconds."""
 
 
 class LockDir:
@@ -77,36 +72,6 @@ class LockDir:
     def others_live(self, own: Collection[Path]) -> bool:
         """Tell whether a hub of this host is alive, published or not, whose guard is none of our `own`."""
         return any(guard not in own and guard_is_held(guard) for guard in self.paths.guards.iterdir())
-
-    def claim(self, spec: "HubSpec", *, path: Path | None = None) -> Claim:
-        """Take guard and slot for a hub of this process; the lock file does not appear yet.
-
-        Parameters
-        ----------
-        spec : HubSpec
-            The hub; with the id 0 it is given the next free one, see `Claim.name`.
-        path : Path, optional
-            The lock file, if it is not to be ``~/.samp-1/samp-hub-<PID>-<ID>``.
-
-        Raises
-        ------
-        HubfarmError
-            The guard is held, the label is in use, or the state table is full.
-        """
-        now = time.monotonic()
-        with self.mutex():
-            name = HubName(os.getpid(), spec.id or self.next_id(set()))
-            self.check_label_free(spec.label, but_for=name)
-            claim = Claim(self, name, path or self.lock_path(name), spec.label)
-            guards = {self.guard_path(name): f"the name {name}"}
-            if path is not None:
-                guards[self._path_guard(path)] = f"the lock file {path}"
-            claim.take(guards, Record(*name, HubState.STARTING, started=now, beat=now, active=now))
-        return claim
-
-    def _path_guard(self, path: Path) -> Path:
-        # Keeps two hubs from one lock file outside the lock directory, whose name tells no PID.
-        return self.paths.guards / f"path-{sha256(os.fsencode(path)).hexdigest()[:16]}"
 
     def clear_dead(self, name: HubName, label: str) -> None:
         """Remove lock file, guard and stable name of a hub that has died; those of a living one stay."""

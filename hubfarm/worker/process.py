@@ -30,7 +30,7 @@ from hubfarm.hub.profiles.front_door import FrontDoor
 from hubfarm.hub.profiles.host_names import HostNames
 from hubfarm.hub.profiles.standard import StandardProfile
 from hubfarm.hub.profiles.waits import Waits
-from hubfarm.registry.claim import Claim
+from hubfarm.registry.claim import Claim, claim_for
 from hubfarm.registry.handover import hand_over
 from hubfarm.registry.history import End, record_end
 from hubfarm.registry.lockdir import LockDir
@@ -111,7 +111,7 @@ class HubProcess:
         """
         spec = self.spec
         lockdir = LockDir(self._paths)
-        self._claim = lockdir.claim(spec, path=self._lock_path)
+        self._claim = claim_for(spec, lockdir, path=self._lock_path)
         if spec.id != self._claim.name.id:
             self.spec = spec = msgspec.structs.replace(spec, id=self._claim.name.id)
         try:

@@ -12,11 +12,12 @@ from pathlib import Path
 from rich.console import Console
 
 from hubfarm.cli.show import hub_table
-from hubfarm.client.discovery import entries_near, name_of
+from hubfarm.client.discovery import entries_near
 from hubfarm.control.protocol import Restart, Start, Stop, decode_event, decode_hello, decode_request
-from hubfarm.registry.listing import found_hubs, select
+from hubfarm.registry.listing import found_hubs
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
+from hubfarm.registry.select import select
 from hubfarm.registry.sweep import sweep
 from hubfarm.samp.errors import WrongUse
 from hubfarm.spec.checks import MAX_HUBS
@@ -59,7 +60,7 @@ def fuzz_lock_files(data: bytes) -> None:
     bench.put(data)
     for entry in entries_near(bench.paths):
         assert not entry.problem
-        assert name_of(entry).isprintable()
+        assert str(entry.names).isprintable()
     hubs = found_hubs(bench.lockdir, lambda urls: urls)
     assert hubs
     for hub in hubs:

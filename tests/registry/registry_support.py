@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from hubfarm.registry.claim import Claim
+from hubfarm.registry.claim import Claim, claim_for
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.spec.hub_spec import HubSpec
@@ -43,7 +43,7 @@ def tokens(spec: HubSpec, paths: Paths, pid: int) -> dict[str, str]:
 def publish(paths: Paths, number: int = 1, label: str = "", path: Path | None = None) -> Claim:
     """Claim and publish a hub in this process."""
     spec = HubSpec(id=number, label=label)
-    claim = LockDir(paths).claim(spec, path=path)
+    claim = claim_for(spec, LockDir(paths), path=path)
     try:
         claim.publish(tokens(spec, paths, os.getpid()))
     except BaseException:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hubfarm.registry.claim import claim_for
 from hubfarm.registry.entry import Standing, parse_name
 from hubfarm.registry.files import read_private, write_private
 from hubfarm.registry.lockdir import LockDir
@@ -29,7 +30,7 @@ def lockdir(paths: Paths) -> LockDir:
 
 def test_guard_is_held_before_the_lock_file_appears_and_until_it_is_gone(lockdir: LockDir) -> None:
     name = HubName(os.getpid(), 1)
-    claim = lockdir.claim(HubSpec(id=1))
+    claim = claim_for(HubSpec(id=1), lockdir)
     assert lockdir.is_alive(name)
     assert not claim.path.exists()
     claim.publish(tokens(HubSpec(id=1), lockdir.paths, os.getpid()))
@@ -94,14 +95,14 @@ def test_stable_name_that_leads_to_another_hub_by_now_stays(lockdir: LockDir) ->
 def test_label_of_a_living_hub_is_refused_and_says_whose_it_is(lockdir: LockDir) -> None:
     claim = publish(lockdir.paths, 1, "mima")
     with pytest.raises(WrongUse, match=f"the label mima is in use by the hub {os.getpid()}-1"):
-        lockdir.claim(HubSpec(id=2, label="mima"))
+        claim_for(HubSpec(id=2, label="mima"), lockdir)
     claim.withdraw()
     publish(lockdir.paths, 2, "mima").withdraw()
 
 
 def test_of_two_hubs_that_claim_one_label_at_once_one_is_refused(lockdir: LockDir) -> None:
     specs = HubSpec(id=1, label="mima"), HubSpec(id=2, label="mima")
-    first, second = (lockdir.claim(spec) for spec in specs)
+    first, second = (claim_for(spec, lockdir) for spec in specs)
     second.publish(tokens(specs[1], lockdir.paths, os.getpid()))
     with pytest.raises(WrongUse, match=f"the label mima is in use by the hub {os.getpid()}-2"):
         first.publish(tokens(specs[0], lockdir.paths, os.getpid()))
@@ -132,7 +133,7 @@ def test_second_claim_on_one_hub_or_lock_file_is_refused(
     path = lockdir.paths.home / "lock" if outside else None
     claim = publish(lockdir.paths, 1, path=path)
     with pytest.raises(HubfarmError, match="is held by a hub that runs already"):
-        lockdir.claim(HubSpec(id=2 if outside else 1), path=path)
+        claim_for(HubSpec(id=2 if outside else 1), lockdir, path=path)
     assert [entry.name for entry in [lockdir.read(claim.path)] if entry.standing is Standing.ALIVE] == [claim.name]
     assert not lockdir.is_alive(HubName(os.getpid(), 2))
     claim.withdraw()

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from hubfarm.registry import statetable
+from hubfarm.registry.claim import claim_for
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, Record, StateTable
@@ -94,7 +95,7 @@ def test_full_table_says_so_and_nothing_is_left_of_the_claim(paths: Paths, monke
     lockdir = LockDir(paths)
     monkeypatch.setattr(LockDir, "is_alive", lambda self, name: True)
     with pytest.raises(HubfarmError, match=f"{MAX_HUBS} hubs run on this host already"):
-        lockdir.claim(HubSpec(id=1))
+        claim_for(HubSpec(id=1), lockdir)
     assert os.listdir(paths.guards) == []
 
 

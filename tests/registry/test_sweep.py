@@ -16,6 +16,7 @@ import psutil
 import pytest
 from filelock import FileLock
 
+from hubfarm.registry.claim import claim_for
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.sweep import Verdict, sweep
@@ -80,7 +81,7 @@ def test_stopped_hub_is_a_living_one(paths: Paths) -> None:
 
 
 def test_hub_that_has_not_published_yet_keeps_its_guard(paths: Paths) -> None:
-    claim = LockDir(paths).claim(HubSpec(id=1, label="mima"))
+    claim = claim_for(HubSpec(id=1, label="mima"), LockDir(paths))
     assert gc(paths) == {}
     claim.publish(hub_tokens(HubSpec(id=1, label="mima"), paths, os.getpid()))
     assert LockDir(paths).living()[0].label == "mima"
