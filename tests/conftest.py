@@ -1,12 +1,12 @@
 """What every test stands on: a home of its own, and no process left behind."""
 
 import contextlib
+import itertools
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,12 +14,15 @@ from pathlib import Path
 import psutil
 import pytest
 
+from hubfarm.coordinator.aftermath import EARLY
 from hubfarm.farm import Farm
+from hubfarm.registry.listing import HubInfo
 from hubfarm.registry.paths import Paths
-from tests.support import PATIENCE, Receiver
+from tests.runs import MARK, directory_of_this_run, end_killed_runs, kill, marked_processes, remove
+from tests.support import PATIENCE, Receiver, wait_for
 
-MARK = "HUBFARM_TEST_HOME"
-"""In the environment of every process that a test starts, however far it detaches itself."""
+ENDING = 5.0
+"""So long may what is ending anyway outlive its test, seconds."""
 
 RunCli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -29,24 +32,65 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=3, help="how often the hub is killed under load")
 
 
+def pytest_sessionstart() -> None:
+    """Begin with a clean machine."""
+    end_killed_runs()
+
+
+_PASSED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Let fixtures know whether their test has passed."""
+    report: pytest.TestReport = yield
+    if report.when == "call":
+        item.stash[_PASSED] = report.passed
+    return report
+
+
+def _has_passed(request: pytest.FixtureRequest) -> bool:
+    return request.node.stash.get(_PASSED, False)
+
+
 def processes_of(home: Path) -> list[psutil.Process]:
     """Return the living processes that were started for a test's home."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            ours = process.pid != os.getpid() and process.environ().get(MARK) == str(home)
-            if ours and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
+    return [process for process, its_home in marked_processes() if its_home == home]
 
 
-def suspend_coordinator(farm: Farm) -> None:
-    """Stop the coordinator where it is: it holds its guard, and does nothing."""
+@contextlib.contextmanager
+def suspended(home: Path) -> Iterator[None]:
+    """Stop all processes of a test's home where they are, until the end of this."""
+    processes = processes_of(home)
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.resume()
+
+
+@contextlib.contextmanager
+def coordinator_suspended(farm: Farm) -> Iterator[None]:
+    """Stop the coordinator where it is: it holds its guard, and does nothing until the end of this."""
     status = farm.coordinator()
     assert status is not None
     os.kill(status["pid"], signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(status["pid"], signal.SIGCONT)
+
+
+def past_early_death(farm: Farm, label: str) -> HubInfo:
+    """Wait until a hub has served for so long that its death would not count as an early one; return it."""
+
+    def found() -> HubInfo | None:
+        # Its own clock began before the coordinator's, which hears of it when it comes to it.
+        return next((hub for hub in farm.hubs() if hub.label == label and (hub.uptime or 0) > EARLY + 0.5), None)
+
+    return wait_for(found, f"{label} has served for a while")  # type: ignore[no-any-return]
 
 
 def remains(home: Path) -> list[str]:
@@ -65,9 +109,7 @@ def end_all(home: Path) -> None:
     """Kill every process of a test's home, also those that were stopped."""
     deadline = time.monotonic() + PATIENCE
     while (processes := processes_of(home)) and time.monotonic() < deadline:
-        for process in processes:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+        kill(processes)
         time.sleep(0.01)  # not psutil.wait_procs: that waits until init has reaped the orphans
 
 
@@ -84,10 +126,32 @@ def _the_users_own_files_stay() -> Iterator[None]:
     assert state() == before
 
 
+@pytest.fixture(autouse=True)
+def _no_thread_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A thread that a test leaves in this process fails it."""
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + ENDING
+    while (left := set(threading.enumerate()) - before) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if left and _has_passed(request):
+        pytest.fail(f"the test has left threads: {', '.join(sorted(thread.name for thread in left))}", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def _homes() -> Iterator[Iterator[Path]]:
+    """Homes for the tests of this run, one after the other."""
+    directory = directory_of_this_run()
+    directory.mkdir(mode=0o711)  # a test may open its home to another user
+    yield (directory / str(number) for number in itertools.count(1))
+    remove(directory)
+
+
 @pytest.fixture
-def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home directory for this test alone; its path is short, because Unix sockets lie below it."""
-    directory = Path(tempfile.mkdtemp(prefix="hf-", dir="/tmp"))
+def home(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A home directory for this test alone.  A process that the test leaves fails it."""
+    directory = next(_homes)
+    directory.mkdir(mode=0o700)
     monkeypatch.setenv("HOME", str(directory))
     monkeypatch.setenv(MARK, str(directory))
     monkeypatch.setenv("SPT_NOENV", "1")  # setproctitle leaves the environment readable: `processes_of` reads it
@@ -95,9 +159,27 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.delenv(name, raising=False)
     try:
         yield directory
+        left = _left_running(directory) if _has_passed(request) else []
     finally:
         end_all(directory)
-        shutil.rmtree(directory, ignore_errors=True)
+        remove(directory)
+    if left:
+        pytest.fail("the test has left running:\n" + "\n".join(left), pytrace=False)
+
+
+def _left_running(home: Path) -> list[str]:
+    """Say what goes on in a test's home that has to have ended, once what was ending had the time for it."""
+    deadline = time.monotonic() + ENDING
+    while (processes := processes_of(home)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return [f"  process {each.pid}: {' '.join(_command_of(each))}" for each in processes]
+
+
+def _command_of(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return ["it has ended late"]
 
 
 @pytest.fixture
@@ -107,13 +189,21 @@ def paths(home: Path) -> Paths:
 
 
 @pytest.fixture
-def farm(home: Path) -> Farm:
-    """The farm of this test's home; nothing runs yet."""
+def _ended_in_order(home: Path, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Stop the farm of this test's home at the test's end, as its user would."""
+    yield
+    if _has_passed(request) and processes_of(home):
+        Farm().stop(everything=True, coordinator=True)
+
+
+@pytest.fixture
+def farm(home: Path, _ended_in_order: None) -> Farm:
+    """The farm of this test's home; nothing runs yet, and what runs at the test's end is stopped."""
     return Farm()
 
 
 @pytest.fixture
-def cli(home: Path) -> RunCli:
+def cli(home: Path, _ended_in_order: None) -> RunCli:
     """Run ``hubfarm`` as a user would: ``cli("ls", "--json")``."""
 
     def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:

@@ -5,10 +5,12 @@ import functools
 import os
 import queue
 import shutil
+import subprocess
 import sysconfig
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from http.client import HTTPException
 from importlib import import_module
 from pathlib import Path
@@ -112,6 +114,16 @@ class StuckReceiver(Receiver):
     def __exit__(self, *details: object) -> None:
         self.gate.set()
         super().__exit__(*details)
+
+
+@contextmanager
+def running(*command: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """Run a program beside the test; it has ended with this, whatever becomes of the test."""
+    with subprocess.Popen(command, text=True, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def message(mtype: str, **params: Any) -> dict[str, Any]:

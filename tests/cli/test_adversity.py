@@ -16,7 +16,7 @@ from hubfarm.registry.listing import HubInfo
 from tests.client.client_support import hub
 from tests.conftest import RunCli, processes_of
 from tests.registry.registry_support import ASTROPY, FOREIGN_URL
-from tests.support import PATIENCE, ROOT, need_module, wait_for
+from tests.support import PATIENCE, ROOT, need_module, running, wait_for
 
 __all__ = ["hub"]
 
@@ -108,7 +108,7 @@ def test_snoop_ends_after_the_line_that_head_wanted(hub: SAMPHubServer, home: Pa
     line = f"{shlex.quote(sys.executable)} -u -m hubfarm snoop mine 'my.*' | head -1"
     with (
         SAMPIntegratedClient("one") as one,
-        subprocess.Popen(["sh", "-c", line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
+        running("sh", "-c", line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
     ):
         assert process.stderr is not None
         assert "listening" in process.stderr.readline()
@@ -264,7 +264,7 @@ def test_ls_all_says_of_what_kind_an_ended_hub_was_and_why_it_ended(home: Path, 
     with SAMPHubServer(mode="multiple", label="inside"):
         pass
     sampy = [sys.executable, str(ROOT / "bin" / "sampy.py"), "--multi", "--label", "alone"]
-    with subprocess.Popen(sampy, stderr=subprocess.PIPE, text=True) as process:
+    with running(*sampy, stderr=subprocess.PIPE) as process:
         wait_for(lambda: [hub.label for hub in farm.hubs()] == ["alone"], "it serves")
         process.terminate()
         process.communicate(timeout=PATIENCE)

@@ -17,8 +17,19 @@ from hubfarm.farm import Farm
 from hubfarm.registry.listing import HubInfo
 from hubfarm.registry.paths import Paths
 from hubfarm.version import __version__
-from tests.conftest import RunCli, processes_of, remains, suspend_coordinator
-from tests.support import PATIENCE, ROOT, installed, need, read_lock_file, wait_for
+from tests.conftest import RunCli, coordinator_suspended, processes_of, remains
+from tests.support import (
+    PATIENCE,
+    ROOT,
+    Receiver,
+    StuckReceiver,
+    installed,
+    message,
+    need,
+    read_lock_file,
+    running,
+    wait_for,
+)
 
 Done = subprocess.CompletedProcess[str]
 
@@ -198,11 +209,12 @@ def test_stop_says_what_it_has_stopped(cli: RunCli, two: list[HubInfo]) -> None:
 def test_gc_says_file_by_file_what_it_removed_or_kept_and_why(cli: RunCli, farm: Farm, two: list[HubInfo]) -> None:
     killed, kept = two
     assert killed.pid is not None
-    suspend_coordinator(farm)  # or it would clear up itself
-    os.kill(killed.pid, signal.SIGKILL)
-    wait_for(lambda: len(farm.hubs()) == 1, "the hub is dead")
-    rehearsed = json.loads(cli("gc", "--dry-run", "--json").stdout)
-    table = cli("gc").stdout.splitlines()
+    with coordinator_suspended(farm):  # or it would clear up itself
+        os.kill(killed.pid, signal.SIGKILL)
+        wait_for(lambda: len(farm.hubs()) == 1, "the hub is dead")
+        rehearsed = json.loads(cli("gc", "--dry-run", "--json").stdout)
+        table = cli("gc").stdout.splitlines()
+        assert not killed.lock_file.exists()
     assert table[0].split() == ["DONE", "FILE", "WHY"]
     assert len(table) == 1 + len(rehearsed)
     for each, row in zip(rehearsed, table[1:], strict=True):
@@ -215,7 +227,6 @@ def test_gc_says_file_by_file_what_it_removed_or_kept_and_why(cli: RunCli, farm:
         {"path": each["path"], "removed": each["removed"]} for each in rehearsed
     ]
     assert [each["path"] for each in rehearsed if not each["removed"]] == [str(kept.lock_file)]
-    assert not killed.lock_file.exists()
 
 
 def test_gc_with_nothing_to_clear_says_so(cli: RunCli) -> None:
@@ -288,7 +299,7 @@ def test_start_in_the_foreground_prints_the_hubs_and_ends_by_signal_leaving_noth
     home: Path, farm: Farm, how: signal.Signals
 ) -> None:
     command = [sys.executable, "-m", "hubfarm", "start", "--foreground", "--count", "2", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with running(*command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         hubs = [json.loads(process.stdout.readline()) for _ in range(2)]
         assert [hub["label"] for hub in hubs] == [hub.label for hub in farm.hubs()] == ["hub-1", "hub-2"]
@@ -510,7 +521,7 @@ def test_log_that_cannot_be_written_is_a_failure(cli: RunCli, paths: Paths, home
 
 def test_coordinator_that_is_killed_while_it_starts_hubs_is_a_clear_failure(home: Path, farm: Farm) -> None:
     command = [sys.executable, "-m", "hubfarm", "start", "--count", "200"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with running(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         wait_for(farm.hubs, "the first hub serves")
         status = farm.coordinator()
         assert status is not None
@@ -520,18 +531,15 @@ def test_coordinator_that_is_killed_while_it_starts_hubs_is_a_clear_failure(home
     wait_for(lambda: not farm.stop(everything=True) and not processes_of(home), "what had started can be stopped")
 
 
-def test_interrupted_command_says_so(farm: Farm) -> None:
-    (hub,) = farm.start()
-    assert hub.pid is not None
-    os.kill(hub.pid, signal.SIGSTOP)  # so that it takes its time
-    try:
-        command = [sys.executable, "-m", "hubfarm", "stop", "--all"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            wait_for(
-                lambda: [each["phase"] for each in farm.coordinator()["hubs"]] == ["stopping"], "it is told to end"
-            )
+def test_interrupted_command_says_so(farm: Farm, receiver: Receiver) -> None:
+    (hub,) = farm.start(label="h")
+    with StuckReceiver() as stuck:
+        stuck.join_by(hub.lock_file, "stuck", "test.*")
+        receiver.join_by(hub.lock_file)
+        receiver.hub.notify(receiver.key, stuck.id, message("test.it"))
+        command = [sys.executable, "-m", "hubfarm", "drain", "h"]
+        with running(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            wait_for(lambda: farm.find("h").state == "draining", "it waits for the stuck client")
             process.send_signal(signal.SIGINT)
             output, errors = process.communicate(timeout=PATIENCE)
-    finally:
-        os.kill(hub.pid, signal.SIGCONT)
     assert (process.returncode, output, errors.strip()) == (130, "", "hubfarm: interrupted")

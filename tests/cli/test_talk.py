@@ -13,7 +13,7 @@ from hubfarm.client.sniff import kind_of
 from hubfarm.switches import conf
 from tests.client.client_support import Inbox, hub, pair
 from tests.conftest import RunCli
-from tests.support import ROOT, need_module
+from tests.support import ROOT, need_module, running
 
 __all__ = ["hub", "pair"]
 
@@ -55,7 +55,7 @@ def test_send_notifies_or_calls(pair: Pair, cli: RunCli) -> None:
 def test_snoop_prints_a_message_a_line(hub: SAMPHubServer, pair: Pair) -> None:
     one = pair[0]
     command = [sys.executable, "-u", "-m", "hubfarm", "snoop", "mine", "my.*", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with running(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert "listening" in process.stderr.readline()
@@ -65,7 +65,6 @@ def test_snoop_prints_a_message_a_line(hub: SAMPHubServer, pair: Pair) -> None:
             "id": None,
             "message": {"samp.mtype": "my.text", "samp.params": {"text": "x"}},
         }
-        process.kill()
 
 
 def test_load_works_out_what_a_file_is(pair: Pair, cli: RunCli, tmp_path: Path) -> None:

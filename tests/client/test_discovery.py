@@ -31,7 +31,7 @@ from hubfarm.client.calls import SAMPHubUnreachable
 from hubfarm.samp.lockfile import lock_url
 from tests.client.client_support import Inbox
 from tests.conftest import RunCli
-from tests.support import PATIENCE, read_lock_file, wait_for
+from tests.support import PATIENCE, read_lock_file, running, wait_for
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ def test_choose_without_a_terminal_shows_how_to_select_by_name(hubs: list[SAMPHu
 def test_choose_with_the_arrow_keys_prints_the_line_for_the_shell(hubs: list[SAMPHubServer]) -> None:
     terminal, theirs = pty.openpty()
     command = [sys.executable, "-m", "hubfarm", "choose", "--group", "mima"]
-    with subprocess.Popen(command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, text=True) as process:
+    with running(*command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE) as process:
         os.close(theirs)
         shown = b""
         deadline = time.monotonic() + PATIENCE

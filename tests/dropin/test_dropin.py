@@ -22,7 +22,7 @@ from hubfarm.client.client import SAMPClient
 from hubfarm.dropin.layout import LAYOUT, PACKAGE
 from hubfarm.switches import SWITCHES, VARIABLE
 from tests.client.client_support import Inbox, hub, pair
-from tests.support import PATIENCE, ROOT, read_lock_file, wait_for
+from tests.support import PATIENCE, ROOT, read_lock_file, running, wait_for
 
 __all__ = ["hub", "pair"]
 
@@ -424,7 +424,7 @@ LAUNCHER = [sys.executable, str(ROOT / "bin" / "samp_hub")]
 def test_samp_hub_takes_astropys_options(home: Path, options: str) -> None:
     lock = home / "lock"
     line = [*LAUNCHER, *options.format(lock=lock, log=home / "log").split()]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with running(*line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         wait_for(lambda: lock.exists() or process.poll() is not None, "its lock file appears")
         tokens = read_lock_file(lock)
         assert (tokens["samp.secret"], tokens["hub.label"]) == ("xyzzy", "MyHub")

@@ -19,7 +19,7 @@ import pytest
 from hubfarm.farm import Farm
 from hubfarm.registry.listing import HubInfo
 from hubfarm.samp.errors import HubfarmError, WrongUse
-from tests.conftest import processes_of, remains, suspend_coordinator
+from tests.conftest import coordinator_suspended, processes_of, remains
 from tests.support import Received, Receiver, StuckReceiver, message, read_lock_file, wait_for
 
 
@@ -450,21 +450,21 @@ def test_gc_removes_exactly_the_files_of_a_killed_hub(farm: Farm, four: list[Hub
     before = files(home)
     killed = four[1]
     assert killed.pid is not None
-    suspend_coordinator(farm)  # or it would clear up itself
-    kill_and_wait(killed.pid)
-    assert [(hub.label, hub.state) for hub in farm.hubs(everything=True)][1] == ("mima-2", "dead")
-    assert len(farm.hubs()) == 3
-    its = {killed.lock_file, killed.stable_name, farm.paths.guards / killed.lock_file.name}
-    for dry_run in (True, False):
-        assert files(home) == before
-        verdicts = farm.gc(dry_run=dry_run)
-        assert {verdict.path for verdict in verdicts if verdict.removed} == its
-        assert {verdict.path for verdict in verdicts if not verdict.removed} >= {
-            hub.lock_file for hub in four if hub is not killed
-        }
-        assert all(verdict.reason for verdict in verdicts)
-    assert files(home) == before - its
-    assert all(answers(hub.url) for hub in farm.hubs())
+    with coordinator_suspended(farm):  # or it would clear up itself
+        kill_and_wait(killed.pid)
+        assert [(hub.label, hub.state) for hub in farm.hubs(everything=True)][1] == ("mima-2", "dead")
+        assert len(farm.hubs()) == 3
+        its = {killed.lock_file, killed.stable_name, farm.paths.guards / killed.lock_file.name}
+        for dry_run in (True, False):
+            assert files(home) == before
+            verdicts = farm.gc(dry_run=dry_run)
+            assert {verdict.path for verdict in verdicts if verdict.removed} == its
+            assert {verdict.path for verdict in verdicts if not verdict.removed} >= {
+                hub.lock_file for hub in four if hub is not killed
+            }
+            assert all(verdict.reason for verdict in verdicts)
+        assert files(home) == before - its
+        assert all(answers(hub.url) for hub in farm.hubs())
 
 
 def test_gc_clears_after_the_whole_farm_was_killed(farm: Farm, four: list[HubInfo], home: Path) -> None:

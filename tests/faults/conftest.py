@@ -136,6 +136,12 @@ class Scene:
         assert status is not None, "a coordinator answers"
         return psutil.Process(status["pid"])
 
+    def deaths(self, hub: HubInfo) -> int:
+        """Return how many of a hub's workers have died early in a row, as its coordinator counts."""
+        status = self.farm.coordinator()
+        assert status is not None
+        return next(int(one["early_deaths"]) for one in status["hubs"] if one["label"] == hub.label)
+
     def secret_of(self, hub: HubInfo) -> str:
         return read_lock_file(hub.lock_file)["samp.secret"]
 

@@ -182,7 +182,8 @@ def test_idle_hubs_cost_next_to_nothing(scene: Scene, full: bool) -> None:
     count, seconds = (100, 60.0) if full else (5, 3.0)
     scene.start(count)
     processes = [scene.coordinator, *map(psutil.Process, workers_of(scene.home))]
-    time.sleep(2)  # until what the start has left to do is done
+    beaten = scene.beats()
+    wait_for(lambda: scene.beats() > beaten + 3 * count, "what the start has left to do is done")
     used, begun = cpu_seconds(processes), time.perf_counter()
     time.sleep(seconds)
     share = 100 * (cpu_seconds(processes) - used) / (time.perf_counter() - begun)

@@ -12,6 +12,7 @@ import pytest
 
 from hubfarm.registry.listing import HubInfo
 from hubfarm.samp.errors import HubfarmError
+from tests.conftest import past_early_death
 from tests.faults.conftest import Scene, answers, full_disk
 from tests.support import need_module, read_lock_file, wait_for
 
@@ -213,7 +214,7 @@ def test_hub_that_cannot_be_published_is_tried_again(small_disk: Path, scene: Sc
     with full_disk(small_disk):
         os.kill(victim.pid or 0, signal.SIGKILL)
         wait_for(lambda: not victim.lock_file.exists(), "its lock file is gone")
-        time.sleep(1)  # some tries come to nothing: of these nothing can be seen, as even the log is full
+        wait_for(lambda: scene.deaths(victim) >= 2, "tries come to nothing")
         assert not scene.is_replaced(victim, victim.pid or 0)
         begun = time.perf_counter()
     wait_for(lambda: scene.is_replaced(victim, victim.pid or 0), "it is published")
@@ -228,9 +229,8 @@ def test_astropys_garbage_collection_costs_no_hub(scene: Scene, full: bool) -> N
     for _ in range(20 if full else 2):
         former = scene.farm.find(victim.label)
         scene.lose(victim, lambda former=former: (os.kill(former.pid, signal.SIGKILL), collect()))  # type: ignore[misc]
-        wait_for(lambda: (scene.farm.find(victim.label).uptime or 0) > 1.1, "it has served for a second")
-    while not scene.stable_name(victim).exists():
-        time.sleep(0.01)
+        past_early_death(scene.farm, victim.label)
+    wait_for(scene.stable_name(victim).exists, "its stable name is there")
 
 
 def _faketime() -> str:

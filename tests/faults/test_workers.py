@@ -19,6 +19,7 @@ from hubfarm.farm import Farm
 from hubfarm.registry.history import End
 from hubfarm.registry.listing import HubInfo
 from hubfarm.registry.statetable import read_records
+from tests.conftest import past_early_death
 from tests.faults.conftest import Customize, Scene, answers
 from tests.support import PATIENCE, Receiver, read_lock_file, wait_for
 
@@ -38,7 +39,7 @@ def test_killed_worker_is_replaced(scene: Scene, full: bool) -> None:
     victim = scene.start()
     for _ in range(20 if full else 3):
         scene.lose(victim, send(current(scene, victim), signal.SIGKILL))
-        wait_for(lambda: (current(scene, victim).uptime or 0) > 1.1, "it has served for a second")
+        past_early_death(scene.farm, victim.label)
     if full:
         assert sorted(scene.figures.served)[10] < 0.3
     assert current(scene, victim).restarts == len(scene.figures.served)
@@ -47,7 +48,7 @@ def test_killed_worker_is_replaced(scene: Scene, full: bool) -> None:
 @pytest.mark.fault("worker killed by SIGSEGV", "the same")
 def test_worker_that_crashes_is_replaced(scene: Scene) -> None:
     victim = scene.start()
-    wait_for(lambda: (current(scene, victim).uptime or 0) > 1.1, "it has served for a second")
+    past_early_death(scene.farm, victim.label)
     scene.lose(victim, send(victim, signal.SIGSEGV))
     assert [(end.how, end.reason) for end in scene.farm.history()] == [(End.CRASHED, "killed by SIGSEGV")]
 

@@ -19,7 +19,7 @@ from hubfarm.spec.limits import Limits
 from hubfarm.spec.principal import ANYBODY
 from hubfarm.wire.http_client import HttpClient
 from tests.support import PATIENCE, Received, message
-from tests.wire.wire_support import LOOPS, Scripted, read_request, run_in, unused_port
+from tests.wire.wire_support import LOOPS, Scripted, read_request, run_in, until, unused_port
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 React = Callable[[Received], Awaitable[bytes | None]]
@@ -208,14 +208,21 @@ def test_whoever_waits_on_a_dead_client_gets_an_error_at_once(run: Run) -> None:
 
 def test_client_that_comes_back_in_time_loses_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hubfarm.hub.delivery.push.RETRY_AFTER", (0.05,) * 100)
+    refused: asyncio.Queue[None] = asyncio.Queue()
+
+    class Refused(HttpClient):
+        async def _connect(self) -> Any:
+            refused.put_nowait(None)
+            return await super()._connect()
 
     async def talk() -> None:
         async with Callback() as callback:
-            room = Room()
+            room = Room(Refused)
             sender, to = room.join(""), room.join(f"http://127.0.0.1:{unused_port()}/", "test.*")
             for number in range(5):
                 room.notify(sender, to, number)
-            await asyncio.sleep(0.1)  # it is being retried
+            for _ in range(3):
+                await refused.get()  # it is being retried
             room.do(room.hub.set_route(to, Push(callback.url), 0.0))
             assert [number_in(await callback.next()) for _ in range(5)] == list(range(5))
             assert not to.gone
@@ -364,8 +371,7 @@ def test_client_that_stops_reading_and_is_thrown_out_leaves_no_connection(run: R
             await connected.wait()
             before = connections_to(callback.port)
             room.deliveries.throw_out(to, "a test")
-            while connections_to(callback.port) == before:
-                await asyncio.sleep(0.01)
+            await until(lambda: connections_to(callback.port) < before, "its connection is gone")
 
     run(talk())
 

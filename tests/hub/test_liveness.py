@@ -13,7 +13,7 @@ from hubfarm.spec.principal import ANYBODY
 from hubfarm.spec.rhythm import BEAT
 from tests.hub.test_deliveries import Callback, Room
 from tests.support import PATIENCE, message
-from tests.wire.wire_support import LOOPS, run_in, unused_port
+from tests.wire.wire_support import LOOPS, run_in, until, unused_port
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -34,7 +34,7 @@ async def beat_until(probes: Liveness, client: Client, most: int) -> int:
     """Beat until a client is gone, at most so often; return how often it took."""
     for number in range(1, most + 1):
         probes.beat()
-        await asyncio.sleep(0.02)  # in a hub, a second: time enough for a connection to be refused
+        await asyncio.gather(*probes._tasks.values())  # in a hub, a second: time enough for a connection to be refused
         if client.gone:
             return number
     return most + 1
@@ -135,6 +135,7 @@ def test_client_of_another_host_that_goes_on_refusing_is_out(run: Run) -> None:
             room.do(room.hub.call(sender, client.id, "tag", message("test.call"), 0.0))
             await far.next()
             far.stop()
+            await until(lambda: not room.deliveries.is_connected(client), "its connection is gone")
             beats = await beat_until(Liveness(room.hub, room.deliveries), client, 30)
             assert MOST_ABSENCES <= beats < 30
 

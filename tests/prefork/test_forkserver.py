@@ -18,15 +18,16 @@ from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.wire.sockets import bind
+from tests.conftest import end_all
 from tests.support import PATIENCE, wait_for
 
 
 @pytest.fixture
 def spawner(home: Path) -> Iterator[Spawner]:
-    yield Spawner(LockDir(Paths.from_environment().prepare()), "INFO")
-    for child in psutil.Process().children(recursive=True):
-        child.kill()
-        child.wait()
+    spawner = Spawner(LockDir(Paths.from_environment().prepare()), "INFO")
+    yield spawner
+    end_all(home)  # its workers too, also those that outlive it
+    spawner._process.wait()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from hubfarm.registry.programs import KNOWN, Need, name_of, variables_for
 from hubfarm.registry.settings import load_settings
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from tests.conftest import RunCli
-from tests.support import PATIENCE, need, read_lock_file, wait_for
+from tests.support import PATIENCE, need, read_lock_file, running, wait_for
 
 JAVA = "JAVA_TOOL_OPTIONS"
 
@@ -159,27 +159,26 @@ def test_program_that_looks_into_home_is_shown_one(
 
 
 @pytest.fixture
-def running(
+def aladin(
     hub: HubInfo, user_home: Path, fake: Callable[[str, str], Path], home: Path
 ) -> Iterator["subprocess.Popen[str]"]:
     """An Aladin of sorts that has made a file, and waits."""
     does = 'ln -s nowhere "$shown/made-link"; echo new > "$shown/made"; echo ready; exec sleep 60'
     line = [sys.executable, "-m", "hubfarm", "exec", "mima-1", "--", str(fake("aladin", does))]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+    with running(*line, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         yield process
-        process.kill()
 
 
 def test_home_stays_while_the_program_runs_and_goes_when_it_has_ended(
-    running: "subprocess.Popen[str]", farm: Farm, user_home: Path, cli: RunCli
+    aladin: "subprocess.Popen[str]", farm: Farm, user_home: Path, cli: RunCli
 ) -> None:
     (place,) = homes(farm.paths)
     assert place not in [verdict.path for verdict in farm.gc()]
     assert (place / "home" / "made").exists()
-    running.send_signal(signal.SIGKILL)
-    running.wait()
+    aladin.send_signal(signal.SIGKILL)
+    aladin.wait()
     assert {"path": str(place), "removed": True, "reason": "a home of a program that has ended"} in json.loads(
         cli("gc", "--dry-run", "--json").stdout
     )
@@ -193,24 +192,24 @@ def test_home_stays_while_the_program_runs_and_goes_when_it_has_ended(
 
 
 def test_coordinator_clears_it_too(
-    running: "subprocess.Popen[str]", farm: Farm, home: Path, monkeypatch: pytest.MonkeyPatch
+    aladin: "subprocess.Popen[str]", farm: Farm, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     farm.stop(everything=True, coordinator=True)
     (home / "config.toml").write_text("sweep_every = 1.0\n")
     monkeypatch.setenv("HUBFARM_CONFIG", str(home / "config.toml"))
     farm.start()
-    running.kill()
-    running.wait()
+    aladin.kill()
+    aladin.wait()
     wait_for(lambda: homes(farm.paths) == [], "it is swept")
 
 
 def test_what_the_users_home_has_already_is_kept_where_it_is(
-    running: "subprocess.Popen[str]", farm: Farm, user_home: Path
+    aladin: "subprocess.Popen[str]", farm: Farm, user_home: Path
 ) -> None:
     (user_home / "made").write_text("by somebody else meanwhile")
     (place,) = homes(farm.paths)
-    running.kill()
-    running.wait()
+    aladin.kill()
+    aladin.wait()
     for _ in range(2):
         (verdict,) = [verdict for verdict in farm.gc() if verdict.path == place]
         assert (verdict.removed, "take made from it" in verdict.reason) == (False, True)

@@ -18,7 +18,7 @@ from hubfarm.spec.checks import MAX_HUBS
 from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.spec.states import HubState
 from tests.registry.registry_support import hub_process, publish
-from tests.support import ROOT
+from tests.support import ROOT, running
 
 RECORD = Record(4711, 2, HubState.RUNNING, 1.5, 2.5, 3.5, 4, 5, 6, 7, 8, 9, 10, 11)
 
@@ -166,12 +166,11 @@ while True:
 
 def test_reads_are_whole_while_another_process_writes_as_fast_as_it_can(table: StateTable) -> None:
     command = [sys.executable, "-c", _WRITER, str(table.path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as writer:
+    with running(*command, stdout=subprocess.PIPE, cwd=ROOT) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
         reader = StateTable(table.path)
         seen = {reader.read(0) for _ in range(50_000)} - {None}
-        writer.kill()
     assert len(seen) > 10
     for record in seen:
         assert record is not None

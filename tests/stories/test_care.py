@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -19,8 +18,8 @@ from hubfarm.control.client import ControlClient
 from hubfarm.farm import Farm
 from hubfarm.registry.history import End
 from hubfarm.registry.listing import HubInfo
-from tests.conftest import RunCli, remains
-from tests.support import PATIENCE, Receiver, read_lock_file, wait_for
+from tests.conftest import RunCli, past_early_death, remains
+from tests.support import PATIENCE, Receiver, read_lock_file, running, wait_for
 
 
 def coordinator_pid(farm: Farm) -> int:
@@ -29,25 +28,18 @@ def coordinator_pid(farm: Farm) -> int:
     return int(status["pid"])
 
 
-def served_for_a_second(farm: Farm, label: str) -> HubInfo:
-    return wait_for(
-        lambda: next((hub for hub in farm.hubs() if hub.label == label and (hub.uptime or 0) > 1.1), None),
-        f"{label} has served for a second",
-    )
-
-
 # ---------------------------------------------------------------------- restart policies
 
 
 def test_policy_decides_whether_a_hub_comes_back(farm: Farm) -> None:
     hubs = {policy: farm.start(label=policy, restart=policy)[0] for policy in ("always", "on-failure", "never")}
     for hub in hubs.values():
-        served_for_a_second(farm, hub.label)
+        past_early_death(farm, hub.label)
         os.kill(hub.pid or 0, signal.SIGKILL)
     wait_for(lambda: [hub.restarts for hub in farm.hubs() if hub.alive] == [1, 1], "two come back")
     assert [hub.label for hub in farm.hubs()] == ["always", "on-failure"]
     for hub in farm.hubs():
-        served_for_a_second(farm, hub.label)
+        past_early_death(farm, hub.label)
         os.kill(hub.pid or 0, signal.SIGTERM)  # ends in order, though not by hubfarm
     wait_for(lambda: [(hub.label, hub.restarts) for hub in farm.hubs()] == [("always", 2)], "one comes back")
     assert farm.stop(["always"]) == ["always"]
@@ -148,7 +140,7 @@ def test_service_manager_is_told_when_the_hubs_serve_and_when_they_end(
         manager.settimeout(PATIENCE)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         command = [sys.executable, "-m", "hubfarm", "start", "--foreground", "--group", "mima", "--json"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        with running(*command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             assert manager.recv(100) == b"READY=1"
             assert [hub.label for hub in farm.hubs()] == ["mima-1"]
             process.terminate()
@@ -161,7 +153,7 @@ def test_service_that_was_killed_and_started_again_has_its_hubs_as_they_were(far
     command = [sys.executable, "-m", "hubfarm", "start", "--foreground", "--count", "2", "--json"]
     listed: list[list[tuple[str, int]]] = []
     for end in (signal.SIGKILL, signal.SIGTERM):
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        with running(*command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             assert process.stdout is not None
             told = [json.loads(process.stdout.readline()) for _ in range(2)]
             listed.append(sorted((hub["label"], hub["pid"]) for hub in told))
@@ -218,7 +210,7 @@ def test_status_tells_of_the_coordinator_or_that_there_is_none(cli: RunCli, farm
 
 def test_history_tells_what_ended_and_why(cli: RunCli, farm: Farm, two: list[HubInfo]) -> None:
     farm.stop(["mima-2"])
-    served_for_a_second(farm, "mima-1")
+    past_early_death(farm, "mima-1")
     os.kill(two[0].pid or 0, signal.SIGKILL)
     wait_for(lambda: len(farm.history()) == 2, "both are written down")
     told = json.loads(cli("history", "--json").stdout)
@@ -231,13 +223,12 @@ def test_logs_show_the_last_lines_and_follow(cli: RunCli, farm: Farm, two: list[
     assert "serving at" in cli("logs", "mima-1", "-n", "1").stdout
     assert "coordinating as process" in cli("logs", "coordinator").stdout
     assert cli("logs", "nobody").returncode == 2
-    command = [sys.executable, "-m", "hubfarm", "logs", "mima-1", "-f", "-n", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as following:
+    command = [sys.executable, "-m", "hubfarm", "logs", "mima-1", "-f", "-n", "1"]
+    with running(*command, stdout=subprocess.PIPE) as following:
         assert following.stdout is not None
-        time.sleep(0.5)  # until it follows: that it does cannot be seen
+        assert "serving at" in following.stdout.readline()  # from here on it follows
         farm.stop(["mima-1"])
         assert "ending: by SIGTERM" in following.stdout.readline()
-        following.kill()
     assert "ended" in cli("logs", "mima-1", "-n", "1").stdout  # by the label of a hub that has ended
 
 

@@ -15,7 +15,7 @@ from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.hub_spec import HubSpec
 from tests.conftest import RunCli
-from tests.support import ROOT, Receiver, message, wait_for
+from tests.support import PATIENCE, ROOT, Receiver, message, running, wait_for
 
 BYSTANDER = "what somebody keeps here\n" * 100_000
 """Larger than a history may grow."""
@@ -94,6 +94,7 @@ def test_directories_are_checked_at_every_start(paths: Paths, cli: RunCli) -> No
     done = cli("start")
     assert done.returncode == 1
     assert f"chmod go-w {paths.lockdir}" in done.stderr
+    paths.lockdir.chmod(0o700)
 
 
 def test_sampy_checks_the_directories_too(paths: Paths) -> None:
@@ -205,9 +206,9 @@ def test_history_that_is_trimmed_stays_private(paths: Paths) -> None:
 def test_link_in_place_of_sampys_lock_file_is_replaced_and_not_written_through(home: Path, bystander: Path) -> None:
     link = home / "lock"
     link.symlink_to(bystander)
-    process = subprocess.Popen([sys.executable, LAUNCHER, "--lockfile", str(link)], stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    line = process.stderr.readline()
-    process.terminate()
-    process.communicate(timeout=30)
+    with running(sys.executable, str(LAUNCHER), "--lockfile", str(link), stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        process.terminate()
+        process.communicate(timeout=PATIENCE)
     assert "serving" in line or process.returncode == 1

@@ -24,7 +24,7 @@ from hubfarm.farm import Farm
 from hubfarm.hub.keep import journal as journal_module
 from hubfarm.hub.records import ClientRecord
 from hubfarm.registry.listing import HubInfo
-from tests.conftest import suspend_coordinator
+from tests.conftest import coordinator_suspended, past_early_death
 from tests.stories.talkers import MTYPE, Service, Talker, account_for
 from tests.support import PATIENCE, Receiver, StuckReceiver, message, wait_for
 
@@ -81,7 +81,7 @@ def test_nothing_that_was_accepted_is_lost_whenever_the_hub_is_killed(
     farm: Farm, hub: HubInfo, request: pytest.FixtureRequest
 ) -> None:
     kills, chance, began = request.config.getoption("--kills"), random.Random(4), time.monotonic()
-    service, pid, early = Service(), hub.pid, 0
+    service, pid = Service(), hub.pid
     with contextlib.ExitStack() as stack:
         talkers = [stack.enter_context(Talker(service)) for _ in range(6)]
         for talker in talkers:
@@ -91,13 +91,16 @@ def test_nothing_that_was_accepted_is_lost_whenever_the_hub_is_killed(
             talker.start(hub.url, talkers)
         for _ in range(kills):
             # Five deaths in a row within a second of serving, and the hub would be given up.
-            moment = chance.uniform(0.0 if early < 3 else EARLY + 0.2, 2.5)
-            early = early + 1 if moment <= EARLY + 0.2 else 0
+            moment = chance.uniform(0.0 if early_deaths(farm) < 3 else EARLY + 0.2, 2.5)
             time.sleep(moment)
             fell(hub)
             hub = successor(farm, pid)
             pid = hub.pid
-        time.sleep(0.5)
+        enough = [len(talker.sent.accepted) + 10 for talker in talkers]
+        wait_for(
+            lambda: all(len(each.sent.accepted) > most for each, most in zip(talkers, enough, strict=True)),
+            "everybody talks on",
+        )
         for talker in talkers:
             talker.fall_silent()
         seconds = time.monotonic() - began
@@ -121,6 +124,14 @@ def test_nothing_that_was_accepted_is_lost_whenever_the_hub_is_killed(
     assert account.accepted > 100
     assert account.calls > 30
     assert farm.find("h").restarts == kills
+
+
+def early_deaths(farm: Farm) -> int:
+    """Return how many workers of the hub ``h`` have died early in a row, as its coordinator counts."""
+    status = farm.coordinator()
+    assert status is not None
+    (hub,) = status["hubs"]
+    return int(hub["early_deaths"])
 
 
 # ---------------------------------------------------------------------- when it falls
@@ -166,7 +177,7 @@ def test_ten_crashes_in_a_row_lose_no_client_and_no_message(farm: Farm, hub: Hub
         for number in range(10):
             sender.hub.notify(sender.key, stuck.id, message("test.number", n=str(number)))
             if number % 3 == 2:
-                time.sleep(EARLY)  # five that had not served for so long, and it would be given up
+                past_early_death(farm, "h")  # five early ones, and it would be given up
             fell(hub)
             hub = successor(farm, hub.pid)
         stuck.gate.set()
@@ -276,14 +287,11 @@ def between_two_lives(farm: Farm, hub: HubInfo) -> Callable[[Callable[[Path], No
     """Kill the hub, do something to its journal before the successor reads it, and return the successor."""
 
     def fall(do: Callable[[Path], None]) -> HubInfo:
-        status = farm.coordinator()
-        assert status is not None
-        suspend_coordinator(farm)
-        process = worker_of(hub)
-        process.kill()
-        process.wait(PATIENCE)
-        do(farm.paths.journal(1))
-        os.kill(status["pid"], signal.SIGCONT)
+        with coordinator_suspended(farm):
+            process = worker_of(hub)
+            process.kill()
+            process.wait(PATIENCE)
+            do(farm.paths.journal(1))
         return successor(farm, hub.pid)
 
     return fall

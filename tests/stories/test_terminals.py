@@ -25,7 +25,7 @@ from hubfarm.visible import visible
 from tests.client.client_support import hub
 from tests.conftest import RunCli
 from tests.registry.registry_support import FOREIGN_URL
-from tests.support import PATIENCE, wait_for
+from tests.support import PATIENCE, running, wait_for
 
 __all__ = ["hub"]
 
@@ -157,13 +157,12 @@ def test_answers_and_errors_are_shown(stranger: SAMPIntegratedClient, cli: RunCl
 
 def test_messages_are_shown_as_they_pass(hub: SAMPHubServer, stranger: SAMPIntegratedClient) -> None:
     command = [sys.executable, "-u", "-m", "hubfarm", "snoop", "mine", "my.*"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with running(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert "listening" in process.stderr.readline()
         stranger.enotify_all("my.text", text=HOSTILE)
         line = process.stdout.readline()
-        process.kill()
     assert_fit_to_be_seen(line)
     assert SHOWN in line
 

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -19,7 +19,7 @@ from hubfarm.registry.listing import HubInfo
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import WrongUse
-from tests.conftest import RunCli, processes_of
+from tests.conftest import RunCli, processes_of, suspended
 from tests.registry.registry_support import ASTROPY, dead_pid, make_old
 from tests.support import PATIENCE, ROOT, need, read_lock_file, wait_for
 
@@ -33,9 +33,11 @@ def ours(farm: Farm) -> list[HubInfo]:
 
 
 @pytest.fixture
-def other(home: Path) -> Farm:
+def other(home: Path) -> Iterator[Farm]:
     """A farm of the same home with its files elsewhere, to look at; `elsewhere` starts it."""
-    return Farm(Paths(home, home / "elsewhere", Paths.from_environment().host))
+    farm = Farm(Paths(home, home / "elsewhere", Paths.from_environment().host))
+    yield farm
+    farm.stop(everything=True, coordinator=True)
 
 
 @pytest.fixture
@@ -67,12 +69,11 @@ def test_gc_of_another_farm_leaves_hubs_that_do_not_answer_alone(
     ours: list[HubInfo], farm: Farm, home: Path, elsewhere: RunCli
 ) -> None:
     before = lock_files(home)
-    for process in processes_of(home):
-        process.suspend()
-    for hub in ours:
-        make_old(hub.lock_file)
-    assert "removed" not in elsewhere("gc").stdout
-    assert lock_files(home) == before
+    with suspended(home):
+        for hub in ours:
+            make_old(hub.lock_file)
+        assert "removed" not in elsewhere("gc").stdout
+        assert lock_files(home) == before
 
 
 def test_coordinator_of_another_farm_neither_sweeps_nor_adopts_them(

@@ -59,6 +59,7 @@ def hosts() -> Iterator[tuple[str, str]]:
             subprocess.run(["ip", "netns", "del", name], check=False, timeout=30)
 
 
+@pytest.mark.usefixtures("farm")
 def test_messages_flow_both_ways_between_two_hosts(hosts: tuple[str, str], home: Path) -> None:
     def on(host: str, *command: str) -> list[str]:
         return ["ip", "netns", "exec", host, sys.executable, *command]

@@ -14,11 +14,11 @@ from typing import Any
 import psutil
 import pytest
 
-from hubfarm.wire.connections import FEWEST, MAX_CONNECTIONS, Patience, room
+from hubfarm.wire.connections import FEWEST, MAX_CONNECTIONS, Activity, Patience, room
 from hubfarm.wire.http_messages import Request, Response
 from hubfarm.wire.http_server import HttpLimits
 from tests.support import PATIENCE, ROOT, Receiver, message, read_lock_file, wait_for
-from tests.wire.wire_support import LOOPS, Peer, run_in, serving
+from tests.wire.wire_support import LOOPS, Peer, next_moment, run_in, serving, until
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -93,9 +93,10 @@ def test_body_that_does_not_come_is_refused(run: Run, sent: bytes) -> None:
 def test_body_that_is_large_has_the_time_that_it_takes(run: Run) -> None:
     async def scene() -> None:
         async with serving(echo, HttpLimits(patience=Patience(head=0.05, body=0.05, rate=100))) as served:
-            peer = await served.peer()
+            peer, slow = await served.peer(), await served.peer()
             await peer.send(b"POST / HTTP/1.1\r\nContent-Length: 10001\r\n\r\n" + b"x" * 10_000)
-            await asyncio.sleep(1.2)  # twice as long as the watch needs to look at everybody
+            await slow.send(BODY_TO_COME)
+            assert (await slow.answer()).status == 408  # at that look the other had stood still for longer
             assert (await peer.ask(b"x")).status == 200
 
     run(scene())
@@ -115,15 +116,21 @@ def test_idle_connection_is_closed_whether_or_not_it_has_ever_asked(run: Run) ->
 
 def test_connection_that_waits_for_its_answer_is_not_idle(run: Run) -> None:
     async def scene() -> None:
-        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+
+        asked = asyncio.Event()
 
         def later(_: Request) -> "asyncio.Future[Response]":
-            future: asyncio.Future[Response] = loop.create_future()
-            loop.call_later(1.2, future.set_result, Response(b"hello"))
-            return future
+            asked.set()
+            return answer
 
         async with serving(later, HttpLimits(patience=Patience(idle=0.05, head=0.05, body=0.05))) as served:
-            assert await is_answered(await served.peer())
+            waiting = await served.peer()
+            await waiting.send(POST)
+            await asked.wait()
+            assert await is_closed(await served.peer())  # at that look the other had waited for longer
+            answer.set_result(Response(b"hello"))
+            assert (await waiting.answer()).body == b"hello"
 
     run(scene())
 
@@ -135,11 +142,8 @@ def test_peer_that_takes_no_answer_is_cut_off(run: Run) -> None:
             peer = await served.peer()
             peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
             await peer.send(POST)
-            async with asyncio.timeout(PATIENCE):
-                while len(served.server.connections) != 1:
-                    await asyncio.sleep(0.01)
-                while len(served.server.connections):
-                    await asyncio.sleep(0.01)
+            await until(lambda: len(served.server.connections) == 1, "it is there")
+            await until(lambda: not len(served.server.connections), "it is cut off")
             peer.close()
 
     run(scene())
@@ -154,7 +158,7 @@ def test_those_idle_longest_give_way_first(run: Run) -> None:
             first, second, third = [await served.peer() for _ in range(3)]
             for peer in (second, third, first):
                 assert await is_answered(peer)
-                await asyncio.sleep(0.01)  # uvloop's clock counts milliseconds
+                await next_moment()
             assert await is_answered(await served.peer())
             assert await is_closed(second)
             assert await is_answered(first)
@@ -167,9 +171,13 @@ def test_without_an_idle_one_the_oldest_unfinished_request_gives_way(run: Run) -
     async def scene() -> None:
         async with serving(echo, HttpLimits(connections=2)) as served:
             head, body = await served.peer(), await served.peer()
-            for peer, sent in ((head, b"POST /"), (body, BODY_TO_COME)):
+            connections = served.server.connections._open
+            for peer, sent, activity in ((head, b"POST /", Activity.HEAD), (body, BODY_TO_COME, Activity.BODY)):
                 await peer.send(sent)
-                await asyncio.sleep(0.05)  # the one has begun before the other
+                await until(
+                    lambda activity=activity: activity in {one.activity for one in connections}, f"it is at {activity}"
+                )  # type: ignore[misc]
+                await next_moment()
             assert await is_answered(await served.peer())
             assert await is_closed(head)
 

@@ -8,7 +8,7 @@ import pytest
 
 from hubfarm.wire.http_messages import Request, Response
 from hubfarm.wire.http_server import HttpLimits
-from tests.wire.wire_support import LOOPS, run_in, serving
+from tests.wire.wire_support import LOOPS, run_in, serving, until
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 POST = b"POST /xmlrpc HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello"
@@ -135,13 +135,13 @@ def test_request_behind_one_that_closes_is_not_handed_on(run: Run) -> None:
             peer = await served.peer()
             await peer.ask(POST)
             await peer.send(post(LENGTH, b"Connection: close", body=b"later"))
-            await asyncio.sleep(0.05)
+            await until(lambda: b"later" in seen, "it is handed on")
             await peer.send(POST)
-            await asyncio.sleep(0.05)
+            assert (await (await served.peer()).ask(post(LENGTH, body=b"other"))).status == 200  # all has come by now
             answer.set_result(Response(b"done"))
             assert (await peer.answer()).body == b"done"
             assert await peer.end() == b""
-            assert seen == [b"hello", b"later"]
+            assert seen == [b"hello", b"later", b"other"]
 
     run(scene())
 

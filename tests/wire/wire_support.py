@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any, NamedTuple
 
+import pytest
 import uvloop
 
 from hubfarm.wire.http_server import Handler, HttpLimits, HttpServer
@@ -15,6 +16,23 @@ from tests.support import PATIENCE
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 """Workers run on uvloop, embedded hubs on what the program has."""
+
+
+async def until(happened: Callable[[], Any], what: str) -> None:
+    """Let the loop go on until `happened()` is true; fail saying `what` did not happen."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not happened():
+                await asyncio.sleep(0.001)
+    except TimeoutError:
+        pytest.fail(f"did not happen within {PATIENCE:g} s: {what}")
+
+
+async def next_moment() -> None:
+    """Wait until the loop's clock shows another time: uvloop's counts milliseconds."""
+    clock = asyncio.get_running_loop().time
+    now = clock()
+    await until(lambda: clock() > now, "time goes on")
 
 
 def run_in(loop: str, coroutine: Coroutine[Any, Any, Any]) -> None:
