@@ -160,6 +160,11 @@ def wait_for(happened: Callable[[], Any], what: str) -> Any:
     return result
 
 
+def open_files() -> int:
+    """Return how many file descriptors this process has open."""
+    return len(os.listdir("/proc/self/fd"))
+
+
 def need(program: str) -> str:
     """Return the path of a peer program; skip the test without it, or fail where CI needs every peer."""
     path = shutil.which(program)

@@ -94,6 +94,20 @@ def test_load_works_out_what_a_file_is(pair: Pair, cli: RunCli, tmp_path: Path) 
     assert cli("load", "mine", str(tmp_path / "none")).returncode == 2
 
 
+def test_load_that_everybody_refuses_is_a_failure_and_says_why(pair: Pair, cli: RunCli, tmp_path: Path) -> None:
+    two = pair[1]
+
+    @two.on_call("table.load.votable")
+    def refuse(message: Message) -> None:
+        raise ValueError("too many columns")
+
+    (tmp_path / "votable").write_text('<?xml version="1.0"?><VOTABLE version="1.3"/>')
+    done = cli("load", "mine", str(tmp_path / "votable"))
+    assert done.returncode == 1
+    assert done.stdout.startswith("two\tValueError: too many columns")
+    assert done.stderr.strip() == "hubfarm: nobody took the table"
+
+
 def test_a_fits_table_that_calls_itself_a_spectrum_is_one() -> None:
     assert kind_of(b"SIMPLE  =                    T" + b"VOCLASS = 'Spectrum 1.0'".ljust(80)) == "spectrum"
 

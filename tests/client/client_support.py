@@ -1,6 +1,5 @@
 """What the client tests share: hubs to talk on, and where callbacks put what they got."""
 
-import os
 import queue
 import threading
 from collections.abc import Iterator
@@ -29,11 +28,6 @@ class Inbox(queue.Queue[Arguments]):
 def our_threads() -> list[str]:
     """Return the names of hubfarm's threads in this process."""
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("hubfarm")]
-
-
-def open_files() -> int:
-    """Return how many file descriptors this process has open."""
-    return len(os.listdir("/proc/self/fd"))
 
 
 @pytest.fixture

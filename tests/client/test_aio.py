@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from hubfarm import AsyncClient, Farm, HubfarmError, Message, SAMPClientError, SAMPHubError, SAMPHubServer
+from hubfarm import (
+    AsyncClient,
+    Farm,
+    HubfarmError,
+    Message,
+    SAMPClientError,
+    SAMPHubError,
+    SAMPHubServer,
+    SAMPProxyError,
+)
 from tests.client.client_support import hub
 from tests.support import PATIENCE
 
@@ -258,5 +267,15 @@ def test_a_full_pool_is_an_error_that_says_so(hub: SAMPHubServer) -> None:
             with pytest.raises(HubfarmError, match="pool_size"):
                 await one.ping()
             waiting.cancel()
+
+    run(main())
+
+
+def test_a_registration_that_fails_half_way_leaves_nobody_on_the_hub(hub: SAMPHubServer) -> None:
+    async def main() -> None:
+        async with AsyncClient("one", hub=hub) as one:
+            with pytest.raises(SAMPProxyError, match="metadata"):
+                await AsyncClient("two", metadata={"my.list": "x" * 2**20}).connect(hub)
+            assert list(await one.get_registered_clients()) == ["hub"]
 
     run(main())

@@ -23,8 +23,8 @@ from hubfarm import (
     SAMPMsgReplierWrapper,
     SAMPProxyError,
 )
-from tests.client.client_support import Inbox, hub, open_files, our_threads, pair
-from tests.support import PATIENCE, message, need_module, wait_for
+from tests.client.client_support import Inbox, hub, our_threads, pair
+from tests.support import PATIENCE, message, need_module, open_files, wait_for
 
 __all__ = ["hub", "pair"]
 

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from hubfarm import AsyncClient, Message, SAMPHubServer, SAMPIntegratedClient, WrongUse
-from tests.client.client_support import Inbox, hub, open_files, our_threads, pair
-from tests.support import need_module, wait_for
+from tests.client.client_support import Inbox, hub, our_threads, pair
+from tests.support import need_module, open_files, wait_for
 
 __all__ = ["hub", "pair"]
 

@@ -28,10 +28,11 @@ from hubfarm import (
     WrongUse,
 )
 from hubfarm.client.calls import SAMPHubUnreachable
+from hubfarm.registry.paths import Paths
 from hubfarm.samp.lockfile import lock_url
 from tests.client.client_support import Inbox
 from tests.conftest import RunCli
-from tests.support import PATIENCE, read_lock_file, running, wait_for
+from tests.support import PATIENCE, Receiver, read_lock_file, running, wait_for
 
 
 @pytest.fixture
@@ -61,9 +62,11 @@ def silent() -> Iterator[str]:
         yield f"http://127.0.0.1:{sock.getsockname()[1]}/"
 
 
-def write_lock_file(path: Path, url: str) -> None:
+def write_lock_file(path: Path, url: str, host: str = "") -> None:
+    """Write a foreign hub's lock file, or that of a farm's hub on another host."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    path.write_text(f"samp.secret=x\nsamp.hub.xmlrpc.url={url}\nsamp.profile.version=1.3\n")
+    farms = f"hubfarm.host={host}\n" if host else ""
+    path.write_text(f"samp.secret=x\nsamp.hub.xmlrpc.url={url}\nsamp.profile.version=1.3\n{farms}")
 
 
 # ---------------------------------------------------------------------- which run
@@ -91,6 +94,16 @@ def test_the_hub_of_samp_hub_is_listed_once(
         assert SAMPHubProxy.get_running_hubs()[(home / "elsewhere").as_uri()] == other.params
 
 
+def test_hub_on_another_hosts_loopback_is_not_asked(paths: Paths, receiver: Receiver) -> None:
+    write_lock_file(paths.lockdir / "samp-hub-4711-1", receiver.url, "elsewhere")
+    write_lock_file(paths.lockdir / "samp-hub-4711-2", receiver.url.replace("127.0.0.1", "localhost"), "elsewhere")
+    assert SAMPHubProxy.get_running_hubs() == {}
+    assert receiver.received.empty()
+    write_lock_file(paths.lockdir / "samp-hub-4711-3", receiver.url)
+    assert [tokens["samp.hub.xmlrpc.url"] for tokens in SAMPHubProxy.get_running_hubs().values()] == [receiver.url]
+    assert receiver.next().method == "samp.hub.ping"
+
+
 # ---------------------------------------------------------------------- which is meant
 
 
@@ -106,6 +119,14 @@ def test_a_hub_is_chosen_by_its_names(
 ) -> None:
     client.connect(**names)  # type: ignore[arg-type]
     assert label_of(client) == "vandels-1"
+
+
+def test_a_whole_label_is_meant_before_one_that_begins_with_it(
+    hubs: list[SAMPHubServer], client: SAMPIntegratedClient
+) -> None:
+    with SAMPHubServer(mode=SAMP_HUB_MULTIPLE_INSTANCE, label="mima-10"):
+        client.connect(label="mima-1")
+        assert label_of(client) == "mima-1"
 
 
 def test_several_that_match_are_listed(hubs: list[SAMPHubServer], client: SAMPIntegratedClient) -> None:

@@ -85,6 +85,11 @@ def test_name_that_leads_elsewhere_or_nowhere_is_refused(monkeypatch: pytest.Mon
         asyncio.run(OWN_ONLY.resolve("http://no-such-host.invalid/"))
 
 
+def test_name_with_several_addresses_is_taken_for_any_that_may_be_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolving(monkeypatch, lambda: [ELSEWHERE, "127.0.0.1"])
+    asyncio.run(OWN_ONLY.resolve("http://rebound.example/"))
+
+
 def test_the_hosts_own_name_is_permitted() -> None:
     asyncio.run(OWN_ONLY.resolve(f"http://{socket.gethostname()}:4000/"))
 

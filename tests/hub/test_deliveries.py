@@ -68,7 +68,10 @@ class Room:
         keys = (f"key-{number}" for number in itertools.count(1))
         self.hub = Hub({"samp.name": "Hub"}, limits=Limits(), new_key=lambda: next(keys), now=0.0)
         self.answers: asyncio.Queue[Answer] = asyncio.Queue()
-        self.deliveries = Deliveries(self.hub, self.answers.put_nowait, new_client=new_client)
+        self.marks: list[int] = []
+        self.deliveries = Deliveries(
+            self.hub, self.answers.put_nowait, new_client=new_client, suspect=self.marks.append
+        )
 
     def do(self, outcome: Outcome) -> Any:
         self.deliveries.carry_out(outcome.effects)
@@ -449,6 +452,23 @@ def test_closing_waits_no_longer_than_its_grace(run: Run) -> None:
     run(talk())
 
 
+def test_delivery_is_in_hand_only_while_the_fault_in_its_answer_is_read(run: Run) -> None:
+    async def refuse(_: Received) -> bytes:
+        return dumps(Fault(1, "no"), methodresponse=True).encode()
+
+    async def talk() -> None:
+        async with Callback(refuse) as callback:
+            room = Room()
+            sender, to = room.join(""), room.join(callback.url, "test.*")
+            room.notify(sender, to, 1)
+            delivery = room.hub.next_delivery(to)
+            assert delivery is not None
+            await room.deliveries.close(PATIENCE)
+            assert room.marks == [delivery.number, 0]
+
+    run(talk())
+
+
 @pytest.mark.parametrize("host", ["a..b", "no-such-host.invalid", "127.0.0.1:1"])
 def test_callback_url_that_leads_nowhere_ends_the_client_and_not_the_hub(run: Run, host: str) -> None:
     async def talk() -> None:
@@ -539,6 +559,53 @@ def test_client_that_answers_the_first_of_several_only_gets_the_others_one_by_on
             await room.deliveries.close(PATIENCE)
             assert heard == list(range(8))
             assert (room.hub.counters.delivered, room.hub.counters.failed) == (8, 0)
+
+    run(talk())
+
+
+def test_client_that_has_answered_what_was_sent_ahead_may_take_its_time(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hubfarm.hub.delivery.push.PROOF_TIMEOUT", 0.05)
+    going = asyncio.Event()
+
+    async def stop_at_four(received: Received) -> bytes:
+        if number_in(received) == 4:
+            await going.wait()
+        return DONE
+
+    async def talk() -> None:
+        async with Callback(stop_at_four) as callback:
+            room = Room()
+            sender, to = room.join(""), room.join(callback.url, "test.*")
+            for number in range(7):  # the first two one by one, then all the others
+                room.notify(sender, to, number)
+            await until(lambda: room.hub.counters.delivered == 4, "it has answered two that were sent together")
+            await asyncio.sleep(0.2)  # four times as long as a server may take to prove that it can
+            going.set()
+            await room.deliveries.close(PATIENCE)
+            assert [number_in(callback.received.get_nowait()) for _ in range(callback.received.qsize())] == [*range(7)]
+            assert callback.connections == 1
+
+    run(talk())
+
+
+def test_no_more_is_sent_behind_so_many_bytes_that_are_still_to_be_answered(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def talk() -> None:
+        async with Pausing(first=2, then=100) as callback:
+            room = Room()
+            sender, to = room.join(""), room.join(callback.url, "test.*")
+            for number in range(10):  # the first two one by one
+                room.notify(sender, to, number)
+            first = room.hub.next_delivery(to)
+            assert first is not None
+            monkeypatch.setattr("hubfarm.hub.delivery.push.STREAM_BYTES", 2 * len(first.payload.xml) + 1)
+            assert [number_in(await callback.next()) for _ in range(5)] == [0, 1, 2, 3, 4]
+            await room.deliveries.suspend(0.0)
+            await asyncio.wait(callback._tasks)  # the connection is closed: whatever was sent is there
+            assert callback.received.empty()
 
     run(talk())
 

@@ -1,6 +1,7 @@
 """The journal: what a hub knows comes back from it, whatever was written when, and whatever befell the file."""
 
 import asyncio
+import errno
 import os
 import shutil
 import stat
@@ -26,7 +27,7 @@ from hubfarm.samp.errors import Fault
 from hubfarm.spec.limits import Limits
 from hubfarm.spec.principal import ANYBODY
 from tests.hub.hub_support import OK, join
-from tests.support import ROOT, message
+from tests.support import ROOT, message, open_files
 
 SECRET = "swordfish"
 
@@ -363,6 +364,28 @@ def test_a_hub_that_ends_in_order_leaves_no_journal(path: Path) -> None:
     assert list(path.parent.iterdir()) == []
 
 
+def test_half_a_frame_that_a_full_disk_left_is_cut_off_and_what_follows_can_be_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+
+    def fill_the_disk(descriptor: int, data: bytes) -> int:
+        write(descriptor, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    journal, ledger = opened(path)
+    hub = hub_with(ledger)
+    for number in range(3):
+        join(hub, name=str(number))
+        with monkeypatch.context() as patch:
+            if number == 1:
+                patch.setattr(os, "write", fill_the_disk)
+            journal.keep()
+    journal.close()
+    names = [client.metadata.outline["samp.name"] for client in opened(path)[1].clients.values()]
+    assert names == ["0", "2"]
+
+
 def test_two_journals_set_aside_keep_both_names(path: Path) -> None:
     path.write_bytes(b"one")
     first = set_aside(path)
@@ -396,6 +419,21 @@ def test_a_journal_stays_a_small_multiple_of_what_it_holds(path: Path) -> None:
         journal.close()
         assert known(opened(path)[1]) == known(ledger)
         assert [each.name for each in path.parent.iterdir()] == ["hub-1"]
+
+    asyncio.run(work())
+
+
+def test_a_journal_that_was_made_shorter_again_and_again_holds_one_descriptor(path: Path) -> None:
+    async def work() -> None:
+        journal, ledger = opened(path)
+        join(hub_with(ledger), "a")
+        journal.keep()
+        before = open_files()
+        for _ in range(5):
+            journal._make_shorter()
+            await settle(journal)
+        assert open_files() == before
+        journal.close()
 
     asyncio.run(work())
 

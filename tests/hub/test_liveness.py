@@ -1,6 +1,7 @@
 """Clients whose process is gone are noticed though nobody sends them anything, and living ones are left in peace."""
 
 import asyncio
+import itertools
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -86,6 +87,22 @@ def test_client_is_not_taken_for_gone_whose_server_is_set_up_anew() -> None:
         async with Callback() as back:
             room.do(room.hub.set_route(client, Push(back.url), 0.0))
             assert await beat_until(probes, client, ROUND * MOST_ABSENCES) > ROUND * MOST_ABSENCES
+        probes.close()
+
+    run_in("uvloop", talk())
+
+
+def test_looks_that_find_nobody_add_up_only_if_none_between_finds_somebody() -> None:
+    async def talk() -> None:
+        room = Room()
+        client = room.join(f"http://127.0.0.1:{unused_port()}/")
+        probes = Liveness(room.hub, room.deliveries)
+        looks = itertools.cycle([False] * (MOST_ABSENCES - 1) + [True])
+        seen: list[bool] = []
+        probes._sockets.listens = lambda host, port: seen.append(next(looks)) or seen[-1]  # type: ignore
+        await beat_until(probes, client, 5 * ROUND)
+        assert not client.gone
+        assert seen.count(False) > MOST_ABSENCES
         probes.close()
 
     run_in("uvloop", talk())

@@ -4,7 +4,9 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
+import filelock
 import pytest
 from filelock import FileLock, Timeout
 
@@ -47,6 +49,24 @@ def test_lock_whose_file_was_removed_meanwhile_is_not_taken_for_the_one_of_that_
     taking.join()
     assert guard_is_held(path)
     waiting.release()
+
+
+def test_file_that_is_removed_between_opening_and_locking_is_left_for_the_one_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lock"
+    real = filelock.lock_descriptor
+
+    def late(descriptor: int, **options: Any) -> bool:
+        monkeypatch.undo()
+        path.unlink()
+        return bool(real(descriptor, **options))
+
+    monkeypatch.setattr(filelock, "lock_descriptor", late)
+    lock = Lock(path)
+    lock.acquire(timeout=20)
+    assert guard_is_held(path)
+    lock.release()
 
 
 def test_filelock_and_we_keep_each_other_out(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -171,12 +172,13 @@ def test_without_an_idle_one_the_oldest_unfinished_request_gives_way(run: Run) -
     async def scene() -> None:
         async with serving(echo, HttpLimits(connections=2)) as served:
             head, body = await served.peer(), await served.peer()
-            connections = served.server.connections._open
+
+            def is_there(activity: Activity) -> bool:
+                return activity in {one.activity for one in served.server.connections._open}
+
             for peer, sent, activity in ((head, b"POST /", Activity.HEAD), (body, BODY_TO_COME, Activity.BODY)):
                 await peer.send(sent)
-                await until(
-                    lambda activity=activity: activity in {one.activity for one in connections}, f"it is at {activity}"
-                )  # type: ignore[misc]
+                await until(partial(is_there, activity), f"one is at {activity}")
                 await next_moment()
             assert await is_answered(await served.peer())
             assert await is_closed(head)

@@ -186,7 +186,6 @@ class PushOutbox:
             self._proved = True
             self._stop_waiting_for_proof()
         elif self._streamed:
-            self._stop_waiting_for_proof()
             self._proof = self._loop.call_later(PROOF_TIMEOUT, self._give_stream_up)
 
     def _stop_waiting_for_proof(self) -> None:
