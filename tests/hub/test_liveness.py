@@ -12,6 +12,7 @@ from hubfarm.hub.model import Client
 from hubfarm.hub.routes import Push
 from hubfarm.spec.principal import ANYBODY
 from hubfarm.spec.rhythm import BEAT
+from hubfarm.wire.http_client import Unreachable
 from tests.hub.test_deliveries import Callback, Room
 from tests.support import PATIENCE, message
 from tests.wire.wire_support import LOOPS, run_in, until, unused_port
@@ -75,6 +76,26 @@ def test_client_of_this_host_is_never_connected_to_while_it_listens(run: Run) ->
     run(talk())
 
 
+def test_client_whose_connection_stands_is_not_looked_at_until_it_falls(run: Run) -> None:
+    async def talk() -> None:
+        async with Callback() as callback:
+            room = Room()
+            sender, client = room.join(""), room.join(callback.url, "test.*")
+            room.notify(sender, client, 1)
+            await until(lambda: room.hub.counters.delivered == 1, "it is connected")
+            looked_at: list[int] = []
+            probes = Liveness(room.hub, room.deliveries)
+            probes._sockets.listens = lambda host, port: bool(looked_at.append(port) or True)  # type: ignore
+            await beat_until(probes, client, ROUND)
+            assert looked_at == []
+            room.deliveries._outboxes[client.id].close()
+            await beat_until(probes, client, ROUND)
+            assert looked_at == [callback.port]
+            probes.close()
+
+    run(talk())
+
+
 def test_client_is_not_taken_for_gone_whose_server_is_set_up_anew() -> None:
     async def talk() -> None:
         room = Room()
@@ -103,6 +124,38 @@ def test_looks_that_find_nobody_add_up_only_if_none_between_finds_somebody() -> 
         await beat_until(probes, client, 5 * ROUND)
         assert not client.gone
         assert seen.count(False) > MOST_ABSENCES
+        probes.close()
+
+    run_in("uvloop", talk())
+
+
+class Answering:
+    """A connection over which a client is asked: it is refused, or answered."""
+
+    def __init__(self, refused: bool) -> None:
+        self._refused = refused
+
+    async def post(self, *_: bytes, timeout: float | None) -> bytes:
+        if self._refused:
+            raise Unreachable("connection refused", for_good=True)
+        return b""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.usefixtures("_elsewhere")
+def test_refused_connections_add_up_only_if_none_between_is_answered() -> None:
+    async def talk() -> None:
+        room = Room()
+        sender, client = room.join(""), room.join("http://192.0.2.1/", "test.call")
+        room.hub.call(sender, client.id, "tag", message("test.call"), 0.0)  # somebody waits for its reply
+        asked = itertools.cycle([True] * (MOST_ABSENCES - 1) + [False])
+        room.deliveries.new_client = lambda url: Answering(next(asked))  # type: ignore[assignment, return-value]
+        probes = Liveness(room.hub, room.deliveries)
+        assert await beat_until(probes, client, 3 * MOST_ABSENCES) > 3 * MOST_ABSENCES
+        room.deliveries.new_client = lambda url: Answering(True)  # type: ignore[assignment, return-value]
+        assert await beat_until(probes, client, MOST_ABSENCES) == MOST_ABSENCES
         probes.close()
 
     run_in("uvloop", talk())

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from hubfarm.registry.boot_id import boot_id
 from hubfarm.registry.claim import Claim, claim_for
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
@@ -37,7 +38,8 @@ samp.profile.version=1.3
 def tokens(spec: HubSpec, paths: Paths, pid: int) -> dict[str, str]:
     """Return a whole lock file's tokens, as a worker publishes them."""
     required = {"samp.secret": "s", "samp.hub.xmlrpc.url": FOREIGN_URL, "samp.profile.version": "1.3"}
-    return {**required, **spec.tokens(), "hubfarm.host": paths.host, "hubfarm.pid": str(pid)}
+    where = {"hubfarm.host": paths.host, "hubfarm.pid": str(pid), "hubfarm.boot": boot_id(), "hubfarm.kind": "farm"}
+    return {**required, **spec.tokens(), **where}
 
 
 def publish(paths: Paths, number: int = 1, label: str = "", path: Path | None = None) -> Claim:
