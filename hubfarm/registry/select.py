@@ -89,8 +89,9 @@ def select(hubs: Sequence[Hub], selector: str) -> Hub:
     SeveralHubs
         It names more than one.
     """
-    own = _by_own_name(hubs, selector)
-    meant = _rather_ours(own) if own else with_names(hubs, label=selector) if selector else []
+    candidates = hubs if selector else []  # a hub that lacks a name is not named by leaving it out
+    own = _by_own_name(candidates, selector)
+    meant = _rather_ours(own) if own else with_names(candidates, label=selector)
     return _the_one(
         hubs, meant, lambda count: f"{selector!r} means {count} hubs", f"no running hub is meant by {selector!r}"
     )

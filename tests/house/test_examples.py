@@ -3,7 +3,6 @@
 import doctest
 import importlib
 import pkgutil
-from pathlib import Path
 
 import pytest
 
@@ -14,6 +13,7 @@ ACTING = ("__main__", "as_astropy_samp")
 MODULES = [name for _, name, _ in pkgutil.walk_packages(hubfarm.__path__, "hubfarm.") if not name.endswith(ACTING)]
 
 
+@pytest.mark.usefixtures("farm")
 @pytest.mark.parametrize("name", ["hubfarm", *MODULES])
-def test_docstring_examples_are_true(name: str, home: Path) -> None:
+def test_docstring_examples_are_true(name: str) -> None:
     assert doctest.testmod(importlib.import_module(name)).failed == 0

@@ -63,7 +63,8 @@ def test_command_line_takes_it_the_lock_file_carries_it_and_a_successor_has_it(c
     assert sky_of(str(wait_for(successor, "a successor")["lock_file"])) == "dark"
 
 
-def test_farm_takes_it_by_keyword_and_refuses_what_it_cannot_be(home: Path) -> None:
+@pytest.mark.usefixtures("farm")
+def test_farm_takes_it_by_keyword_and_refuses_what_it_cannot_be() -> None:
     print_sky = """
         from hubfarm import Farm
         from hubfarm.samp.errors import WrongUse

@@ -59,6 +59,11 @@ def test_selector_that_means_none_lists_what_there_is(selector: str) -> None:
     )
 
 
+def test_empty_selector_means_no_hub_that_lacks_a_name() -> None:
+    with pytest.raises(NoSuchHub):
+        select([hub(None, foreign=True)], "")
+
+
 def test_selector_that_means_several_lists_them_and_by_their_lock_files_if_they_are_called_the_same() -> None:
     with pytest.raises(SeveralHubs, match=r"^'mima-' means 2 hubs: mima-1, mima-10; name one$"):
         select(HUBS, "mima-")
