@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hubfarm.coordinator.adoption import Adoption
-from hubfarm.registry.claim import Claim
+from hubfarm.registry.claim import Claim, claim_for
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import read_records
@@ -22,7 +22,7 @@ SPEC = HubSpec(id=3, label="mima", secret="s")
 
 def living(paths: Paths, spec: HubSpec, **more: str) -> Claim:
     """Claim and publish a hub in this process, as a worker does."""
-    claim = LockDir(paths).claim(spec)
+    claim = claim_for(spec, LockDir(paths))
     claim.publish(tokens(spec, paths, os.getpid()) | more)
     return claim
 
