@@ -14,6 +14,7 @@ _COMMANDS = {
     "drain": "hubfarm.cli.run:drain",
     "restart": "hubfarm.cli.run:restart",
     "up": "hubfarm.cli.run:up",
+    "upgrade": "hubfarm.cli.upgrade:upgrade",
     "env": "hubfarm.cli.use:env",
     "exec": "hubfarm.cli.use:execute",
     "choose": "hubfarm.cli.choose:choose",

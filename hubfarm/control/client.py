@@ -28,6 +28,7 @@ from hubfarm.control.protocol import (
     encode,
     hello,
 )
+from hubfarm.registry.unix_socket import peer_process
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.spec.hub_request import HubRequest
 from hubfarm.version import __version__
@@ -50,6 +51,23 @@ class ControlClient:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+
+    def hello(self) -> Hello | None:
+        """Return what the coordinator says first, of whatever release it is, None if none answers.
+
+        One before 0.2.0 said nothing of the kind: its release is empty.
+        """
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.settimeout(ANSWER_TIMEOUT)
+                connection.connect(str(self._path))
+                with contextlib.suppress(ConnectionError):
+                    connection.sendall(encode(hello()) + encode(Status()))
+                with connection.makefile("rb") as lines, contextlib.suppress(WrongUse, ConnectionError):
+                    return decode_hello(lines.readline())
+                return Hello("", "1", peer_process(connection))
+        except OSError:
+            return None
 
     def status(self) -> CoordinatorStatus:
         """Return who coordinates what."""

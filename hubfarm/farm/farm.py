@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hubfarm.control.client import ControlClient
     from hubfarm.control.protocol import CoordinatorStatus
     from hubfarm.farm.farm_file import Change
+    from hubfarm.farm.upgrade import Part
     from hubfarm.registry.sweep import Verdict
     from hubfarm.spec.hub_request import HubRequest
     from hubfarm.spec.hub_spec import HubSpec
@@ -198,6 +199,47 @@ class Farm:
         for told in self._control.restart([hub.id for hub in chosen if hub.id is not None]):
             progress(told.label)
         return [hub for hub in self.hubs() if hub.id in {one.id for one in chosen}]
+
+    # ------------------------------------------------------------------ another release
+
+    def upgrade(self, *, dry_run: bool = False, progress: Callable[[str], None] = lambda name: None) -> "list[Part]":
+        """Bring the coordinator and the hubs to the release that is installed; their clients stay.
+
+        The release is tried first, in a home of its own. Hubs that other programs run are left to them.
+
+        Parameters
+        ----------
+        dry_run : bool
+            Only return what would be done.
+        progress : callable
+            Told the name of each part as it runs the new release.
+
+        Returns
+        -------
+        list of Part
+            All that ran, and what was done with it; see `hubfarm.farm.upgrade`.
+
+        Raises
+        ------
+        WrongUse
+            Something runs a later release than this one.
+        HubfarmError
+            The release does not run here, cannot read what a hub keeps, or a hub did not come back.
+        """
+        from hubfarm.farm.upgrade import Fate, check_journals, parts_of, replace_coordinator, replace_hubs, try_release
+
+        hubs = [hub for hub in self.hubs() if hub.alive]
+        parts = parts_of(self._control.hello(), hubs)
+        due = [part for part in parts if part.fate is Fate.REPLACE]
+        if dry_run or not due:
+            return parts
+        try_release()
+        check_journals(self.paths, hubs)
+        if due[0].kind == "coordinator":
+            replace_coordinator(due[0].pid, self._control.hello, lambda: self._ensure_coordinator("INFO"))
+            progress(due[0].name)
+        replace_hubs(due, lambda name: self.restart([name]), progress)
+        return parts
 
     # ------------------------------------------------------------------ declared in a file
 

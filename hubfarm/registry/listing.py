@@ -59,6 +59,12 @@ class HubInfo:
         A path that always leads to its lock file, restarts included; None without a label.
     problem : str
         What is wrong with its lock file, why it ended, or which farm or host alone knows of it; empty if nothing is.
+    delivered, failed : int or None
+        Deliveries that reached their receiver, and those that did not; None if not known.
+    queued_bytes, peak : int or None
+        The size of the deliveries that wait, and the most that have waited; None if not known.
+    version : str
+        The release that it runs; empty if not known.
     """
 
     id: int | None
@@ -80,6 +86,11 @@ class HubInfo:
     lock_file: Path
     stable_name: Path | None
     problem: str = ""
+    delivered: int | None = None
+    failed: int | None = None
+    queued_bytes: int | None = None
+    peak: int | None = None
+    version: str = ""
 
     @property
     def alive(self) -> bool:
@@ -184,6 +195,11 @@ def _describe(entry: Entry, record: Record | None, paths: Paths, answering: Coll
         lock_file=entry.path,
         stable_name=stable if stable and stable.is_symlink() else None,
         problem=entry.problem or _whose(entry, paths),
+        delivered=live.delivered if live else None,
+        failed=live.failed if live else None,
+        queued_bytes=live.queued_bytes if live else None,
+        peak=live.peak if live else None,
+        version=tokens.get("hubfarm.version", ""),
     )
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import struct
 from pathlib import Path
 
 from hubfarm.registry.files import identity_of
@@ -10,6 +11,19 @@ from hubfarm.samp.errors import HubfarmError
 
 BACKLOG = 1024
 """Connections that may wait to be accepted: as many as a farm has hubs."""
+
+
+_LOCAL_PEERPID = 2
+"""macOS's option for what SO_PEERCRED tells on Linux."""
+
+
+def peer_process(connection: socket.socket) -> int:
+    """Return the process at the other end of a Unix socket, by the kernel's word: who listens, if we have connected."""
+    if hasattr(socket, "SO_PEERCRED"):
+        pid, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    else:
+        (pid,) = struct.unpack("i", connection.getsockopt(0, _LOCAL_PEERPID, 4))
+    return int(pid)
 
 
 class UnixSocket:

@@ -20,6 +20,7 @@ more than a glance.  So a successor knows which one to suspect.
 import asyncio
 import contextlib
 import os
+import re
 import struct
 import time
 import zlib
@@ -40,6 +41,8 @@ from hubfarm.samp.errors import HubfarmError
 _MAGIC = b"hubfarm journal 2\n"
 _MAGIC_BEFORE = b"hubfarm journal 1\n"
 """Release 0.1.0's: what it holds is read as this release's is."""
+_OURS = 2
+_VERSION = re.compile(rb"hubfarm journal ([0-9]{1,9})\n")
 _IDENTITY_SIZE = 32
 _MARK = struct.Struct("<Q")
 _FRAME = struct.Struct("<II")
@@ -59,6 +62,10 @@ _decode = msgspec.msgpack.Decoder(list[Record]).decode
 
 class DamagedJournal(HubfarmError):
     """A journal cannot be read."""
+
+
+class LaterJournal(HubfarmError):
+    """A journal was written by a later release; it is left as it is."""
 
 
 def _frame(records: list[Record]) -> bytes:
@@ -96,11 +103,18 @@ def read_journal(data: bytes, secret: str) -> tuple[list[Record], int]:
     Raises
     ------
     DamagedJournal
-        It is no journal, of another version, or damaged before its end.
+        It is no journal, or damaged before its end.
+    LaterJournal
+        It is a later release's.
     """
     magic = data[: len(_MAGIC)]
+    if (version := _VERSION.match(data)) and int(version[1]) > _OURS:
+        raise LaterJournal(
+            f"the journal was written by a later release of hubfarm (version {int(version[1])}, and this one reads "
+            f"{_OURS}): install that release again, or end the hub with it first"
+        )
     if magic not in (_MAGIC[: len(data)], _MAGIC_BEFORE[: len(data)]):
-        raise DamagedJournal("not a journal, or one of another version")
+        raise DamagedJournal("not a journal")
     checksum_of = _checksum if magic == _MAGIC else zlib.crc32
     head = _head(secret, magic)
     if data[: len(head)] != head:
@@ -125,6 +139,32 @@ def read_journal(data: bytes, secret: str) -> tuple[list[Record], int]:
             raise DamagedJournal(f"the frame at byte {position} cannot be read: {error}") from None
         position = start + size
     return records, position
+
+
+def check_journal(path: Path, secret: str) -> None:
+    """Look whether this release can go on from a journal; a worker may be writing to it meanwhile.
+
+    Parameters
+    ----------
+    path : Path
+        The journal; it is all right if there is none.
+    secret : str
+        The hub's.
+
+    Raises
+    ------
+    HubfarmError
+        It cannot: the message says why.
+    """
+    try:
+        records, _ = read_journal(path.read_bytes(), secret)
+        recall(records, 0.0)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise HubfarmError(f"{path}: {error.strerror}") from None
+    except HubfarmError as error:
+        raise HubfarmError(f"{path}: {error}") from None
 
 
 def set_aside(path: Path) -> Path:
