@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from hubfarm.hub.core import Hub
 from hubfarm.hub.keep import journal as journal_module
-from hubfarm.hub.keep.journal import DamagedJournal, Journal, read_journal, set_aside
+from hubfarm.hub.keep.journal import DamagedJournal, Journal, LaterJournal, check_journal, read_journal, set_aside
 from hubfarm.hub.ledger import Ledger
 from hubfarm.hub.model import Client, Kind
 from hubfarm.hub.recall import recall
 from hubfarm.hub.records import CountersRecord, Record
 from hubfarm.hub.routes import Push
-from hubfarm.samp.errors import Fault
+from hubfarm.samp.errors import Fault, HubfarmError
 from hubfarm.spec.limits import Limits
 from hubfarm.spec.principal import ANYBODY
 from tests.hub.hub_support import OK, join
@@ -334,7 +334,7 @@ def test_a_damaged_journal_is_set_aside_and_the_hub_starts_empty(path: Path) -> 
     assert aside.read_bytes() == data
 
 
-@pytest.mark.parametrize("data", [b"rubbish", b"hubfarm journal 9\n" + bytes(40)])
+@pytest.mark.parametrize("data", [b"rubbish", b"hubfarm journal 0\n" + bytes(40)])
 def test_what_is_no_journal_is_set_aside(path: Path, data: bytes) -> None:
     path.write_bytes(data)
     journal, ledger = opened(path)
@@ -504,3 +504,30 @@ def test_journal_of_release_0_1_0_is_read_and_at_once_of_this_release(tmp_path: 
     after.restore(recall(records, 0.0))
     assert {**known(after), "clients": None} == {**known(ledger), "clients": None}
     assert sorted(after.clients) == ["c1", "c2", "c3"]
+
+
+def test_journal_of_a_later_release_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "hub-1"
+    path.write_bytes(b"hubfarm journal 3\nwhatever comes then")
+    with pytest.raises(LaterJournal, match=r"version 3, and this one reads 2"):
+        Journal(path, SECRET, Ledger(noting=True)).open(0.0)
+    with pytest.raises(HubfarmError, match=r"hub-1: the journal was written by a later release"):
+        check_journal(path, SECRET)
+    assert path.read_bytes() == b"hubfarm journal 3\nwhatever comes then"
+
+
+def test_journal_is_looked_at_while_a_worker_writes_it(tmp_path: Path) -> None:
+    check_journal(tmp_path / "none", SECRET)
+    path = tmp_path / "hub-1"
+    ledger = Ledger(noting=True)
+    journal = Journal(path, SECRET, ledger)
+    journal.open(0.0)
+    join(hub_with(ledger))
+    journal.keep()
+    check_journal(path, SECRET)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-3])
+    check_journal(path, SECRET)  # its last frame is being written
+    path.write_bytes(whole[: HEAD_SIZE + 9] + b"X" + whole[HEAD_SIZE + 10 :] + whole[HEAD_SIZE:])
+    with pytest.raises(HubfarmError, match="is damaged"):
+        check_journal(path, SECRET)
