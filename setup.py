@@ -1,9 +1,10 @@
-"""What pyproject.toml cannot say: the launchers in bin/ are installed as they are, and what is in C may be left out."""
+"""What pyproject.toml cannot say: what is in C may be left out and serves all Pythons; manual pages are installed."""
+
+from glob import glob
 
 from setuptools import Extension, setup
 
 setup(
-    scripts=["bin/hubfarm", "bin/samp_hub", "bin/sampy.py"],
     # Optional: where there is no compiler, hubfarm/samp/expat_reader.py takes its place.
     ext_modules=[
         Extension(
@@ -14,4 +15,6 @@ setup(
             optional=True,
         )
     ],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+    data_files=[("share/man/man1", sorted(glob("man/*.1")))],
 )

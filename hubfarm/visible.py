@@ -1,6 +1,6 @@
 """Text of others, made fit to be shown: whatever does not print is written out as Python would escape it.
 
-Names, labels, paths, URLs, messages and logs come from whoever wrote them.  Printed as they are, control
+Names, labels, paths, URLs, messages and logs come from other people.  Printed as they are, control
 characters command the terminal (colours, the cursor, what it answers), bidirectional ones turn a line around,
 and invisible ones make two names look alike.  Whatever a person is shown goes through here; it may know nothing.
 """

@@ -31,7 +31,7 @@ from hubfarm.standard_hub import PING_TIMEOUT, answers
 
 _MAX_LOCK_FILE = 64 * 2**10
 _MOST_AT_ONCE = 250
-"""So many hubs are asked at a time: each takes a descriptor, and a thousand is all that many a process has."""
+"""How many hubs are asked at a time: each takes a descriptor, and many processes may have a thousand only."""
 
 
 class HubLike(Protocol):

@@ -5,7 +5,7 @@ import re
 SNIFFED = 64 * 2**10
 """How much of a file is looked at, bytes."""
 
-_BLOCK = 2880  # FITS headers come in blocks of so many bytes, of cards of 80
+_BLOCK = 2880  # bytes of a block of FITS headers, which has cards of 80
 
 
 def kind_of(start: bytes) -> str:

@@ -36,7 +36,7 @@ def admit(templates: Sequence[HubSpec], *, running: int, used: Mapping[str, str]
     Raises
     ------
     WrongUse
-        There is no room for so many, or a label is in use; none comes in.
+        There is no room for that many, or a label is in use; none comes in.
     """
     if running + len(templates) > MAX_HUBS:
         raise WrongUse(f"cannot start {len(templates)} hubs: {running} run already, a farm holds {MAX_HUBS} at most")

@@ -44,7 +44,7 @@ class Adoption:
         """
         self.adopt_living()
         for entry, spec in self._found(Standing.DEAD):
-            # Whoever lives under its id or label has replaced it already.
+            # A hub that lives under its id or label has replaced it already.
             if spec.id not in self._hubs.by_id() and spec.label not in self._hubs.labels_in_use():
                 self._replace(entry, spec)
 

@@ -15,20 +15,20 @@ EARLY = 1.0
 """A worker that had served for less died early, seconds."""
 
 HEALTHY = 3600.0
-"""What was before a worker that had served for so long does not count any more, seconds."""
+"""A worker that has served for this long, seconds, makes a fresh start: what was before does not count any more."""
 
 MAX_EARLY_DEATHS = 5
-"""So many early deaths in a row, and the hub is given up."""
+"""How many early deaths in a row it takes until the hub is given up."""
 
 MAX_FALLS = 10
-"""So many workers that fell of themselves without an hour of health between them, and the hub is given up."""
+"""How many workers have to fall of themselves, without an hour of health between them, until the hub is given up."""
 
 MAX_DEATHS = 100
 """Likewise for deaths of any kind: something on this host kills it again and again."""
 
 FREE_FALLS = 2
 FREE_DEATHS = 20
-"""After so many falls, and deaths, a pause comes before the successor, which doubles each time."""
+"""How many falls, and deaths, it takes until a pause comes before the successor; the pause doubles each time."""
 
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 60.0
@@ -53,11 +53,11 @@ class Deaths:
     Parameters
     ----------
     early : int
-        The last so many within a second of serving.
+        How many of the last died within a second of serving.
     falls : int
-        So many of themselves.
+        How many fell of themselves.
     all : int
-        So many altogether.
+        How many died altogether.
     """
 
     early: int = 0

@@ -70,7 +70,7 @@ class Hubs:
         Raises
         ------
         WrongUse
-            A label is in use, or there is no room for so many.
+            A label is in use, or there is no room for that many.
         HubfarmError
             One of them could not start; the others have been taken down again.
         """

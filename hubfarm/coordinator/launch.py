@@ -1,7 +1,7 @@
 """Start a coordinator in the background, if none runs.
 
-Rule: whoever wants one takes the start guard first, so that many ``hubfarm start`` at once make one.
-This module loads nothing of the coordinator: it runs in the process of whoever wants one.
+Rule: a process that wants one takes the start guard first, so that many ``hubfarm start`` at once make one.
+This module loads nothing of the coordinator: it runs in the process that wants one.
 """
 
 import contextlib

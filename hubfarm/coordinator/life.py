@@ -113,5 +113,5 @@ class Life:
             self._since = self._clock()
 
     def has_lasted(self, seconds: float) -> bool:
-        """Tell whether it has been in its phase for so long."""
+        """Tell whether it has been in its phase for that long."""
         return self._clock() - self._since >= seconds

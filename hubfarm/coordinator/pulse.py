@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping
 from typing import Generic, TypeVar
 
 LATE = 1.5
-"""A look that comes after so many of its periods is late."""
+"""A look that comes after more than this number of periods is late."""
 
 Key = TypeVar("Key", bound=Hashable)
 

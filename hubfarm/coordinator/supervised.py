@@ -85,7 +85,7 @@ class Supervised(ABC):
         """Done when it is over."""
 
     def renew_promise(self) -> None:
-        """Let whoever waits for `served` from now on wait for its next process."""
+        """Have those who wait for `served` from now on wait for its next process."""
         self.served: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when it serves; an exception if it cannot: as long as somebody waits for that, it is not tried again."""
 
@@ -107,7 +107,7 @@ class Supervised(ABC):
 
     @abstractmethod
     def state(self) -> msgspec.Struct:
-        """Return what whoever asks the coordinator is told of it; no secrets."""
+        """Return what the coordinator tells of it when asked; no secrets."""
 
     # ------------------------------------------------------------------ its process
 

@@ -259,7 +259,7 @@ class Supervisor:
 
     async def _decide(self, one: Supervised, end: Ended) -> None:
         if not one.served.done() and not one.replacing:
-            await self._forget(one, end.reason)  # whoever asked for it is told so, and may ask again
+            await self._forget(one, end.reason)  # its caller is told so, and may ask again
             return
         ordered = one.replacing and one.wanted and end.in_order
         one.replacing = False

@@ -24,7 +24,7 @@ def hub_script(timeout: float = 0) -> None:
     Parameters
     ----------
     timeout : float
-        End it so long after its start, seconds; 0 for never.
+        Seconds after its start at which it ends; 0 for never.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def hub_script(timeout: float = 0) -> None:
         level = click.get_current_context().params["log_level"]
         log.setLevel(logging.getLevelNamesMapping().get(level, logging.CRITICAL))
         if timeout:
-            timer = threading.Timer(timeout, os.kill, (os.getpid(), signal.SIGTERM))  # as whoever runs it would
+            timer = threading.Timer(timeout, os.kill, (os.getpid(), signal.SIGTERM))  # as a user would
             timer.daemon = True
             timer.start()
 

@@ -59,10 +59,10 @@ LONGEST_QUESTION = 64 * 2**10
 """Longest message that the hub answers itself, bytes."""
 
 MOST_FALLS = 2
-"""A delivery is given up once so many workers in a row fell of themselves while it was under way."""
+"""How many workers in a row have to fall of themselves, while a delivery is under way, until it is given up."""
 
 UNDER_WAY = 32
-"""So many of what waits for a client may be under way; see `hubfarm.hub.delivery.push.STREAM`."""
+"""How many of what waits for a client may be under way; see `hubfarm.hub.delivery.push.STREAM`."""
 
 
 class Hub:
@@ -407,7 +407,7 @@ class Hub:
         """Send a synchronous call to one client (SAMP 1.3, 3.10.3).
 
         The result is the msg-id; an `Answer` with it follows, now or as the effect of a
-        later method.  Whoever stops waiting says so by `abandon`.
+        later method.  A caller that stops waiting says so by `abandon`.
 
         Raises
         ------

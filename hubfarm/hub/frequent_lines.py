@@ -1,4 +1,4 @@
-"""Lines of the log that may come thousands a second: so many are written, and of the rest how many there were.
+"""Lines of the log that may come thousands a second: some are written, and of the rest how many there were.
 
 Clients that come and go, and deliveries that fail, each have a line.  A program in a loop would make so many that they
 cost the hub more than the loop does, and that they push all else out of a log which is rotated.
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from loguru import logger
 
 A_SECOND = 100
-"""So many lines are written within a second."""
+"""How many lines are written within a second."""
 
 
 class FrequentLines:

@@ -199,7 +199,7 @@ class Ledger:
 
     def _note_delivery(self, delivery: Delivery, call: PendingCall | None) -> None:
         if call is not None and call.synchronous:
-            return  # whoever waits for it waits in vain after a crash: it is not worth keeping
+            return  # its caller waits in vain after a crash: it is not worth keeping
         routed = Routed(delivery.number, delivery.to.id, delivery.tag)
         if self._last_payload is delivery.payload:
             last = self._changes[-1]

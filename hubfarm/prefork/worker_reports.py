@@ -1,6 +1,6 @@
 """What the coordinator is told of a worker, on a pipe of its own: by the worker, and at its end by the forkserver.
 
-The pipe ends when the worker has: whoever holds it for writing is the worker, and the forkserver, which reaps it.
+The pipe ends when the worker has: only the worker, and the forkserver, which reaps it, hold it for writing.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """A listening socket, handed from a worker to a new coordinator over a Unix socket.
 
 The coordinator that bound it may die; the worker holds it too, and gives it to the next one
-(design.md 3: the socket outlives the worker).  One connection carries one socket, and the
+(the socket outlives the worker).  One connection carries one socket, and the
 ``<PID>-<ID>`` of the hub that it is of.
 """
 

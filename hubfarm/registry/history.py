@@ -1,4 +1,4 @@
-"""What ended when and why: one JSON object a line, appended by whoever saw it.
+"""What ended when and why: one JSON object a line, appended by the process that saw it.
 
 A hub that ends in order writes its own line; the coordinator writes those of hubs that died.
 One write a line, so that many processes may append at once.

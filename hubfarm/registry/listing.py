@@ -50,7 +50,7 @@ class HubInfo:
     idle, uptime : float or None
         Since it was last used, and since it started, seconds; None if not known.
     timeout : float or None
-        Ends it after so long without activity, seconds; 0 for never, None if not known.
+        Seconds without activity after which it ends; 0 for never, None if not known.
     lock_file : Path
         Its lock file.
     restarts : int or None

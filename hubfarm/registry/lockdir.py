@@ -2,7 +2,7 @@
 
 A lock file says who *claims* to run; only its guard proves it.  A hub holds its
 guard from before its lock file appears until after it is gone, and the kernel drops the guard
-when the process dies, however it dies.  So whoever finds a guard free knows that its hub is dead:
+when the process dies, however it dies.  So a guard that is free shows that its hub is dead:
 if it is the very file that the lock file names, and lies where this farm keeps its guards.  Of other
 hubs nothing is known from here, and in doubt they live.
 
@@ -53,7 +53,7 @@ class LockDir:
         Raises
         ------
         HubfarmError
-            Another process has held it for so long.
+            Another process has held it for that long.
         """
         return holding(self.paths.mutex, timeout=timeout, by="another process")
 

@@ -46,7 +46,7 @@ class Lock:
         Raises
         ------
         TimeoutError
-            Another has held it for so long.
+            Another has held it for that long.
         OSError
             The file cannot be made or opened.
         """
@@ -140,7 +140,7 @@ def holding(path: Path, *, timeout: float, by: str) -> Iterator[None]:
     Raises
     ------
     HubfarmError
-        Another process has held it for so long, or it cannot be made.
+        Another process has held it for that long, or it cannot be made.
     """
     lock = Lock(path)
     try:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ROTATION = 10 * 10**6
 """Longest log file, bytes."""
 RETENTION = 3
-"""So many old ones are kept: ``.1`` is the youngest."""
+"""How many old ones are kept; ``.1`` is the youngest."""
 LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 _KEY = re.compile("[0-9a-f]{32,}")
 _FORMAT = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level:<7} {extra[who]}: {message}"

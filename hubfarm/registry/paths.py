@@ -1,8 +1,8 @@
 """Where everything lies.
 
 One `Paths` says it all, made from the environment: the lock directory ``~/.samp-1``, which
-foreign clients read too, and the farm's own directory, one a host (design.md 3: homes on a
-network file system).  Also here: what those directories must be like to be trusted.
+foreign clients read too, and the farm's own directory, one a host, as homes may lie on a
+network file system.  Also here: what those directories must be like to be trusted.
 """
 
 import os

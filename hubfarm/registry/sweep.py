@@ -3,7 +3,7 @@
 The rule for a hub of this farm is its guard, looked at again under the mutex at the very moment of
 removal.  A foreign hub has no guard that we know: it is judged dead only if it does not answer, its process
 is gone or could not be a hub, and its lock file is older than a minute; in doubt it stays
-(design.md 3; astropy issue 1983 is what happens otherwise).  Of hubs of other hosts, of other containers, and
+(astropy issue 1983 is what happens otherwise).  Of hubs of other hosts, of other containers, and
 of farms in other directories nothing is removed: those know themselves who lives.
 """
 

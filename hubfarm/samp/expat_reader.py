@@ -23,7 +23,7 @@ MOST_MEMBERS = 10_000
 """Members of a map that is read in outline."""
 
 PORTION = 2**20
-"""So much of a document is given to expat at once, bytes."""
+"""How much of a document is given to expat at once, bytes."""
 LONGEST_TAG = 2 * PORTION
 """Longest tag in a document of several portions, bytes: expat collects it before it tells of it."""
 

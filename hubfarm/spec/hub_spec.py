@@ -1,6 +1,6 @@
 """One hub as it is to be: what was asked for, under its id, with what a successor needs to go on.
 
-A `HubSpec` travels from the coordinator to the worker, and is read back from the lock file by whoever lists hubs.
+A `HubSpec` travels from the coordinator to the worker, and is read back from the lock file when hubs are listed.
 """
 
 from collections.abc import Mapping

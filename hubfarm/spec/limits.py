@@ -103,5 +103,5 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return ", ".join(f"{name}={getattr(self, name)}" for name in self.__struct_fields__)
 
     def with_room_for(self, clients: int) -> "Limits":
-        """Return the same limits, but for no more than so many registered clients."""
+        """Return the same limits, but for no more than this number of registered clients."""
         return self if self.clients <= clients else msgspec.structs.replace(self, clients=clients)

@@ -77,9 +77,9 @@ class HubOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     owner, group : str
         Free names, not the UNIX user and group; empty for none.
     timeout : float
-        Ends the hub after so long without activity, seconds; 0 for never.
+        Seconds without activity after which the hub ends; 0 for never.
     client_timeout : float
-        Throws out a client after so long without activity, seconds; 0 for never.
+        Seconds without activity after which a client is thrown out; 0 for never.
     host : str
         The address to listen on, as given.
     port : int

@@ -27,7 +27,7 @@ class Policy(Protocol):
 
 
 class Open:
-    """Whoever came in may do everything."""
+    """All who came in may do everything."""
 
     def refusal_to_enter(self, who: Principal) -> str:
         """Refuse nobody."""

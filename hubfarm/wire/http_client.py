@@ -422,7 +422,7 @@ class HttpClient:
 
 
 KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 6}
-"""A peer on another host counts as lost that has been silent so long, and does not answer the kernel, seconds."""
+"""A peer on another host counts as lost after this time of silence, seconds, if it does not answer the kernel."""
 
 
 def _notice_silence(transport: asyncio.BaseTransport) -> None:

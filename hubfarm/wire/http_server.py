@@ -8,8 +8,8 @@ Rules it lives by:
 
 1. The requests of a connection are handled one after the other: the next one when the answer to the
    last is there, and the peer has taken what was sent before.  Until then little more is read of it.
-2. Nobody is read for long on trust: a body that is longer than some is read on only if whoever has to
-   handle it admits its beginning.
+2. Nobody is read for long on trust: a body that is longer than some is read on only if the code that
+   is to handle it admits its beginning.
 3. What requests that are not whole yet hold is counted for all connections together.
 """
 
@@ -33,16 +33,16 @@ ON_TRUST = 64 * 2**10
 """A longer body is read on only if its beginning is admitted, bytes."""
 
 SLICE = 16 * 2**10
-"""So much is parsed before it is asked whether there is a request to be answered first, bytes."""
+"""How much is parsed before it is asked whether there is a request to be answered first, bytes."""
 
 LONG = 64 * 2**10
 """Of a body of which so much is still to come, the rest goes past the parser, bytes."""
 
 MOST_UNSENT = 256 * 2**10
-"""Requests of a peer wait while it has more than so much of its answers to take, bytes."""
+"""Requests of a peer wait while it has more than this of its answers to take, bytes."""
 
 MOST_UNREAD = 64 * 2**10
-"""While a request waits for its answer, so much of what follows is read, bytes: enough to see that the peer leaves."""
+"""How much is read behind a request that waits for its answer, bytes: enough to see that the peer leaves."""
 
 MOST_FIELDS = 100
 """Header fields of one request."""

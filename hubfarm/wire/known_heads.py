@@ -16,7 +16,7 @@ MAX_SIZE = 2048
 """Longer heads are never remembered, bytes."""
 
 MAX_KNOWN = 512
-"""So many are remembered of clients, and then all forgotten: each length of a body makes another."""
+"""How many are remembered of clients; then all are forgotten. Each length of a body makes another."""
 
 
 class KnownHead(NamedTuple, Generic[T]):
@@ -57,7 +57,7 @@ class KnownHeads(Generic[T]):
     Parameters
     ----------
     most : int
-        So many are remembered, and then all forgotten.
+        How many are remembered; then all are forgotten.
     """
 
     def __init__(self, most: int = MAX_KNOWN) -> None:

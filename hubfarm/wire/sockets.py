@@ -1,6 +1,6 @@
 """Listening sockets: made, and kept from the children that a program forks.
 
-A child that lives on would keep its dead parent's port open, and whoever connects there would
+A child that lives on would keep its dead parent's port open, and a program that connects there would
 wait instead of being refused.
 """
 

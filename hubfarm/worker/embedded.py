@@ -63,7 +63,7 @@ class SAMPHubServer:
     lockfile : str, optional
         The lock file, whatever the mode.
     timeout, client_timeout : float
-        End the hub, throw out a client, after so long without activity, seconds; 0 for never.
+        Seconds without activity after which the hub ends, or a client is thrown out; 0 for never.
     mode : str
         `SAMP_HUB_SINGLE_INSTANCE`: the standard's one hub, of ``SAMP_HUB`` or ``~/.samp``;
         `SAMP_HUB_MULTIPLE_INSTANCE`: one among the hubs of ``~/.samp-1``.

@@ -1,7 +1,7 @@
 """Put the rooms of a hub together in one process, run it, and take it down in order.
 
 Life: take the guard and a slot of the state table, listen, publish the lock file, say so to
-whoever started this; beat once a second, and put back what others have damaged; at the end say
+the caller; beat once a second, and put back what others have damaged; at the end say
 ``samp.hub.event.shutdown``, let queues drain for a moment, remove the lock file, give the guard back.
 """
 

@@ -27,7 +27,7 @@ MOST_ABSENCES = 3
 """Looks in a row at which nobody listened, or the connection was refused: a server may be set up anew."""
 
 _QUESTION = encode_call(f"{CLIENT_PREFIX}ping", [])
-"""No client knows this method: whatever it answers, it is there."""
+"""No client knows this method. Any answer shows that the client is there."""
 
 
 class Liveness:

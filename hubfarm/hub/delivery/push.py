@@ -39,7 +39,7 @@ delivers 600 a second; with 32, all that it accepts.
 """
 
 STREAM_BYTES = 8 * 2**20
-"""No more are sent behind so many bytes that are still to be answered."""
+"""No more are sent while more bytes than this are still to be answered."""
 
 FAREWELL_TIMEOUT = 2.0
 """How long ``samp.hub.disconnect`` to a client being thrown out may take, seconds."""

@@ -51,10 +51,10 @@ MIN_SIZE = 2**20
 """A journal smaller than this is left as it is, bytes."""
 
 GROWTH = 4
-"""It is made shorter once it is so many times as large as the state that it held last time."""
+"""It is made shorter once it is larger by this factor than the state that it held last time."""
 
 PORTION = 256 * 2**10
-"""So much of the state is written before clients get their turn again, bytes."""
+"""How much of the state is written before clients get their turn again, bytes."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Record]).decode

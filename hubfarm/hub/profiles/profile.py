@@ -51,7 +51,7 @@ LARGE = 256 * 2**10
 """A longer request is read beside the loop, bytes: others get their answers meanwhile."""
 
 START = 8 * 2**10
-"""Who sends a request stands in so much of its beginning, bytes."""
+"""Where at the latest a request says who sends it, bytes from its beginning."""
 
 DONE = Response(encode_response(""))
 """The answer of calls without a result."""

@@ -24,7 +24,7 @@ LONGEST_DELAY = 10.0
 """No answer waits longer, seconds."""
 
 FORGIVEN_AFTER = 5.0
-"""An address's count falls by one each time so long has passed, seconds."""
+"""An address's count falls by one in this time, seconds."""
 
 MAX_ADDRESSES = 1024
 """Addresses that are remembered; the one that has not failed for longest is forgotten first."""
@@ -115,7 +115,7 @@ class HeldAnswers:
 
 
 def _source(address: str) -> str:
-    # Whoever has one IPv6 address has the 2**64 of its network.
+    # Who has one IPv6 address has the 2**64 of its network.
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

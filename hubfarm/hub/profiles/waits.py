@@ -15,7 +15,7 @@ class Waits:
         self._futures: dict[str, asyncio.Future[Response]] = {}
 
     def open(self, msg_id: str, seconds: float) -> "asyncio.Future[Response]":
-        """Return the future that `answer` will set; after so many seconds, unless they are 0, it is a fault."""
+        """Return the future that `answer` will set; after the seconds given, unless they are 0, it is a fault."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Response] = loop.create_future()
         self._futures[msg_id] = future
@@ -29,7 +29,7 @@ class Waits:
             timer.cancel()
 
     def answer(self, answer: Answer) -> None:
-        """Give an answer to whoever waits for it."""
+        """Give an answer to the caller that waits for it."""
         response = answer.response
         encoded = response.xml if isinstance(response, EncodedMap) else encode_value(response)
         self._set(answer.msg_id, Response(encode_response_around(encoded)))
