@@ -48,7 +48,7 @@ class Control:
         Raises
         ------
         WrongUse
-            A label is in use, or there is no room for so many hubs.
+            A label is in use, or there is no room for that many hubs.
         NoCoordinator
             Hubs are asked for, and the farm is ending.
         HubfarmError

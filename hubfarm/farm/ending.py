@@ -148,5 +148,5 @@ def wait_until_free(guard: Path, timeout: float = STOP_TIMEOUT) -> bool:
 
 def _name(hub: HubInfo) -> HubName:
     name = hub.names.name
-    assert name is not None  # whoever may be ended has one
+    assert name is not None  # a hub that may be ended has one
     return name

@@ -28,7 +28,7 @@ from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.states import HubState
 
 if TYPE_CHECKING:
-    from hubfarm.spec.hub_spec import HubSpec  # a claim is taken by whoever has one
+    from hubfarm.spec.hub_spec import HubSpec  # who takes a claim has one
 
 _GUARD_TIMEOUT = 5.0
 _MEND_TIMEOUT = 0.5  # a hub must not stand still for long

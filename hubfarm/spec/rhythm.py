@@ -1,4 +1,4 @@
-"""What a hub and whoever watches it agree on in time: when it beats, and how long its end may take."""
+"""What a hub and those who watch it agree on in time: when it beats, and how long its end may take."""
 
 BEAT = 1.0
 """Between two heartbeats, seconds."""

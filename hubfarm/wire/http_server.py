@@ -36,7 +36,7 @@ SLICE = 16 * 2**10
 """How much is parsed before it is asked whether there is a request to be answered first, bytes."""
 
 LONG = 64 * 2**10
-"""Of a body of which so much is still to come, the rest goes past the parser, bytes."""
+"""The rest of a body goes past the parser if more than this is still to come, bytes."""
 
 MOST_UNSENT = 256 * 2**10
 """Requests of a peer wait while it has more than this of its answers to take, bytes."""
