@@ -1,4 +1,4 @@
-"""Large requests, read beside the loop: a thread checks them, and puts what they carry into a file.
+"""Large requests: what they carry is put into a file, and those that take long are read by a thread beside the loop.
 
 The reader lets other threads run while it reads, so that everybody else's small requests are
 answered meanwhile.  It may know the codec and a place for files, and nothing of hubs.
@@ -28,7 +28,7 @@ class LargeRequests:
     Parameters
     ----------
     read : callable
-        Reads one; called in a thread.
+        Reads one; may be called in a thread.
     files : Files or None
         Where the maps that they carry are kept, if they are.
     methods : collection of str
@@ -46,19 +46,20 @@ class LargeRequests:
         self._size = size
         self._pool: ThreadPoolExecutor | None = None
 
-    async def read(self, body: bytes) -> CallInOutline:
-        """Read a request.
+    async def read_beside(self, body: bytes) -> CallInOutline:
+        """Read a request in a thread; see `read`."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, "hubfarm-reader")
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self.read, body)
+
+    def read(self, body: bytes) -> CallInOutline:
+        """Read a request, and put what it carries into a file.
 
         Raises
         ------
         Fault
             It is no call, or goes over a limit.
         """
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(1, "hubfarm-reader")
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._work, body)
-
-    def _work(self, body: bytes) -> CallInOutline:
         call = self._read(body)
         if self._files is None or call.method not in self._methods:
             return call

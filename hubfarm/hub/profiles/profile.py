@@ -24,6 +24,7 @@ from hubfarm.samp.errors import BadValue, Fault, WrongUse
 from hubfarm.samp.methods import STRUCTURED, Caller, Method
 from hubfarm.samp.values import Value, expect_string, parse_float
 from hubfarm.samp.xmlrpc import (
+    COMPILED,
     UNKNOWN_METHOD,
     WRONG_PARAMETERS,
     CallInOutline,
@@ -48,7 +49,13 @@ LONGEST_PING = 1024
 """A longer ping is not remembered, bytes."""
 
 LARGE = 256 * 2**10
-"""A longer request is read beside the loop, bytes: others get their answers meanwhile."""
+"""A longer message goes into a file of its own, bytes."""
+
+BESIDE = 2 * 2**20 if COMPILED else LARGE
+"""A longer request is read beside the loop, bytes: others get their answers meanwhile.
+
+To read so much holds the loop for 25 ms at most, if it is done in C.
+"""
 
 START = 8 * 2**10
 """Where at the latest a request says who sends it, bytes from its beginning."""
@@ -171,13 +178,16 @@ class Profile:
             return DONE
         if len(body) > ON_TRUST and (refusal := self.refusal_of(body[:START], peer)) is not None:
             return refusal
-        if len(body) > LARGE:
-            return asyncio.ensure_future(self._handle_large(body, peer))
+        if len(body) > BESIDE:
+            return asyncio.ensure_future(self._handle_beside(body, peer))
+        is_large = len(body) > LARGE
         try:
-            call = self._read(body)
+            call = self._large.read(body) if is_large else self._read(body)
         except Fault as fault:
             return refuse(fault)
         answer = self._answer(call, peer)
+        if is_large:
+            self._large.drop_unless(self.hub.keeps, call)
         if answer is DONE and not call.params and len(body) <= LONGEST_PING:
             self._ping = body
         return answer
@@ -186,9 +196,9 @@ class Profile:
         limits = self.hub.limits
         return decode_call_in_outline(body, depth=limits.depth, string=limits.string, values=limits.values)
 
-    async def _handle_large(self, body: bytes, peer: str) -> Response:
+    async def _handle_beside(self, body: bytes, peer: str) -> Response:
         try:
-            call = await self._large.read(body)
+            call = await self._large.read_beside(body)
         except Fault as fault:
             return refuse(fault)
         answer = self._answer(call, peer)
