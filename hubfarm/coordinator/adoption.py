@@ -2,8 +2,9 @@
 
 Everything needed lies in the registry: a living hub's lock file says what it is, its guard
 that it lives, and it hands its listening socket over when asked (SIGUSR2).  A hub that died
-while nobody watched is replaced, as it would have been: its lock file says by what.  One that
-died with the host, at an earlier boot, is not: nobody expects it back.
+while nobody watched is replaced, as it would have been: its lock file says by what, or, if others
+have removed that, the registry's list of what is wanted.  One that died with the host, at an
+earlier boot, is not: nobody expects it back.
 """
 
 from loguru import logger
@@ -13,6 +14,7 @@ from hubfarm.registry.boot_id import boot_id
 from hubfarm.registry.entry import Entry, Standing
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.statetable import read_records
+from hubfarm.registry.wanted import Wanted
 from hubfarm.samp.errors import WrongUse
 from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.spec.options import Restart
@@ -33,6 +35,7 @@ class Adoption:
     def __init__(self, hubs: Hubs, lockdir: LockDir) -> None:
         self._hubs = hubs
         self._lockdir = lockdir
+        self._wanted = Wanted(lockdir.paths)
 
     def adopt(self) -> None:
         """Take on every hub that an earlier coordinator has left, living or dead.
@@ -44,9 +47,20 @@ class Adoption:
         """
         self.adopt_living()
         for entry, spec in self._found(Standing.DEAD):
-            # A hub that lives under its id or label has replaced it already.
-            if spec.id not in self._hubs.by_id() and spec.label not in self._hubs.labels_in_use():
+            if self._is_missing(spec):
                 self._replace(entry, spec)
+        living = self._lockdir.living_ids()  # also those that have yet to put back their lock files
+        for wish in self._wanted.all():
+            if wish.spec.id in living or wish.spec.id in self._hubs.by_id():
+                continue
+            if self._is_missing(wish.spec) and wish.spec.restart is not Restart.NEVER and wish.boot == boot_id():
+                self._bring_back(wish.spec)  # others have removed its lock file
+            else:
+                self._wanted.drop(wish.spec)
+
+    def _is_missing(self, spec: HubSpec) -> bool:
+        """Tell whether no hub lives under its id or label: one that does has replaced it already."""
+        return spec.id not in self._hubs.by_id() and spec.label not in self._hubs.labels_in_use()
 
     def adopt_living(self) -> None:
         """Take on every hub of the farm that lives and that nobody looks after.
@@ -86,5 +100,8 @@ class Adoption:
         if spec.restart is Restart.NEVER or entry.tokens.get("hubfarm.boot") != boot_id():
             return  # the next sweep takes what it left
         self._lockdir.clear_dead(entry.name, spec.label)
-        self._hubs.supervisor.revive(self._hubs.make(spec.successor(), url=entry.url))
+        self._bring_back(spec, entry.url)
+
+    def _bring_back(self, spec: HubSpec, url: str = "") -> None:
+        self._hubs.supervisor.revive(self._hubs.make(spec.successor(), url=url))
         logger.info("hub {} (id {}) died while nobody watched: replaced", spec.name, spec.id)

@@ -25,6 +25,7 @@ from hubfarm.prefork.worker_reports import Report
 from hubfarm.registry.history import End, end_of, record_end
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.statetable import HubName
+from hubfarm.registry.wanted import Wanted
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.spec.options import Restart
@@ -90,6 +91,7 @@ class ManagedHub(Supervised):
         """When its worker began to serve, by the clock; 0 if it does not."""
         self._lockdir = lockdir
         self._paths = lockdir.paths
+        self._wanted = Wanted(lockdir.paths)
         self._workers = workers
         self._worker: Worker | None = None
         self._handing_on = False
@@ -145,6 +147,7 @@ class ManagedHub(Supervised):
         self.left = None
         self._worker.signal(signal.SIGUSR2)  # it hands its socket over
         self.serving_since = self.serving_since or self.clock()
+        self._want()
         logger.info("{} (id {}, process {}) adopted", self.name, self.spec.id, self._worker.pid)
         return True
 
@@ -166,6 +169,7 @@ class ManagedHub(Supervised):
                 logger.info("{} (id {}) serves at {}", self.name, self.spec.id, detail)
                 self.url = detail
                 self.serving_since = self.clock()
+                self._want()
                 await self._clear_left()
                 return Serves()
             case Report.FAILED:
@@ -225,6 +229,7 @@ class ManagedHub(Supervised):
 
     def succeed(self, *, fell: bool, last_try: bool) -> None:
         self.spec = self.spec.successor(fell=fell)
+        self._want()
         if last_try:
             self._set_journal_aside()
         logger.info("{} is replaced (restart {})", self.name, self.spec.restarts)
@@ -245,6 +250,13 @@ class ManagedHub(Supervised):
             self.sock.close()
         await self._clear_left()
         remove_journal(self._paths.journal(self.spec.id))
+        self._wanted.drop(self.spec)
+
+    def _want(self) -> None:
+        try:
+            self._wanted.want(self.spec)
+        except HubfarmError as error:
+            logger.warning("that {} is wanted is not written down: {}", self.name, error)
 
     async def _clear_left(self) -> None:
         name, self.left = self.left, None

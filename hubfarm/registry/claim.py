@@ -22,6 +22,7 @@ from hubfarm.registry.files import (
 from hubfarm.registry.lockdir import MUTEX_TIMEOUT, LockDir
 from hubfarm.registry.locks import Lock, guard_is_held
 from hubfarm.registry.statetable import HubName, Record, SlotWriter, StateTable
+from hubfarm.registry.wanted import Wanted
 from hubfarm.registry.whereabouts import whereabouts
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import HubfarmError
@@ -55,6 +56,7 @@ def claim_for(spec: "HubSpec", lockdir: LockDir, *, path: Path | None = None) ->
     with lockdir.mutex():
         name = HubName(os.getpid(), spec.id or lockdir.next_id(set()))
         lockdir.check_label_free(spec.label, but_for=name)
+        Wanted(lockdir.paths).check_label_free(spec.label, but_for=name.id)
         claim = Claim(lockdir, name, path or lockdir.lock_path(name), spec.label)
         guards = {lockdir.guard_path(name): f"the name {name}"}
         if path is not None:

@@ -73,6 +73,14 @@ class LockDir:
         """Tell whether a hub of this host is alive, published or not, whose guard is none of our `own`."""
         return any(guard not in own and guard_is_held(guard) for guard in self.paths.guards.iterdir())
 
+    def living_ids(self) -> set[int]:
+        """Return the ids of the hubs of this host that are alive by their guards, published or not."""
+        try:
+            names = [parse_name(name) for name in os.listdir(self.paths.guards)]
+        except OSError:
+            return set()
+        return {name.id for name in names if name is not None and self.is_alive(name)}
+
     def clear_dead(self, name: HubName, label: str) -> None:
         """Remove lock file, guard and stable name of a hub that has died; those of a living one stay."""
         lock_path, stable_name = self.lock_path(name), self.paths.by_label / label

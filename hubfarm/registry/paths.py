@@ -133,6 +133,11 @@ class Paths:
         return self.journals / f"hub-{hub_id}"
 
     @property
+    def wanted(self) -> Path:
+        """The directory of the hubs that are wanted; see `hubfarm.registry.wanted`."""
+        return self.runtime / "wanted"
+
+    @property
     def coordinator_guard(self) -> Path:
         """The lock that the one running coordinator holds."""
         return self.runtime / "coordinator"
@@ -186,7 +191,7 @@ class Paths:
 
     def _directories(self) -> list[Path]:
         directories = [self.lockdir, self.runtime, self.guards, self.by_label, self.logs, self.journals]
-        directories += [self.homes, self.scratch]
+        directories += [self.wanted, self.homes, self.scratch]
         if self.runtime.is_relative_to(self.lockdir):
             directories.insert(1, self.runtime.parent)
         return directories

@@ -27,6 +27,7 @@ from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.locks import guard_is_held
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName
+from hubfarm.registry.wanted import Wanted
 from hubfarm.registry.whereabouts import Where, where_is
 
 MIN_AGE = 60.0
@@ -80,12 +81,13 @@ def sweep(lockdir: LockDir, ask: AskHubs, *, dry_run: bool = False) -> list[Verd
     verdicts = []
     staying: set[HubName] = set()
     with lockdir.mutex():
+        coming_back = Wanted(lockdir.paths).looked_after() - lockdir.living_ids()
         for entry in lockdir.scan():
             if entry.standing is Standing.FOREIGN:
                 unchanged = entry.path in seen and _identity(entry.path) == seen[entry.path]
                 verdict = _judge_foreign(entry, answered=entry.url in answering, unchanged=unchanged)
             else:
-                verdict = _judge_own(entry, lockdir.paths.host)
+                verdict = _judge_own(entry, lockdir.paths.host, coming_back)
             verdicts.append(verdict)
             if not verdict.removed and entry.name is not None:
                 staying.add(entry.name)
@@ -96,7 +98,7 @@ def sweep(lockdir: LockDir, ask: AskHubs, *, dry_run: bool = False) -> list[Verd
     return verdicts
 
 
-def _judge_own(entry: Entry, host: str) -> Verdict:
+def _judge_own(entry: Entry, host: str, coming_back: Collection[int]) -> Verdict:
     where = where_is(entry.tokens, host)
     match entry.standing:
         case Standing.ELSEWHERE if where is Where.UNKNOWN:
@@ -107,6 +109,8 @@ def _judge_own(entry: Entry, host: str) -> Verdict:
             return Verdict(entry.path, removed=False, reason=f"{which}, which alone can judge it")
         case Standing.ALIVE:
             return Verdict(entry.path, removed=False, reason="its hub is alive: the guard is held")
+        case _ if where is not Where.BEFORE and entry.name is not None and entry.name.id in coming_back:
+            return Verdict(entry.path, removed=False, reason="its hub comes back: the coordinator replaces its worker")
         case _ if where is Where.BEFORE:
             return Verdict(entry.path, removed=True, reason=f"its hub is dead: {where.value}")
         case _:
@@ -194,6 +198,12 @@ def _leftovers(lockdir: LockDir, gone: Collection[Path], staying: Collection[Hub
         for path in _files(paths.journals):
             if path.name.partition(".")[0] not in living:
                 yield Verdict(path, removed=True, reason="a journal of no living hub")
+        wanted = Wanted(paths)
+        alive = lockdir.living_ids()
+        expected = {paths.wanted / wish.spec.label for wish in wanted.all() if wish.spec.id in alive}
+        for path in wanted.files():
+            if path not in expected:
+                yield Verdict(path, removed=True, reason="a hub that died, and no coordinator brings it back")
         sockets = [path for path in (paths.control_socket, paths.handover_socket) if path.is_socket()]
         for path in (*sockets, *_files(paths.scratch)):
             yield Verdict(path, removed=True, reason="of a coordinator that died")

@@ -36,6 +36,7 @@ from hubfarm.registry.history import End, record_end
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, Record
+from hubfarm.registry.wanted import Wanted
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.spec.rhythm import DRAIN, until_beat
@@ -214,6 +215,7 @@ class HubProcess:
         self._close()
         if self._journal is not None:
             self._journal.remove()
+            Wanted(self._paths).drop(self.spec)
         record_end(self._paths, self.spec, os.getpid(), how, reason, time.monotonic() - self._started, self._kind)
         self._claim.withdraw()
         logger.info("ended")

@@ -446,7 +446,8 @@ def test_client_that_never_answers_does_not_keep_the_hub_from_ending(farm: Farm,
 # ---------------------------------------------------------------------- clearing
 
 
-def test_gc_removes_exactly_the_files_of_a_killed_hub(farm: Farm, four: list[HubInfo], home: Path) -> None:
+def test_gc_removes_exactly_the_files_of_a_killed_hub_that_does_not_come_back(farm: Farm, home: Path) -> None:
+    four = farm.start(count=4, group="mima", restart="never")
     before = files(home)
     killed = four[1]
     assert killed.pid is not None

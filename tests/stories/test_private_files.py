@@ -76,7 +76,7 @@ def test_umask_of_000_opens_nothing_to_others(home: Path, cli: RunCli, receiver:
 # ---------------------------------------------------------------------- directories
 
 
-DIRECTORIES = ["lockdir", "runtime", "guards", "by_label", "logs", "journals", "scratch"]
+DIRECTORIES = ["lockdir", "runtime", "guards", "by_label", "logs", "journals", "wanted", "scratch"]
 
 
 @pytest.mark.parametrize("place", DIRECTORIES)
