@@ -10,7 +10,7 @@ from hubfarm.farm import Farm
 from hubfarm.hub.core import Hub
 from hubfarm.hub.profiles import throttle
 from hubfarm.hub.profiles.standard import StandardProfile
-from hubfarm.hub.profiles.throttle import FORGIVEN_AFTER, FREE, LONGEST_DELAY, MAX_ADDRESSES, Throttle
+from hubfarm.hub.profiles.throttle import FIRST_DELAY, FORGIVEN_AFTER, FREE, LONGEST_DELAY, MAX_ADDRESSES, Throttle
 from hubfarm.hub.profiles.waits import Waits
 from hubfarm.spec.limits import Limits
 from hubfarm.wire.http_messages import Response
@@ -37,6 +37,7 @@ def test_first_failures_are_free_and_further_ones_wait_longer_and_longer() -> No
     assert delays[:FREE] == [0.0] * FREE
     assert delays[FREE] > 0
     assert delays[FREE:] == sorted(delays[FREE:])
+    assert delays[FREE + 2] == 4 * FIRST_DELAY
     assert delays[-1] == LONGEST_DELAY
 
 
@@ -49,11 +50,12 @@ def test_one_address_does_not_pay_for_another() -> None:
 
 def test_failures_are_forgiven_with_time() -> None:
     clock = Clock()
+    clock.now = 1000 * FORGIVEN_AFTER
     failures = Throttle(clock)
     for _ in range(FREE + 5):
         failures.count(HERE)
     clock.now += 3 * FORGIVEN_AFTER
-    assert 0 < failures.count(HERE) < LONGEST_DELAY
+    assert failures.count(HERE) == 4 * FIRST_DELAY  # the third of six after the free ones
     clock.now += 1000 * FORGIVEN_AFTER
     assert failures.count(HERE) == 0
 
@@ -65,11 +67,24 @@ def test_however_many_addresses_fail_few_are_remembered() -> None:
     assert len(failures) == MAX_ADDRESSES
 
 
+def test_address_that_has_not_failed_for_longest_is_forgotten_first() -> None:
+    failures = Throttle(Clock())
+    for _ in range(FREE + 1):
+        failures.count(THERE)
+        failures.count(HERE)
+    failures.count(THERE)
+    for number in range(MAX_ADDRESSES - 1):
+        failures.count(f"10.0.{number >> 8}.{number & 255}")
+    assert failures.count(THERE) > 0
+    assert failures.count(HERE) == 0
+
+
 def test_an_ipv6_network_counts_as_one_address() -> None:
     failures = Throttle(Clock())
     for number in range(FREE):
         failures.count(f"2001:db8::{number:x}")
     assert failures.count("2001:db8::ffff%eth0") > 0
+    assert failures.count("2001:db8:0:0:8000::1") > 0
     assert failures.count("2001:db8:0:1::1") == 0
     for _ in range(FREE):
         failures.count("::ffff:192.0.2.1")
@@ -142,14 +157,19 @@ def test_guesser_who_goes_away_leaves_nothing_behind(monkeypatch: pytest.MonkeyP
         held = door.fail(5)
         over = door.ask("register", "guess")
         assert isinstance(over, Response)
-        assert over.status == 429
+        assert (over.status, over.content_type) == (429, b"text/plain; charset=utf-8")
+        assert over.body == b"too many wrong secrets and private keys\n"
+        for _ in range(2):
+            for each in held:
+                assert isinstance(each, asyncio.Future)
+                each.cancel()
+            await asyncio.sleep(0)
+            held = door.fail(5)
+            assert isinstance(door.ask("register", "guess"), Response)
+        timers = [each for each in asyncio.get_running_loop()._scheduled if not each.cancelled()]  # type: ignore
+        assert len(timers) == 5
         for each in held:
-            assert isinstance(each, asyncio.Future)
-            each.cancel()
-        await asyncio.sleep(0)
-        again = door.ask("register", "guess")
-        assert isinstance(again, asyncio.Future)
-        again.cancel()
+            each.cancel()  # type: ignore[union-attr]
 
     asyncio.run(scene())
 

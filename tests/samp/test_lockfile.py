@@ -125,3 +125,25 @@ def test_the_url_of_a_local_file_may_name_localhost() -> None:
 def test_the_url_of_anything_else_is_no_path(url: str) -> None:
     with pytest.raises(WrongUse, match="file on this host"):
         lockfile.file_path(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("file:///a%00b", "'file:///a%00b'"),
+        ("file://[::1", "'file://[::1'"),
+        ("file://", "'file://'"),
+        ("http:///path", "'http:///path'"),
+        ("x" * 200, f"'{'x' * 80}'"),
+    ],
+)
+def test_url_that_is_no_path_is_named_in_the_error_and_not_at_length(url: str, said: str) -> None:
+    with pytest.raises(WrongUse) as refused:
+        lockfile.file_path(url)
+    assert str(refused.value) == f"not the URL of a file on this host: {said} (file:///path is)"
+
+
+def test_value_of_samp_hub_is_not_repeated_at_length() -> None:
+    with pytest.raises(WrongUse) as refused:
+        lockfile.parse_samp_hub("x" * 200)
+    assert f"SAMP_HUB is '{'x' * 80}': it must" in str(refused.value)

@@ -1,6 +1,7 @@
 """SAMP's values: what a string, a number, a message and a response may be (SAMP 1.3, 3.3 to 3.9)."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -179,3 +180,24 @@ def test_a_response_without_what_its_status_needs_is_refused(response: Any) -> N
 def test_the_responses_that_we_make_are_responses() -> None:
     assert check_response(ok_response({"a": "b"}))["samp.result"] == {"a": "b"}
     assert check_response(error_response("gone"))["samp.error"] == {"samp.errortxt": "gone"}
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({1: "x"}, "the keys of a SAMP map are strings, not int: 1"),
+        ([{"a": 1.5}], "SAMP knows strings, lists and maps only, not float: write 1.5 as a string"),
+        (None, "SAMP knows strings, lists and maps only, not NoneType: write None as a string"),
+    ],
+)
+def test_what_is_no_value_is_said_with_its_type(value: Any, said: str) -> None:
+    with pytest.raises(BadValue) as refused:
+        check_value(value)
+    assert str(refused.value) == said
+
+
+@pytest.mark.parametrize("parse", [parse_int, parse_float, parse_boolean])
+def test_text_that_is_no_number_is_not_repeated_at_length(parse: Callable[[str], object]) -> None:
+    with pytest.raises(BadValue) as refused:
+        parse("x" * 100)
+    assert str(refused.value).endswith(f": '{'x' * 40}'")

@@ -14,6 +14,7 @@ def test_several_hubs_have_numbered_labels_and_ports_in_a_row() -> None:
     specs = HubRequest(count=3, label="night", port=21100, owner="luigi").specs(used=())
     assert [(spec.label, spec.port) for spec in specs] == [("night-1", 21100), ("night-2", 21101), ("night-3", 21102)]
     assert {spec.owner for spec in specs} == {"luigi"}
+    assert {spec.id for spec in specs} == {0}, "the coordinator gives them out"
 
 
 @pytest.mark.parametrize(("named", "stem"), [({"group": "g", "owner": "o"}, "g"), ({"owner": "o"}, "o"), ({}, "hub")])
@@ -60,8 +61,20 @@ def test_keywords_may_be_as_people_write_them() -> None:
 def test_request_travels_and_so_does_one_for_a_hub_that_was() -> None:
     requests = [HubRequest(count=2, group="mima", limits=Limits(queue=7)), HubRequest(label="x", origin="0123")]
     assert decode_requests(encode_requests(requests)) == requests
-    for spec in specs_for(requests, used=()):
+    specs = specs_for(requests, used=())
+    assert [spec.origin for spec in specs] == ["", "", "0123"]
+    for spec in specs:
         assert HubRequest.of(spec).specs(used=()) == [spec]
+
+
+@pytest.mark.parametrize("text", [b"{}", b"[", b'[{"count": "x"}]', b"\xff", b"[" * 100_000])
+def test_what_is_no_request_is_refused_by_what_is_wrong(text: bytes) -> None:
+    with pytest.raises(WrongUse, match=r"^not a request: .+"):
+        decode_requests(text)
+
+
+def test_as_many_hubs_as_a_farm_holds_may_be_asked_for_together() -> None:
+    assert len(decode_requests(encode_requests([HubRequest(count=500)] * 2))) == 2
 
 
 def test_more_hubs_than_a_farm_holds_are_refused_together() -> None:

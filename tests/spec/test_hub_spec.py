@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import WrongUse
-from hubfarm.spec.checks import check_label, check_name, check_seconds
+from hubfarm.spec.checks import check_callback_hosts, check_label, check_name, check_seconds
 from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.spec.limits import Limits
 
@@ -164,3 +164,30 @@ def test_limit_that_is_none_is_wrong_use(setting: str) -> None:
 def test_limit_below_one_is_wrong_use() -> None:
     with pytest.raises(WrongUse, match="the limit queue is 0: it must be 1 or more"):
         Limits.parse(["queue=0"])
+
+
+def test_limits_are_said_in_words_that_can_be_asked_for() -> None:
+    limits = Limits(depth=7, queue=9)
+    said = dict(part.split("=") for part in limits.in_words().split(", "))
+    assert said == {name: str(getattr(limits, name)) for name in Limits.__struct_fields__}
+
+
+@pytest.mark.parametrize("fell", [True, False])
+def test_successor_is_one_restart_later_and_knows_whether_the_one_before_fell(fell: bool) -> None:
+    spec = HubSpec(id=3, label="x", restarts=4, fell=True)
+    assert spec.successor(fell=fell) == HubSpec(id=3, label="x", restarts=5, fell=fell)
+    assert not spec.successor().fell
+
+
+@pytest.mark.parametrize(
+    "host", ["*", "ds9.example", "10.0.0.0/8", "10.1.2.3/8", "2001:db8::/32", "[::1]", "192.0.2.1"]
+)
+def test_callback_host_may_be_a_name_an_address_a_network_or_any(host: str) -> None:
+    assert check_callback_hosts([host]) == [host]
+
+
+@pytest.mark.parametrize("host", ["", "é", "a\x01b", "a b", "a,b", "a=b", "a/b", "10.0.0.0/33", "a/10.0.0.0"])
+def test_callback_host_that_is_none_of_these_is_named_in_the_error(host: str) -> None:
+    with pytest.raises(WrongUse, match=r"^not a callback host: ") as refused:
+        check_callback_hosts(["fine.example", host])
+    assert repr(host) in str(refused.value)
