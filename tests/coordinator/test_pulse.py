@@ -65,6 +65,13 @@ def test_a_look_that_is_not_quite_punctual_counts() -> None:
     assert list(verdicts[-1]) == ["a"]
 
 
+def test_what_is_late_depends_on_how_often_one_looks() -> None:
+    pulse: Pulse[str] = Pulse(period=10.0)
+    for number in range(1, 3):
+        assert pulse.judge(number * LATE * 10.0, {"a": 0.0}, 2) == {}, "just not late"
+    assert pulse.judge(3 * LATE * 10.0, {"a": 0.0}, 2) == {"a": 3 * LATE * 10.0}
+
+
 def test_who_was_not_looked_at_for_a_while_starts_anew() -> None:
     watch = Watch()
     for _ in range(PATIENCE):

@@ -10,7 +10,15 @@ from hubfarm.farm import Farm
 from hubfarm.hub.core import Hub
 from hubfarm.hub.profiles import throttle
 from hubfarm.hub.profiles.standard import StandardProfile
-from hubfarm.hub.profiles.throttle import FIRST_DELAY, FORGIVEN_AFTER, FREE, LONGEST_DELAY, MAX_ADDRESSES, Throttle
+from hubfarm.hub.profiles.throttle import (
+    FIRST_DELAY,
+    FORGIVEN_AFTER,
+    FREE,
+    LONGEST_DELAY,
+    MAX_ADDRESSES,
+    HeldAnswers,
+    Throttle,
+)
 from hubfarm.hub.profiles.waits import Waits
 from hubfarm.spec.limits import Limits
 from hubfarm.wire.http_messages import Response
@@ -89,6 +97,12 @@ def test_an_ipv6_network_counts_as_one_address() -> None:
     for _ in range(FREE):
         failures.count("::ffff:192.0.2.1")
     assert failures.count("::ffff:192.0.2.2") == 0
+
+
+def test_failure_that_is_answered_at_once_counts_for_its_address_alone() -> None:
+    held = HeldAnswers(Clock())
+    assert [held.count(HERE) for _ in range(FREE + 1)][-1] > 0
+    assert held.count(THERE) == 0
 
 
 class Door:

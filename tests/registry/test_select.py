@@ -97,6 +97,7 @@ def test_names_mean_all_that_have_them(names: dict[str, str], meant: list[Hub]) 
 
 def test_names_mean_one_or_the_error_says_who_has_them() -> None:
     assert select_by_names(HUBS, label="van") is VANDELS
+    assert select_by_names(HUBS, owner="anna") is FOREIGN_MIMA_1
     with pytest.raises(SeveralHubs, match=r"^2 hubs have the label 'mima-', owner 'luigi': mima-1, mima-10; name one$"):
         select_by_names(HUBS, label="mima-", owner="luigi")
     with pytest.raises(NoSuchHub, match=r"^no running hub has the group 'x': there are mima-1$"):

@@ -178,8 +178,10 @@ def test_a_response_without_what_its_status_needs_is_refused(response: Any) -> N
 
 
 def test_the_responses_that_we_make_are_responses() -> None:
-    assert check_response(ok_response({"a": "b"}))["samp.result"] == {"a": "b"}
-    assert check_response(error_response("gone"))["samp.error"] == {"samp.errortxt": "gone"}
+    ok = {"samp.status": "samp.ok", "samp.result": {"a": "b"}}
+    assert check_response(ok_response({"a": "b"})) == ok
+    failed = {"samp.status": "samp.error", "samp.error": {"samp.errortxt": "gone"}}
+    assert check_response(error_response("gone")) == failed
 
 
 @pytest.mark.parametrize(

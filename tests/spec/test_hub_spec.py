@@ -11,6 +11,11 @@ from hubfarm.samp.errors import WrongUse
 from hubfarm.spec.checks import check_callback_hosts, check_label, check_name, check_seconds
 from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.spec.limits import Limits
+from hubfarm.spec.options import options
+from hubfarm.spec.policy import OPEN
+from hubfarm.spec.principal import ANYBODY
+from hubfarm.spec.rhythm import until_beat
+from hubfarm.spec.states import HubKind
 
 GOOD_NAMES = ["mima", "La Silla", "observatório", "O'Brien & Söhne", "名前", "x" * 100, "C:\\x", "#1"]
 BAD_NAMES = [
@@ -191,3 +196,43 @@ def test_callback_host_that_is_none_of_these_is_named_in_the_error(host: str) ->
     with pytest.raises(WrongUse, match=r"^not a callback host: ") as refused:
         check_callback_hosts(["fine.example", host])
     assert repr(host) in str(refused.value)
+
+
+def test_limits_hold_no_more_clients_than_there_is_room_for() -> None:
+    limits = Limits(clients=10, depth=7)
+    assert limits.with_room_for(9) == Limits(clients=9, depth=7)
+    assert limits.with_room_for(10) is limits
+    assert limits.with_room_for(11) is limits
+
+
+@pytest.mark.parametrize(("port", "taken"), [(-1, False), (0, True), (65535, True), (65536, False)])
+def test_port_is_one_that_there_is_or_0_for_any(port: int, taken: bool) -> None:
+    if taken:
+        assert HubSpec(id=1, port=port).port == port
+    else:
+        with pytest.raises(WrongUse, match=f"port is {port}"):
+            HubSpec(id=1, port=port)
+
+
+def test_spec_is_shown_without_its_secret_and_in_short() -> None:
+    assert HubSpec(id=3, label="x", secret="s").__rich_repr__() == [("id", 3), ("label", "x")]
+
+
+def test_kind_that_this_release_does_not_know_is_foreign_to_it() -> None:
+    assert HubKind.read("standalone") is HubKind.STANDALONE
+    assert HubKind.read("of a later release") is HubKind.FOREIGN
+
+
+@pytest.mark.parametrize(("now", "wait"), [(10.0, 1.0), (10.25, 0.75), (10.75, 1.25)])
+def test_hubs_beat_on_whole_seconds_and_never_twice_within_half_a_one(now: float, wait: float) -> None:
+    assert until_beat(now) == wait
+
+
+def test_policy_of_today_lets_everything_pass() -> None:
+    assert OPEN.refusal_to_enter(ANYBODY) == ""
+    assert OPEN.may_send(ANYBODY, "samp.app.ping", {})
+
+
+def test_every_option_is_a_field_of_what_a_hub_is() -> None:
+    assert {each.name for each in options()} <= set(HubSpec.__struct_fields__)
+    assert "label" in {each.name for each in options()}
