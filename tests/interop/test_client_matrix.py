@@ -22,10 +22,10 @@ TEXT = "<&> \"'\n\ttwo lines"  # no more than ASCII: JSAMP's hub refuses the res
 
 
 @pytest.fixture(params=["hubfarm", "astropy.samp", "jsamp"])
-def tokens(request: pytest.FixtureRequest, home: Path) -> Iterator[dict[str, str]]:
+def tokens(request: pytest.FixtureRequest, home: Path, farm: Farm) -> Iterator[dict[str, str]]:
     """The lock file's content of a hub of each make."""
     if request.param == "hubfarm":
-        yield read_lock_file(Farm().start()[0].lock_file)
+        yield read_lock_file(farm.start()[0].lock_file)
         return
     if request.param == "jsamp":
         command = [need("jsamp"), "hub", "-mode", "no-gui", "-profiles", "std"]
