@@ -148,6 +148,5 @@ class ControlClient:
         except WrongUse:
             raise OtherVersion(
                 f"this is hubfarm {__version__}, and what answers on {self._path} is the coordinator of an earlier "
-                "release: end it (kill the process hubfarm coordinator, which ends its hubs in order too), "
-                "the next hubfarm start begins a new one"
+                "release: bring it to this one by hubfarm upgrade, its hubs keep their clients"
             ) from None

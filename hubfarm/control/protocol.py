@@ -9,7 +9,6 @@ Rule: `Hello` stays as it is, whatever else changes, so that any two releases ca
 """
 
 import os
-import re
 import zlib
 from collections.abc import Sequence
 from enum import StrEnum
@@ -21,7 +20,7 @@ from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.spec.hub_request import HubRequest, check_together
 from hubfarm.spec.limits import Limits
 from hubfarm.spec.states import Phase
-from hubfarm.version import __version__
+from hubfarm.version import __version__, in_order
 
 MOST = 2**20
 """The longest request, bytes."""
@@ -287,7 +286,7 @@ def check_same_version(ours: Hello, coordinators: Hello) -> None:
     Traceback (most recent call last):
         ...
     hubfarm.control.protocol.OtherVersion: this is hubfarm 0.4.0, and the coordinator (process 4711) is of hubfarm \
-0.3.0: end it (kill 4711 ends its hubs in order too), the next hubfarm start begins a new one
+0.3.0: bring it to this release by hubfarm upgrade, its hubs keep their clients
     >>> check_same_version(Hello("0.3.0", "2-1", 7), Hello("0.4.0", "3-1", 4711))
     Traceback (most recent call last):
         ...
@@ -297,19 +296,18 @@ def check_same_version(ours: Hello, coordinators: Hello) -> None:
     if ours.protocol == coordinators.protocol:
         return
     pid, theirs = coordinators.pid, coordinators.release
-    if _in_order(theirs) > _in_order(ours.release):
+    build = ""
+    if in_order(theirs) > in_order(ours.release):
         what_to_do = f"upgrade this hubfarm to {theirs}"
-    else:
-        what_to_do = f"end it (kill {pid} ends its hubs in order too), the next hubfarm start begins a new one"
-    build = ", from another state of its source" if theirs == ours.release else ""
+    elif theirs != ours.release:
+        what_to_do = "bring it to this release by hubfarm upgrade, its hubs keep their clients"
+    else:  # of two states of a checkout, which hubfarm upgrade takes for the same
+        build = ", from another state of its source"
+        what_to_do = f"kill -9 {pid}, the next hubfarm start begins a new one, which takes on its hubs"
     raise OtherVersion(
         f"this is hubfarm {ours.release}, and the coordinator (process {pid}) is of hubfarm {theirs}{build}: "
         f"{what_to_do}"
     )
-
-
-def _in_order(release: str) -> list[int]:
-    return [int(number) for number in re.findall(r"[0-9]{1,9}", release)]
 
 
 # ---------------------------------------------------------------------- lines

@@ -9,7 +9,6 @@ A coordinator of another release is ended by SIGKILL.  It may not understand wha
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.spec.states import HubKind
-from hubfarm.version import __version__
+from hubfarm.version import __version__, in_order
 
 if TYPE_CHECKING:
     from hubfarm.control.protocol import Hello
@@ -79,17 +78,6 @@ class Part:
     release: str
     fate: Fate
     id: int | None = None
-
-
-def in_order(release: str) -> list[int]:
-    """Return what tells which of two releases is the later one.
-
-    Examples
-    --------
-    >>> in_order("0.10.0") > in_order("0.9.1") > in_order("")
-    True
-    """
-    return [int(number) for number in re.findall(r"[0-9]{1,9}", release)]
 
 
 def parts_of(coordinator: "Hello | None", hubs: "list[HubInfo]") -> list[Part]:

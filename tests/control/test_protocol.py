@@ -173,9 +173,9 @@ def test_same_version_is_taken_whatever_the_release() -> None:
 @pytest.mark.parametrize(
     ("ours", "theirs", "what_to_do"),
     [
-        ("0.10.0", "0.9.1", "end it (kill 4711 ends its hubs in order too), the next hubfarm start begins a new one"),
+        ("0.10.0", "0.9.1", "bring it to this release by hubfarm upgrade, its hubs keep their clients"),
         ("0.9.1", "0.10.0", "upgrade this hubfarm to 0.10.0"),
-        ("0.9.1", "0.9.1", "end it (kill 4711 ends its hubs in order too), the next hubfarm start begins a new one"),
+        ("0.9.1", "0.9.1", "kill -9 4711, the next hubfarm start begins a new one, which takes on its hubs"),
     ],
 )
 def test_other_version_says_in_one_line_which_talk_and_what_to_do(ours: str, theirs: str, what_to_do: str) -> None:

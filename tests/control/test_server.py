@@ -283,7 +283,7 @@ def test_coordinator_of_another_version_is_said_in_one_line(tmp_path: Path, monk
         asked.status()
     assert str(raised.value) == (
         f"this is hubfarm {__version__}, and the coordinator (process 4711) is of hubfarm 0.0.9: "
-        "end it (kill 4711 ends its hubs in order too), the next hubfarm start begins a new one"
+        "bring it to this release by hubfarm upgrade, its hubs keep their clients"
     )
 
 
