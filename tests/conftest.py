@@ -29,6 +29,7 @@ RunCli = Callable[..., subprocess.CompletedProcess[str]]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the full count of crashes be asked for (docs/faults.md)."""
+    parser.addoption("--regolden", action="store_true", help="write what listings look like anew (tests/cli/golden)")
     parser.addoption("--kills", type=int, default=3, help="how often the hub is killed under load")
 
 

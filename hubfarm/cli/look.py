@@ -1,150 +1,97 @@
-"""``hubfarm ls``, ``status``, ``history``, ``logs``: see what runs, and what did."""
+"""``hubfarm ls`` and ``history``: see what runs, and what did."""
 
-import codecs
-import os
-from collections.abc import Iterator
 from datetime import datetime
 
 import click
 
-from hubfarm.cli.options import json_option, selector_argument
-from hubfarm.cli.show import print_hubs, print_json, print_table, say, span, wait_for_more
+from hubfarm.cli.coordinator import absence
+from hubfarm.cli.hub_columns import HUB_COLUMNS
+from hubfarm.cli.listing import View, listing
+from hubfarm.cli.options import group_option, json_option, owner_option
+from hubfarm.cli.show import print_json, span
+from hubfarm.cli.table import Column, Cut
 from hubfarm.farm import Farm
+from hubfarm.registry.history import Ending
 from hubfarm.registry.listing import HubInfo
-from hubfarm.samp.errors import HubfarmError
 
 
 @click.command("ls")
-@click.option("--group", metavar="G", help="Only hubs of this group.")
-@click.option("--owner", metavar="O", help="Only hubs of this owner.")
+@group_option()
+@owner_option()
 @click.option("--label", metavar="L", help="Only hubs whose label begins so.")
 @click.option("--host", metavar="H", help="Only hubs on this host.")
 @click.option("--all", "everything", is_flag=True, help="Also what dead hubs left, and hubs of other hosts.")
+@listing(HUB_COLUMNS, watch=True)
 @json_option
 def list_hubs(
-    group: str | None, owner: str | None, label: str | None, host: str | None, everything: bool, as_json: bool
+    group: str, owner: str, label: str | None, host: str | None, everything: bool, view: View[HubInfo], as_json: bool
 ) -> None:
     """List the hubs that run, foreign ones marked as such.
+
+    A terminal shows the columns that say something and that it has room for.
 
     \b
     Example:
       hubfarm ls --group mima
-      hubfarm ls --json | jq -r '.[].url'
+      hubfarm ls --sort clients --watch
+      hubfarm ls --format '{label}\\t{url}'
     """
+    farm = Farm()
 
     def wanted(hub: HubInfo) -> bool:
         return (
-            (group is None or hub.group == group)
-            and (owner is None or hub.owner == owner)
+            (not group or hub.group == group)
+            and (not owner or hub.owner == owner)
             and (label is None or hub.label.startswith(label))
             and (host is None or hub.host == host)
         )
 
-    hubs = [hub for hub in Farm().hubs(everything=everything or host is not None) if wanted(hub)]
+    def look() -> list[HubInfo]:
+        return [hub for hub in farm.hubs(everything=everything or host is not None) if wanted(hub)]
+
     if as_json:
-        print_json([hub.as_json() for hub in hubs])
-    elif hubs:
-        print_hubs(hubs)
-    else:
-        say("no hub runs" + ("" if (group, owner, label, host) == (None,) * 4 else " that fits"), err=True)
-
-
-@click.command()
-@json_option
-def status(as_json: bool) -> None:
-    """Show the coordinator: process, version, uptime, hubs by state, restarts.
-
-    Exit code 1 if none runs; hubs go on without one, and the next start adopts them.
-
-    \b
-    Example:
-      hubfarm status
-    """
-    coordinator = Farm().coordinator()
-    if coordinator is None:
-        raise HubfarmError("no coordinator runs; hubfarm start starts one")
-    if as_json:
-        print_json(coordinator)
+        print_json([hub.as_json() for hub in look()])
         return
-    hubs = coordinator["hubs"]
-    phases = sorted({hub["phase"] for hub in hubs})
-    states = ", ".join(f"{sum(hub['phase'] == phase for hub in hubs)} {phase}" for phase in phases)
-    say(f"coordinator  process {coordinator['pid']}, hubfarm {coordinator['version']}")
-    say(f"uptime       {span(coordinator['uptime'])}")
-    say(f"hubs         {len(hubs)}" + (f": {states}" if hubs else ""))
-    say(f"restarts     {sum(hub['restarts'] for hub in hubs)}")
+    narrowed = bool(group or owner or label is not None or host is not None)
+    view.show(look, "no hub runs" + (" that fits" if narrowed else ""), lambda hubs: absence(farm, hubs))
+
+
+def local_time(time: str) -> str:
+    """Write a time of the history as this host's clocks have it."""
+    return datetime.fromisoformat(time).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+ENDING_COLUMNS: list[Column[Ending]] = [
+    Column(name="time", of=lambda ending: ending.time, text=local_time, priority=1),
+    Column(name="id", of=lambda ending: ending.id, priority=3, right=True),
+    Column(name="label", of=lambda ending: ending.label, priority=1, cut=Cut.END, floor=16),
+    Column(name="owner", of=lambda ending: ending.owner, priority=0, cut=Cut.END),
+    Column(name="group", of=lambda ending: ending.group, priority=0, cut=Cut.END),
+    Column(name="kind", of=lambda ending: ending.kind, priority=0),
+    Column(name="pid", of=lambda ending: ending.pid, priority=0, right=True),
+    Column(name="how", of=lambda ending: ending.how.value, priority=1),
+    Column(name="uptime", of=lambda ending: ending.uptime, text=span, priority=4, right=True, largest_first=True),
+    Column(name="restarts", of=lambda ending: ending.restarts, priority=5, right=True, largest_first=True, dull="0"),
+    Column(name="asked_by", of=lambda ending: ending.asked_by, priority=4, cut=Cut.END, floor=12, header="ASKED BY"),
+    Column(name="reason", header="WHY", of=lambda ending: ending.reason, priority=2, cut=Cut.END, floor=12),
+]
 
 
 @click.command()
-@click.option("-n", "--lines", default=50, show_default=True, metavar="N", help="The last N.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(min=0), default=50, show_default=True, metavar="N", help="The last N."
+)
+@listing(ENDING_COLUMNS)
 @json_option
-def history(lines: int, as_json: bool) -> None:
+def history(lines: int, view: View[Ending], as_json: bool) -> None:
     """Show what ended, when and why, the newest last.
 
     \b
     Example:
       hubfarm history -n 10
     """
-    endings = Farm().history()[-lines:] if lines > 0 else []
+    endings = Farm().history()[-lines:] if lines else []
     if as_json:
         print_json([ending.as_json() for ending in endings])
-        return
-    print_table(
-        ("TIME", "ID", "LABEL", "HOW", "UPTIME", "RESTARTS", "WHY"),
-        [
-            (
-                datetime.fromisoformat(ending.time).astimezone().strftime("%Y-%m-%d %H:%M:%S"),
-                str(ending.id),
-                ending.label,
-                ending.how.value,
-                span(ending.uptime),
-                str(ending.restarts),
-                ending.reason,
-            )
-            for ending in endings
-        ],
-    )
-
-
-@click.command()
-@selector_argument
-@click.option("-f", "--follow", is_flag=True, help="Go on as the log grows.")
-@click.option("-n", "--lines", default=50, show_default=True, metavar="N", help="The last N lines.")
-def logs(selector: str, follow: bool, lines: int) -> None:
-    """Show the log of a hub, or of the coordinator: hubfarm logs coordinator.
-
-    A hub that has ended is named by its label.
-
-    \b
-    Example:
-      hubfarm logs mima-2 -f
-    """
-    import subprocess  # 5 ms that the other commands here need not pay
-
-    path = Farm().log_file(selector)
-    path.open("rb").close()  # if it cannot be read we say so, and not tail
-    arguments = ["tail", "-n", str(min(max(lines, 0), 10**9)), *(["-F"] if follow else []), "--", str(path)]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE) as tail:
-        assert tail.stdout is not None
-        try:
-            for line in _lines(tail.stdout.fileno()):
-                say(line)
-        finally:
-            tail.terminate()
-
-
-def _lines(descriptor: int) -> Iterator[str]:
-    """Yield the lines that are written to a pipe, as they come."""
-    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-    line: list[str] = []
-    data = b"..."
-    while data:
-        wait_for_more(descriptor)
-        data = os.read(descriptor, 2**16)
-        rest, *others = decode(data, final=not data).split("\n")
-        line.append(rest)
-        for other in others:
-            yield "".join(line)
-            line = [other]
-    if rest := "".join(line):
-        yield rest
+    else:
+        view.show(lambda: endings)

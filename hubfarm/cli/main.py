@@ -21,12 +21,13 @@ _COMMANDS = {
     "clients": "hubfarm.cli.talk:clients",
     "ping": "hubfarm.cli.talk:ping",
     "send": "hubfarm.cli.talk:send",
-    "snoop": "hubfarm.cli.talk:snoop",
+    "snoop": "hubfarm.cli.snoop:snoop",
     "load": "hubfarm.cli.talk:load",
     "top": "hubfarm.cli.top:top",
-    "status": "hubfarm.cli.look:status",
+    "status": "hubfarm.cli.status:status",
     "history": "hubfarm.cli.look:history",
-    "logs": "hubfarm.cli.look:logs",
+    "logs": "hubfarm.cli.logs:logs",
+    "coordinator": "hubfarm.cli.coordinator:coordinator",
     "gc": "hubfarm.cli.clear:gc",
 }
 
@@ -44,6 +45,16 @@ class _LazyGroup(click.Group):
         command = getattr(import_module(module), name)
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in _COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            from difflib import get_close_matches
+
+            meant = get_close_matches(args[0], _COMMANDS, n=3, cutoff=0.5)
+            ctx.fail(f"there is no command {args[0]!r}" + (f": did you mean {' or '.join(meant)}?" if meant else ""))
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -1,19 +1,17 @@
 """Options and arguments that several commands share."""
 
-import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import reduce
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
-from hubfarm.samp.errors import HubfarmError
+from hubfarm.cli.complete import complete_group, complete_owner, complete_selector
+from hubfarm.samp.errors import WrongUse
 from hubfarm.spec.checks import check_seconds
-from hubfarm.spec.states import HubKind
-from hubfarm.visible import visible
 
 if TYPE_CHECKING:
     from hubfarm.spec.options import Field
@@ -21,16 +19,23 @@ if TYPE_CHECKING:
 LOG_LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR")
 
 
-def complete_selector(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete a selector with the names of the hubs that run."""
-    from hubfarm.farm import Farm
-
-    with contextlib.suppress(HubfarmError):  # a shell that completes has no place for errors
-        hubs = [hub for hub in Farm().hubs() if hub.kind is not HubKind.FOREIGN and hub.name.isprintable()]
-        return [CompletionItem(hub.name, help=visible(hub.url)) for hub in hubs if hub.name.startswith(incomplete)]
-    return []
+def group_option(help: str = "Only hubs of this group.") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option that narrows to a group."""
+    return click.option("--group", default="", metavar="G", help=help, shell_complete=complete_group)
 
 
+def owner_option(help: str = "Only hubs of this owner.") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option that narrows to an owner."""
+    return click.option("--owner", default="", metavar="O", help=help, shell_complete=complete_owner)
+
+
+log_level_option = click.option(
+    "--log-level",
+    type=click.Choice(LOG_LEVELS, case_sensitive=False),
+    default="INFO",
+    show_default=True,
+    help="What a coordinator and its hubs log.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 selector_argument = click.argument("selector", metavar="SELECTOR", shell_complete=complete_selector)
 selectors_argument = click.argument("selectors", nargs=-1, metavar="SELECTOR…", shell_complete=complete_selector)
@@ -39,6 +44,32 @@ selectors_argument = click.argument("selectors", nargs=-1, metavar="SELECTOR…"
 def seconds(_context: click.Context, parameter: click.Parameter, value: float) -> float:
     """Return the value of an option if it is a time span; for its `callback`."""
     return check_seconds(value, f"--{parameter.name}")
+
+
+def _moment(_context: click.Context, parameter: click.Parameter, value: str) -> datetime | None:
+    if not value:
+        return None
+    try:
+        return datetime.now() - timedelta(seconds=float(value.rstrip("smhd")) * _UNITS[value[-1]])
+    except (KeyError, ValueError, OverflowError):
+        pass
+    try:
+        return datetime.fromisoformat(value).astimezone().replace(tzinfo=None)
+    except (ValueError, OverflowError, OSError):
+        raise WrongUse(
+            f"--{parameter.name} is {value!r}: write a time span as 90s, 10m, 2h or 1d, or a time as 2026-01-31T12:00"
+        ) from None
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+since_option = click.option(
+    "--since",
+    default="",
+    callback=_moment,
+    metavar="TIME",
+    help="What is younger: 90s, 10m, 2h, 1d, or 2026-01-31T12:00.",
+)
 
 
 def hub_options(
@@ -85,4 +116,9 @@ def hub_option(field: "Field", flags: Sequence[str] = ()) -> Callable[[Callable[
         show_default=isinstance(field.default, str) and field.default != "",
         metavar=how.metavar,
         help=how.help,
+        shell_complete=_COMPLETIONS.get(field.name),
     )
+
+
+_COMPLETIONS = {"group": complete_group, "owner": complete_owner}
+"""What a shell completes of those options of a hub that name what there is already."""

@@ -4,23 +4,37 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubfarm.cli.options import LOG_LEVELS, hub_options, json_option, selectors_argument
-from hubfarm.cli.show import print_hubs, print_json, print_table, progress, say
-from hubfarm.farm import Farm
+from hubfarm.cli.hub_columns import HUB_COLUMNS
+from hubfarm.cli.listing import print_table
+from hubfarm.cli.options import (
+    group_option,
+    hub_options,
+    json_option,
+    log_level_option,
+    owner_option,
+    selectors_argument,
+)
+from hubfarm.cli.show import print_json, progress, say
+from hubfarm.cli.table import Column, Cut
+from hubfarm.farm import Farm, HubInfo
 from hubfarm.samp.errors import WrongUse
 from hubfarm.spec.hub_request import HubRequest, encode_requests
 from hubfarm.spec.options import asked
+from hubfarm.spec.states import HubKind
+
+if TYPE_CHECKING:
+    from hubfarm.farm.farm_file import Change
 
 
 @click.command()
 @click.option("--count", default=1, show_default=True, metavar="N", help="How many hubs.")
 @hub_options()
 @click.option("--foreground", is_flag=True, help="Be the coordinator: stay, log to standard error, end with SIGTERM.")
-@click.option("--log-level", type=click.Choice(LOG_LEVELS, case_sensitive=False), default="INFO", show_default=True)
+@log_level_option
 @json_option
 def start(count: int, foreground: bool, log_level: str, as_json: bool, **options: Any) -> None:
     """Start hubs, all or none, and wait until every one answers.
@@ -41,7 +55,7 @@ def start(count: int, foreground: bool, log_level: str, as_json: bool, **options
     if as_json:
         print_json([hub.as_json() for hub in hubs])
         return
-    print_hubs(hubs)
+    print_table(HUB_COLUMNS, hubs, "hubfarm ls --wide shows all")
     name = shlex.quote(hubs[0].name)
     say()
     say(f"Run a program on one:        hubfarm exec {name} -- topcat")
@@ -58,23 +72,27 @@ def _become_coordinator(request: HubRequest, log_level: str, as_json: bool) -> N
 
 @click.command()
 @selectors_argument
-@click.option("--group", default="", metavar="G", help="All hubs of this group.")
-@click.option("--owner", default="", metavar="O", help="All hubs of this owner.")
+@group_option("All hubs of this group.")
+@owner_option("All hubs of this owner.")
 @click.option("--all", "everything", is_flag=True, help="All hubs of hubfarm on this host.")
 @click.option("--coordinator", is_flag=True, help="The coordinator too, and every hub that it runs.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask, even if clients are registered.")
 @json_option
 def stop(
-    selectors: tuple[str, ...], group: str, owner: str, everything: bool, coordinator: bool, as_json: bool
+    selectors: tuple[str, ...], group: str, owner: str, everything: bool, coordinator: bool, yes: bool, as_json: bool
 ) -> None:
     """End hubs in order, and wait until they are gone.
 
-    Each tells its clients, delivers what is queued for a moment, and removes its lock file.
+    Each tells its clients, delivers what is queued for a moment, and removes its lock file. With --all or
+    --coordinator it asks first, on a terminal, if clients are registered.
 
     \b
     Example:
       hubfarm stop mima-2
       hubfarm stop --all --coordinator
     """
+    if (everything or coordinator) and not yes:
+        _ask_first(Farm().hubs())
     with progress("stopping", 2) as told:
         names = Farm().stop(
             selectors, group=group, owner=owner, everything=everything, coordinator=coordinator, progress=told
@@ -83,6 +101,24 @@ def stop(
         print_json(names)
     else:
         say(f"stopped {', '.join(names)}" if names else "no hub to stop")
+
+
+def _ask_first(hubs: list[HubInfo]) -> None:
+    """Let a person on a terminal say whether hubs that have clients are to end.
+
+    Raises
+    ------
+    click.Abort
+        They are not.
+    """
+    ending = [hub for hub in hubs if hub.alive and hub.kind in (HubKind.FARM, HubKind.STANDALONE)]
+    used = [hub for hub in ending if hub.clients]
+    if not (used and sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    say(f"{len(ending)} hubs will end; of these have clients:", err=True)
+    for hub in used:
+        say(f"  {hub.name}: {hub.clients}" + (f", owner {hub.owner}" if hub.owner else ""), err=True)
+    click.confirm("End them?", abort=True, err=True)
 
 
 @click.command()
@@ -108,24 +144,31 @@ def drain(selectors: tuple[str, ...], wait: float, as_json: bool) -> None:
 
 @click.command()
 @selectors_argument
+@group_option("All hubs of this group.")
+@owner_option("All hubs of this owner.")
+@click.option("--all", "everything", is_flag=True, help="All hubs that the coordinator runs.")
 @json_option
-def restart(selectors: tuple[str, ...], as_json: bool) -> None:
-    """Restart hubs in order, under the same id, label, URL and secret.
-
-    Their clients are told that the hub shuts down, and have to register anew.
+def restart(selectors: tuple[str, ...], group: str, owner: str, everything: bool, as_json: bool) -> None:
+    """Restart hubs in order, under the same id, label, URL and secret; they keep their clients.
 
     \b
     Example:
       hubfarm restart mima-2
+      hubfarm restart --group mima
     """
-    if not selectors:
-        raise WrongUse("say which hubs to restart")
-    with progress("restarting", len(selectors)) as told:
-        hubs = Farm().restart(selectors, progress=told)
+    with progress("restarting", 2) as told:
+        hubs = Farm().restart(selectors, group=group, owner=owner, everything=everything, progress=told)
     if as_json:
         print_json([hub.as_json() for hub in hubs])
     else:
-        print_hubs(hubs)
+        print_table(HUB_COLUMNS, hubs, "hubfarm ls --wide shows all")
+
+
+CHANGE_COLUMNS: list[Column["Change"]] = [
+    Column(name="action", of=lambda change: change.action, priority=1),
+    Column(name="label", of=lambda change: change.label, priority=1, cut=Cut.END, floor=16),
+    Column(name="detail", header="WHY", of=lambda change: change.detail, priority=2, cut=Cut.END, floor=16),
+]
 
 
 @click.command()
@@ -146,7 +189,7 @@ def up(file: Path, dry_run: bool, prune: bool, replace: bool, as_json: bool) -> 
     if as_json:
         print_json([{"action": c.action, "label": c.label, "detail": c.detail} for c in changes])
     else:
-        print_table(("ACTION", "LABEL", "WHY"), [(change.action, change.label, change.detail) for change in changes])
+        print_table(CHANGE_COLUMNS, changes)
         if dry_run:
             say()
             say("nothing was done (--dry-run)")

@@ -1,27 +1,24 @@
-"""What commands print: lines, tables by rich, JSON for scripts, progress on a terminal.
+"""What commands print: lines, tables, JSON for scripts, progress on a terminal.
 
 Rule: a command prints by what is here, and nowhere else: names, paths, URLs and messages are other people's,
 and go through `visible` (JSON escapes by itself).
 """
 
 import json
+import os
 import select
+import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from hubfarm.registry.listing import HubInfo
+from hubfarm.cli.table import GAP, Grid, shortened
 from hubfarm.visible import visible
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-_WIDE = 100_000
-"""Width for output that no terminal shows: nothing is cut or wrapped, columns."""
 
 
 def say(*cells: str, err: bool = False) -> None:
@@ -34,96 +31,119 @@ def print_json(data: Any, *, indent: int | None = 2) -> None:
     click.echo(json.dumps(data, indent=indent))
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: fitted and coloured on a terminal, plain and uncut elsewhere."""
-    from rich.console import Console
+def compact(value: Any) -> str:
+    """Write a SAMP value on one line: a string as it is, lists and maps as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
+
+# ---------------------------------------------------------------------- tables
+
+
+def terminal_width() -> int | None:
+    """Return how many cells a line of the terminal has; None if no terminal shows what is printed."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def table_lines(grid: Grid, width: int | None, hint: str = "") -> list[str]:
+    """Return the lines of a table: coloured for a terminal of that width, elsewhere plain.
+
+    Parameters
+    ----------
+    grid : Grid
+        The table.
+    width : int or None
+        Of the terminal.
+    hint : str
+        How what was left out can be seen.
+    """
+    if width is None:
+        return [GAP.join(line).rstrip() for line in grid.lines]
+    head, *rows = grid.lines
+    lines = [styled(GAP.join(head).rstrip(), bold=True)]
+    lines += [GAP.join(_coloured(cell) for cell in row).rstrip() for row in rows]
+    if remark := grid.remark(width, hint):
+        lines.append(dim(remark, width))
+    return lines
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """Print lines that `table_lines` made."""
+    click.echo("\n".join(lines))
+
+
+def redraw(look: Callable[[], Sequence[str]], seconds: float) -> None:
+    """Print the lines that `look` returns again and again: in place on a terminal, one below the other elsewhere.
+
+    Ctrl-C ends it, and a reader that has gone.
+
+    Parameters
+    ----------
+    look : callable
+        Looks anew.
+    seconds : float
+        Between two looks.
+    """
     terminal = sys.stdout.isatty()
-    console = Console(width=None if terminal else _WIDE, highlight=False)
-    with console.capture() as printed:
-        console.print(hub_table(columns, rows))
-    lines = printed.get().splitlines()
-    # The last column is filled up to its widest cell, which may be a few hundred characters.
-    click.echo("\n".join(lines if terminal else map(str.rstrip, lines)))
+    click.echo("\x1b[?1049h\x1b[?25l" if terminal else "", nl=False)
+    try:
+        while True:
+            lines = list(look())
+            if terminal:
+                rows = shutil.get_terminal_size().lines - 2
+                hidden = len(lines) - rows
+                lines = [*lines[:rows], *([styled(f"… {hidden} more lines", dim=True)] if hidden > 0 else [])]
+                title = dim(f"every {seconds:g} s, last at {time.strftime('%H:%M:%S')}; Ctrl-C ends", 200)
+                lines = ["\x1b[H" + title, *lines]
+            click.echo("\n".join(f"{line}\x1b[K" for line in lines) + "\x1b[J" if terminal else "\n".join([*lines, ""]))
+            wait_for_more(None, seconds)
+    except KeyboardInterrupt:
+        pass  # that is how one ends it
+    finally:
+        click.echo("\x1b[?25h\x1b[?1049l" if terminal else "", nl=False)
 
 
-def hub_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> "Table":
-    """Make a table in our looks."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, justify="left" if column in _WORDS else "right", overflow="fold")
-    for row in rows:
-        shown = [visible(cell, lines=column in _LINES) for column, cell in zip(columns, row, strict=True)]
-        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in shown))
-    return table
+def style_of(cell: str) -> dict[str, Any]:
+    """Return the style of a cell that says how something is, as `click.style` takes it; empty for any other."""
+    return _STYLES.get(cell.strip(), {})
 
 
-_LINES = frozenset({"WHY", "SUBSCRIPTIONS", "METADATA"})
-"""Columns whose cells may be of several lines."""
+def _coloured(cell: str) -> str:
+    style = style_of(cell)
+    return styled(cell, **style) if style else cell
 
-_WORDS = _LINES | {
-    "LABEL",
-    "OWNER",
-    "GROUP",
-    "STATE",
-    "KIND",
-    "HOST",
-    "URL",
-    "DONE",
-    "FILE",
-    "ACTION",
-    "HOW",
-    "TIME",
-    "CLIENT",
-    "NAME",
+
+def styled(text: str, **style: Any) -> str:
+    """Return `text` in a style of a terminal (see `click.style`), if the user wants any."""
+    return text if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else click.style(text, **style)
+
+
+def dim(text: str, width: int) -> str:
+    """Return a remark of ours on one line of a terminal of that width."""
+    return styled(shortened(visible(text), width), dim=True)
+
+
+_GOOD, _PASSING, _BAD, _PAST = {"fg": "green"}, {"fg": "yellow"}, {"fg": "red"}, {"dim": True}
+_STYLES: dict[str, dict[str, Any]] = {
+    "running": _GOOD,
+    "starting": _PASSING,
+    "draining": _PASSING,
+    "stopping": _PASSING,
+    "hung": _BAD,
+    "dead": _BAD,
+    "failed": _BAD,
+    "crashed": _BAD,
+    "silent": _BAD,
+    "removed": _BAD,
+    "elsewhere": _PAST,
+    "stopped": _PAST,
+    "unused": _PAST,
+    "drained": _PAST,
+    "keep": _PAST,
+    "start": _GOOD,
+    "stop": _BAD,
+    "replace": _PASSING,
+    "differs": _PASSING,
 }
-
-
-_STYLES = {
-    "running": "green",
-    "starting": "yellow",
-    "draining": "yellow",
-    "stopping": "yellow",
-    "hung": "red",
-    "dead": "red",
-    "failed": "red",
-    "crashed": "red",
-    "silent": "red",
-    "removed": "red",
-    "elsewhere": "dim",
-    "stopped": "dim",
-    "unused": "dim",
-    "keep": "dim",
-    "start": "green",
-    "stop": "red",
-    "replace": "yellow",
-    "differs": "yellow",
-}
-
-
-def print_hubs(hubs: Sequence[HubInfo]) -> None:
-    """Print the table of ``hubfarm ls``."""
-    several_hosts = len({hub.host for hub in hubs}) > 1
-    problems = any(hub.problem for hub in hubs)
-    columns = ["ID", "LABEL", "OWNER", "GROUP", "STATE", "KIND", *(["HOST"] if several_hosts else [])]
-    columns += ["PID", "URL", "CLIENTS", "MESSAGES", "IDLE", "TIMEOUT", "UPTIME", *(["WHY"] if problems else [])]
-    rows = []
-    for hub in hubs:
-        row = [_text(hub.id), hub.label, hub.owner, hub.group, hub.state, hub.kind]
-        row += [hub.host] if several_hosts else []
-        row += [_text(hub.pid), hub.url, _text(hub.clients), _text(hub.messages)]
-        row += [span(hub.idle), span(hub.timeout) if hub.timeout else "-", span(hub.uptime)]
-        row += [hub.problem] if problems else []
-        rows.append(row)
-    print_table(columns, rows)
-
-
-def _text(value: int | None) -> str:
-    return "-" if value is None else str(value)
 
 
 def span(seconds: float | None) -> str:
@@ -141,6 +161,9 @@ def span(seconds: float | None) -> str:
 
 _LONGEST = 1e12
 """Seconds that are no time span any more: somebody has written rubbish into a file."""
+
+
+# ---------------------------------------------------------------------- while something goes on
 
 
 @contextmanager
@@ -161,8 +184,15 @@ def progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
         yield lambda name: bar.update(task, advance=1, description=visible(f"{what} {name}"))
 
 
-def wait_for_more(descriptor: int) -> None:
-    """Wait until there is something to read from `descriptor`.
+def wait_for_more(descriptor: int | None, seconds: float | None = None) -> bool:
+    """Wait until there is something to read from `descriptor`; return False if there is nothing after a while.
+
+    Parameters
+    ----------
+    descriptor : int or None
+        None to wait for the time alone.
+    seconds : float, optional
+        How long; by default as long as it takes.
 
     Raises
     ------
@@ -170,7 +200,10 @@ def wait_for_more(descriptor: int) -> None:
         Nobody reads what this command prints any more.
     """
     poller = select.poll()
-    poller.register(descriptor, select.POLLIN)
+    if descriptor is not None:
+        poller.register(descriptor, select.POLLIN)
     poller.register(sys.stdout.fileno(), 0)  # for what is always told: that its other end is gone
-    if any(ready == sys.stdout.fileno() for ready, _ in poller.poll()):
+    ready = poller.poll(None if seconds is None else seconds * 1e3)
+    if any(number == sys.stdout.fileno() for number, _ in ready):
         raise BrokenPipeError
+    return bool(ready)

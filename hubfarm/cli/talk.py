@@ -1,29 +1,24 @@
-"""``hubfarm clients``, ``ping``, ``send``, ``snoop``, ``load``: talk on a hub, as a client like others."""
+"""``hubfarm clients``, ``ping``, ``send``, ``load``: talk on a hub, as a client like others."""
 
-import contextlib
 import http.client
 import json
-import os
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import click
 
+from hubfarm.cli.complete import complete_client, complete_mtype
+from hubfarm.cli.hub_client import Names, as_map, called, check, client_of, clients_on, command_on
+from hubfarm.cli.listing import View, listing
 from hubfarm.cli.options import json_option, seconds, selector_argument
-from hubfarm.cli.show import print_json, print_table, say, span, wait_for_more
-from hubfarm.client.data import DATA_TIMEOUT
-from hubfarm.client.errors import SAMPProxyError
-from hubfarm.client.handlers import Message
-from hubfarm.client.integrated import SAMPIntegratedClient
+from hubfarm.cli.show import compact, print_json, say, span
+from hubfarm.cli.table import Column, Cut
+from hubfarm.client.data import DATA_TIMEOUT, only_listens
 from hubfarm.client.sniff import SNIFFED, kind_of
 from hubfarm.farm import Farm
 from hubfarm.samp.errors import HubfarmError, WrongUse
-from hubfarm.visible import visible
 
 wait_option = click.option(
     "--wait",
@@ -35,76 +30,70 @@ wait_option = click.option(
 )
 
 
-@contextmanager
-def _client_of(selector: str, *, callable: bool = False) -> Iterator[SAMPIntegratedClient]:
-    hub = Farm().find(selector)
-    with SAMPIntegratedClient("hubfarm", "The command line of hubfarm", callable=callable) as client:
-        client.connect(hub.lock_file)
-        yield client
+to_option = click.option(
+    "--to",
+    metavar="CLIENT",
+    shell_complete=complete_client,
+    help="Its id or name; by default all who can take it.",
+)
+
+Told = dict[str, Any]
+
+
+def name_of(one: Told) -> str:
+    """Return the name that a client of `clients_on` gives itself; empty for none."""
+    return str(one["metadata"].get("samp.name", ""))
+
+
+CLIENT_COLUMNS: list[Column[Told]] = [
+    Column(name="client", of=lambda one: called(name_of(one), one["id"]), priority=1, cut=Cut.END, floor=20),
+    Column(name="registered", of=lambda one: one["registered"], text=span, priority=2, right=True, largest_first=True),
+    Column(name="messages", of=lambda one: one["messages"], priority=2, right=True, largest_first=True),
+    Column(name="id", of=lambda one: one["id"], priority=0),
+    Column(name="name", of=name_of, priority=0, cut=Cut.END),
+    Column(
+        name="description", of=lambda one: one["metadata"].get("samp.description.text", ""), priority=3, cut=Cut.END
+    ),
+    Column(name="mtypes", of=lambda one: len(one["subscriptions"]), priority=0, right=True, largest_first=True),
+]
 
 
 @click.command()
 @selector_argument
-@click.option("-v", "--verbose", is_flag=True, help="Also subscriptions and metadata.")
+@click.option("-v", "--verbose", is_flag=True, help="Also subscriptions and metadata, one a line.")
+@listing(CLIENT_COLUMNS, watch=True)
 @json_option
-def clients(selector: str, verbose: bool, as_json: bool) -> None:
+def clients(selector: str, verbose: bool, view: View[Told], as_json: bool) -> None:
     """List the clients of a hub.
 
     \b
     Example:
       hubfarm clients mima-2 -v
     """
-    with _client_of(selector) as client:
-        known = _what_the_hub_knows(client)
-        found = []
-        for id in client.get_registered_clients():
-            with contextlib.suppress(SAMPProxyError):  # it has left meanwhile
-                found.append(
-                    {"id": id, "metadata": client.get_metadata(id), "subscriptions": client.get_subscriptions(id)}
-                    | known.get(id, {"registered": None, "messages": None})
-                )
-    if as_json:
-        print_json(found)
-        return
-    rows = []
-    for one in found:
-        messages = "-" if one["messages"] is None else str(one["messages"])
-        metadata = _map(one["metadata"])
-        row = [one["id"], str(metadata.get("samp.name", "")), span(one["registered"]), messages]
-        if verbose:
-            row += ["\n".join(sorted(map(visible, _map(one["subscriptions"]))))]
-            row += ["\n".join(visible(f"{key}: {_compact(value)}") for key, value in metadata.items())]
-        rows.append(row)
-    columns = ("CLIENT", "NAME", "REGISTERED", "MESSAGES")
-    print_table((*columns, "SUBSCRIPTIONS", "METADATA") if verbose else columns, rows)
+    hub = Farm().find(selector)
+    with client_of(hub.lock_file, "clients") as client:
+        if as_json:
+            print_json(clients_on(client))
+        elif verbose:
+            for one in clients_on(client):
+                _show_whole(one)
+        else:
+            view.show(lambda: clients_on(client), "no other client is registered")
 
 
-def _map(value: Any) -> dict[str, Any]:
-    """Return what a hub answered where SAMP has a map, or an empty one if it did not."""
-    return value if isinstance(value, dict) else {}
-
-
-def _compact(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _what_the_hub_knows(client: SAMPIntegratedClient) -> dict[str, dict[str, float | int]]:
-    """Ask a hub of ours for how long each client is registered (seconds), and how many messages it has sent."""
-    hub = client.client.membership.hub_id
-    if hub not in _map(client.get_subscribed_clients("hubfarm.query.clients")):
-        return {}  # a foreign hub tells nothing of it
-    response = client.ecall_and_wait(hub, "hubfarm.query.clients", DATA_TIMEOUT)
-    _check(response, hub)
-    told: dict[str, dict[str, float | int]] = {}
-    for id, known in _map(_map(response.get("samp.result")).get("clients")).items():
-        with contextlib.suppress(KeyError, TypeError, ValueError):  # another's hub may mean something else by it
-            told[id] = {"registered": float(known["registered"]), "messages": int(known["messages"])}
-    return told
+def _show_whole(one: Told) -> None:
+    messages = "" if one["messages"] is None else f", {one['messages']} messages sent"
+    registered = "" if one["registered"] is None else f"registered for {span(one['registered'])}{messages}"
+    say("  ".join(filter(None, (called(name_of(one), one["id"]), registered))))
+    for key, value in one["metadata"].items():
+        say(f"    {key}: {compact(value)}")
+    for mtype in sorted(one["subscriptions"]):
+        say(f"    takes {mtype}")
 
 
 @click.command()
 @selector_argument
-@click.argument("recipient", required=False, metavar="[CLIENT]")
+@click.argument("recipient", required=False, metavar="[CLIENT]", shell_complete=complete_client)
 @click.option(
     "--wait",
     default=10.0,
@@ -120,37 +109,21 @@ def ping(selector: str, recipient: str | None, wait: float) -> None:
     Example:
       hubfarm ping mima-2 topcat
     """
-    with _client_of(selector) as client:
+    with command_on(selector, "ping") as client:
         target = client.find_client(recipient) if recipient else None
         begun = time.perf_counter()
         if target is None:
             client.ping()
         else:
-            _check(client.ecall_and_wait(target, "samp.app.ping", wait), target)
+            check(client.ecall_and_wait(target, "samp.app.ping", wait), target)
         say(f"{recipient or selector} answered in {(time.perf_counter() - begun) * 1e3:.1f} ms")
-
-
-def _check(response: Any, who: str) -> None:
-    """Refuse a response that is not good.
-
-    Raises
-    ------
-    HubfarmError
-        It tells of an error, or is none.
-    """
-    status = _map(response).get("samp.status")
-    if status == "samp.error":
-        text = _map(response.get("samp.error")).get("samp.errortxt", "")
-        raise HubfarmError(f"{who} answered with an error: {text}")
-    if status not in ("samp.ok", "samp.warning"):
-        raise HubfarmError(f"{who} answered with {_compact(response)[:200]}, which is no response")
 
 
 @click.command()
 @selector_argument
-@click.argument("mtype")
+@click.argument("mtype", shell_complete=complete_mtype)
 @click.argument("parameters", nargs=-1, metavar="[KEY=VALUE…]")
-@click.option("--to", metavar="CLIENT", help="Its id or name; by default all who are subscribed.")
+@to_option
 @click.option("--call/--notify", "calling", help="Wait for answers and print them, or not (the default).")
 @wait_option
 def send(selector: str, mtype: str, parameters: tuple[str, ...], to: str | None, calling: bool, wait: float) -> None:
@@ -170,22 +143,27 @@ def send(selector: str, mtype: str, parameters: tuple[str, ...], to: str | None,
             raise WrongUse(f"not a parameter: {parameter!r}; write KEY=VALUE")
         params[key] = value
     message = {"samp.mtype": mtype, "samp.params": params}
-    with _client_of(selector) as client:
-        recipients = [client.find_client(to)] if to else list(client.get_subscribed_clients(mtype))
+    with command_on(selector, "send") as client:
+        names = Names(client)
+        subscribed = {client.find_client(to): {}} if to else as_map(client.get_subscribed_clients(mtype))
+        recipients = [id for id, how in subscribed.items() if not (calling and only_listens(how))]
         if not recipients:
             raise HubfarmError(f"nobody on the hub {selector} is subscribed to {mtype}")
+        for listener in subscribed.keys() - set(recipients):
+            client.notify(listener, message)
         failures = []
         for recipient in recipients:
+            name = names.of(recipient)
             try:
                 if calling:
                     answer = client.call_and_wait(recipient, message, wait)
-                    say(recipient, json.dumps(answer, ensure_ascii=False))
-                    _check(answer, recipient)
+                    say(name, json.dumps(answer, ensure_ascii=False))
+                    check(answer, name)
                 else:
                     client.notify(recipient, message)
-                    say(recipient)
+                    say(name)
             except HubfarmError as error:
-                failures.append(str(error) if recipient in str(error) else f"{recipient}: {error}")
+                failures.append(str(error) if name in str(error) else f"{name}: {error}")
     if len(failures) == len(recipients):
         raise HubfarmError(f"nobody {'answered well' if calling else 'got it'}: {'; '.join(failures)}")
     for failure in failures:
@@ -194,52 +172,8 @@ def send(selector: str, mtype: str, parameters: tuple[str, ...], to: str | None,
 
 @click.command()
 @selector_argument
-@click.argument("pattern", default="*", metavar="[MTYPE-PATTERN]")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, a message a line.")
-def snoop(selector: str, pattern: str, as_json: bool) -> None:
-    """Print every message that is sent to all, until interrupted.
-
-    \b
-    Example:
-      hubfarm snoop mima-2 'table.*' --json
-    """
-    heard: SimpleQueue[Message] = SimpleQueue()
-    more, there_is_more = os.pipe()
-    os.set_blocking(there_is_more, False)
-    with _client_of(selector, callable=True) as client:
-
-        @client.on_call(pattern)
-        def listen(message: Message) -> dict[str, object]:
-            heard.put(message)
-            with contextlib.suppress(BlockingIOError):  # it holds enough to wake us
-                os.write(there_is_more, b".")
-            return {
-                "samp.status": "samp.warning",
-                "samp.result": {},
-                "samp.error": {"samp.errortxt": "hubfarm snoop only listens"},
-            }
-
-        say(f"listening on {selector} for {pattern}; Ctrl-C ends", err=True)
-        while True:
-            wait_for_more(more)
-            os.read(more, 2**16)
-            while not heard.empty():
-                _show(heard.get(), as_json=as_json)
-
-
-def _show(message: Message, *, as_json: bool) -> None:
-    if as_json:
-        content = {"samp.mtype": message.mtype, "samp.params": message.params} | message.extra
-        print_json({"sender": message.sender, "id": message.id, "message": content}, indent=None)
-    else:
-        params = json.dumps(message.params, ensure_ascii=False)
-        say(f"{time.strftime('%H:%M:%S')}  {message.sender}  {message.mtype}  {params}")
-
-
-@click.command()
-@selector_argument
-@click.argument("source", metavar="FILE|URL")
-@click.option("--to", metavar="CLIENT", help="Its id or name; by default all who can take it.")
+@click.argument("source", metavar="FILE|URL", type=click.Path(allow_dash=False))
+@to_option
 @click.option("--name", default="", help="What they shall call it.")
 @click.option("--serve", is_flag=True, help="Serve the file over HTTP while it is loaded, for other hosts.")
 @wait_option
@@ -251,15 +185,9 @@ def load(selector: str, source: str, to: str | None, name: str, serve: bool, wai
       hubfarm load mima-2 galaxies.vot --to topcat
     """
     kind = kind_of(_start_of(source))
-    with _client_of(selector) as client:
+    with command_on(selector, "load") as client:
         send_it = getattr(client, f"send_{kind}")
-        try:
-            receipts = send_it(source, name, to, serve=serve, timeout=wait)
-        except (HubfarmError, OSError):
-            raise
-        except Exception as error:  # what astropy raises of a file that it cannot read, whatever that is
-            why = str(error).strip().partition("\n")[0]
-            raise WrongUse(f"cannot read {source} as a {kind}: {why or type(error).__name__}") from None
+        receipts = send_it(source, name, to, serve=serve, timeout=wait)
     if not receipts:
         raise HubfarmError(f"nobody on the hub {selector} takes this {kind}")
     for receipt in receipts:

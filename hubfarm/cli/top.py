@@ -1,50 +1,89 @@
 """``hubfarm top``: the hubs, live."""
 
-import contextlib
-import os
-import select
 import sys
 import time
-from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import click
 import psutil
 
+from hubfarm.cli.coordinator import absence
+from hubfarm.cli.listing import View, listing
 from hubfarm.cli.options import json_option
-from hubfarm.cli.show import hub_table, print_json, span
+from hubfarm.cli.show import print_json, redraw, span
+from hubfarm.cli.table import Column, Cut
 from hubfarm.farm import Farm
 from hubfarm.registry.listing import HubInfo
+from hubfarm.samp.errors import WrongUse
 from hubfarm.spec.states import HubKind
 
-_COLUMNS = {
-    "id": "ID",
-    "label": "LABEL",
-    "state": "STATE",
-    "clients": "CLIENTS",
-    "rate": "MSG/S",
-    "queue": "QUEUE",
-    "memory": "MEM MB",
-    "cpu": "CPU %",
-    "idle": "IDLE",
-    "restarts": "RESTARTS",
-}
-_KEYS = {"i": "id", "l": "label", "s": "state", "c": "clients", "m": "rate", "w": "queue", "r": "memory", "p": "cpu"}
-_HELP = "sort: i)d l)abel s)tate c)lients m)essages/s w)aiting r)am p)rocessor   q)uit"
-
-Row = dict[str, str | float]
+EXTRA = 'to scroll, filter and open hubs: pip install "hubfarm[top]"'
 
 
-class _Meter:
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One hub, and what it does just now.
+
+    Parameters
+    ----------
+    hub : HubInfo
+        The hub.
+    rate : float
+        Messages a second since the last look.
+    memory : float
+        Resident, MB.
+    cpu : float
+        Percent of one processor since the last look.
+    """
+
+    hub: HubInfo
+    rate: float
+    memory: float
+    cpu: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON can carry it."""
+        return {column.name: column.of(self) for column in TOP_COLUMNS}
+
+
+def _one_decimal(value: float) -> str:
+    return f"{value:.1f}"
+
+
+def _number(name: str, of: Any, priority: int, header: str = "", text: Any = str) -> Column[Row]:
+    return Column(name=name, header=header, of=of, text=text, priority=priority, right=True, largest_first=True)
+
+
+TOP_COLUMNS: list[Column[Row]] = [
+    Column(name="id", of=lambda row: row.hub.id or 0, priority=1, right=True),
+    Column(name="label", of=lambda row: row.hub.label, priority=1, cut=Cut.END, floor=20),
+    Column(name="state", of=lambda row: row.hub.state, priority=1),
+    _number("clients", lambda row: row.hub.clients or 0, 2),
+    _number("rate", lambda row: row.rate, 2, "MSG/S", _one_decimal),
+    _number("queue", lambda row: row.hub.queued or 0, 3),
+    _number("memory", lambda row: row.memory, 4, "MEM MB", _one_decimal),
+    _number("cpu", lambda row: row.cpu, 4, "CPU %", _one_decimal),
+    _number("idle", lambda row: row.hub.idle or 0.0, 5, text=span),
+    _number("restarts", lambda row: row.hub.restarts or 0, 6),
+]
+
+
+class Meter:
     """Turns two looks at the farm into rates."""
 
     def __init__(self) -> None:
-        self._farm = Farm()
+        self.farm = Farm()
         self._messages: dict[str, tuple[float, int]] = {}
         self._processes: dict[int, psutil.Process] = {}
 
     def rows(self) -> list[Row]:
         """Look once more, and return a row a hub."""
-        return [self._row(hub) for hub in self._farm.hubs() if hub.kind is not HubKind.FOREIGN]
+        return [self._row(hub) for hub in self.farm.hubs() if hub.kind is not HubKind.FOREIGN]
+
+    def warning(self, rows: list[Row]) -> str:
+        """Return a line that whoever looks should read too, or nothing."""
+        return absence(self.farm, [row.hub for row in rows])
 
     def _row(self, hub: HubInfo) -> Row:
         now = time.monotonic()
@@ -52,18 +91,8 @@ class _Meter:
         before, counted = self._messages.get(hub.name, (now, messages))
         self._messages[hub.name] = (now, messages)
         memory, cpu = self._process(hub.pid)
-        return {
-            "id": hub.id or 0,
-            "label": hub.label,
-            "state": hub.state,
-            "clients": hub.clients or 0,
-            "rate": max(0.0, (messages - counted) / (now - before)) if now > before else 0.0,
-            "queue": hub.queued or 0,
-            "memory": memory / 2**20,
-            "cpu": cpu,
-            "idle": hub.idle or 0.0,
-            "restarts": hub.restarts or 0,
-        }
+        rate = max(0.0, (messages - counted) / (now - before)) if now > before else 0.0
+        return Row(hub, rate, memory / 2**20, cpu)
 
     def _process(self, pid: int | None) -> tuple[float, float]:
         if pid is None:
@@ -76,91 +105,43 @@ class _Meter:
             return 0.0, 0.0
 
 
-def _cells(row: Row) -> list[str]:
-    return [
-        str(row["id"]),
-        str(row["label"]),
-        str(row["state"]),
-        str(row["clients"]),
-        f"{row['rate']:.1f}",
-        str(row["queue"]),
-        f"{row['memory']:.1f}",
-        f"{row['cpu']:.1f}",
-        span(float(row["idle"])),
-        str(row["restarts"]),
-    ]
-
-
-def _sorted(rows: list[Row], by: str) -> list[Row]:
-    names = by in ("id", "label", "state")
-    return sorted(rows, key=lambda row: row[by], reverse=not names)
-
-
-@contextlib.contextmanager
-def _single_keys() -> Iterator[None]:
-    """Let the terminal hand over each key as it is pressed."""
-    import termios
-    import tty
-
-    saved = termios.tcgetattr(sys.stdin)
-    tty.setcbreak(sys.stdin)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, saved)
-
-
-def _keys(timeout: float) -> str:
-    """Return the keys pressed, waiting for the first at most `timeout` seconds; q once the terminal is gone."""
-    # Not through sys.stdin: what that holds in its buffer no select tells of.
-    readable, _, _ = select.select([sys.stdin], [], [], timeout)
-    return (os.read(sys.stdin.fileno(), 64).decode("ascii", "replace") or "q") if readable else ""
-
-
-def _watch(meter: _Meter, sort: str, interval: float) -> None:
-    from rich.console import Console, Group
-    from rich.live import Live
-    from rich.text import Text
-
-    with _single_keys(), Live(console=Console(), screen=True, auto_refresh=False) as live:
-        while True:
-            rows = [_cells(row) for row in _sorted(meter.rows(), sort)]
-            table = hub_table(list(_COLUMNS.values()), rows)
-            # Above the table: what does not fit on the screen is cut off below.
-            head = Text(f"{len(rows)} hubs, by {_COLUMNS[sort]}   {_HELP}", style="dim")
-            live.update(Group(head, table), refresh=True)
-            for key in _keys(interval):
-                if key == "q":
-                    return
-                sort = _KEYS.get(key, sort)
-
-
 @click.command()
-@click.option("--sort", type=click.Choice(list(_COLUMNS)), default="id", show_default=True)
+@listing(TOP_COLUMNS, sort="id")
 @click.option("--interval", default=1.0, show_default=True, metavar="S", help="Between two looks.")
 @click.option("--once", is_flag=True, help="Look once over the interval, print, and end.")
 @json_option
-def top(sort: str, interval: float, once: bool, as_json: bool) -> None:
+def top(view: View[Row], interval: float, once: bool, as_json: bool) -> None:
     """Show the hubs live: clients, messages a second, queue, memory, CPU, idle.
 
-    Keys choose the sort column; q or Ctrl-C ends. Without a terminal it looks once.
+    Letters choose the sort column, / filters, Enter shows a hub's clients, q or Ctrl-C ends. Without a terminal
+    it looks once.
 
     \b
     Example:
       hubfarm top --sort rate
     """
     if not 0.1 <= interval <= 3600:
-        raise click.UsageError(f"--interval is {interval:g}: it must be 0.1 to 3600 seconds")
-    meter = _Meter()
-    if sys.stdin.isatty() and sys.stdout.isatty() and not once and not as_json:
-        _watch(meter, sort, interval)
+        raise WrongUse(f"--interval is {interval:g}: it must be 0.1 to 3600 seconds")
+    meter = Meter()
+    if sys.stdin.isatty() and sys.stdout.isatty() and not (once or as_json or view.template):
+        _watch(meter, view, interval)
         return
     meter.rows()
     time.sleep(interval)
-    rows = _sorted(meter.rows(), sort)
     if as_json:
-        print_json(rows)
+        print_json([row.as_json() for row in view.sorted(meter.rows())])
     else:
-        from hubfarm.cli.show import print_table
+        view.show(meter.rows, warning=lambda rows: meter.warning(list(rows)))
 
-        print_table(list(_COLUMNS.values()), [_cells(row) for row in rows])
+
+def _watch(meter: Meter, view: View[Row], interval: float) -> None:
+    try:
+        from hubfarm.cli.top_screen import Top
+    except ModuleNotFoundError as error:
+        if error.name != "textual":
+            raise
+        redraw(
+            lambda: [EXTRA, *view.frame(meter.rows(), "no hub runs", lambda rows: meter.warning(list(rows)))], interval
+        )
+        return
+    Top(meter, view, interval).run()

@@ -1,17 +1,25 @@
 """Ask a person on a terminal which hub is meant."""
 
+import contextlib
 import sys
+from typing import TYPE_CHECKING, Any
 
 from hubfarm.client.discovery import Choice
 from hubfarm.client.errors import SAMPHubNotNamed
 from hubfarm.registry.entry import Entry
+from hubfarm.registry.paths import Paths
 from hubfarm.registry.select import with_names
+from hubfarm.registry.statetable import read_records
+from hubfarm.samp.errors import HubfarmError
 from hubfarm.samp.toolkit import SAMPHubError
 from hubfarm.visible import visible
 
+if TYPE_CHECKING:
+    from prompt_toolkit.application import Application
+
 
 def ask(hubs: list[Entry], wanted: Choice | None = None) -> Choice:
-    """Let the user pick one of `hubs` with the arrow keys, and return what leads to it.
+    """Let the user pick one of `hubs` by arrow keys or by letters of its line, and return what leads to it.
 
     The list is drawn on standard error: standard output is for what is done with the answer.
 
@@ -50,11 +58,54 @@ def _pick(hubs: list[Entry]) -> Entry:
     import questionary  # a fifth of a second, and only people need it
     from prompt_toolkit.output import create_output
 
-    width = max(len(str(hub.names)) for hub in hubs)
-    choices = [
-        questionary.Choice(f"{hub.names!s:{width}}  {visible(f'{hub.owner} {hub.group} {hub.url}')}", value=hub)
-        for hub in hubs
-    ]
-    picked = questionary.select("Which hub?", choices=choices, output=create_output(stdout=sys.stderr)).unsafe_ask()
+    question = questionary.select(
+        "Which hub?",
+        choices=[questionary.Choice(line, value=hub) for line, hub in zip(_lines(hubs), hubs, strict=True)],
+        instruction="(arrows move, letters filter, Enter takes it, Esc or q leaves)",
+        use_search_filter=True,
+        use_jk_keys=False,
+        output=create_output(stdout=sys.stderr),
+    )
+    _add_keys(question.application)
+    picked = question.unsafe_ask()
     assert isinstance(picked, Entry)
     return picked
+
+
+def _lines(hubs: list[Entry]) -> list[str]:
+    """Return a line a hub: its name, clients, owner, group and URL, one below the other."""
+    clients = _clients(hubs)
+    rows = [
+        (str(hub.names), count, *map(visible, (hub.owner, hub.group, hub.url)))
+        for hub, count in zip(hubs, clients, strict=True)
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True) if width) for row in rows]
+
+
+def _clients(hubs: list[Entry]) -> list[str]:
+    records = {}
+    with contextlib.suppress(HubfarmError):  # nobody has to know how many there are
+        records = read_records(Paths.from_environment().state_table)
+    counts = [record.clients if hub.name and (record := records.get(hub.name)) else None for hub in hubs]
+    return ["" if count is None else f"{count} client{'' if count == 1 else 's'}" for count in counts]
+
+
+def _add_keys(application: "Application[Any]") -> None:
+    """Let Esc leave, and q as long as it is no part of a filter; and Enter take nothing if nothing fits."""
+    from prompt_toolkit.filters import Condition
+    from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+    from questionary.prompts.common import InquirerControl
+
+    (shown,) = (each for each in application.layout.find_all_controls() if isinstance(each, InquirerControl))
+    keys = application.key_bindings
+    assert isinstance(keys, KeyBindings)
+
+    @keys.add("escape", eager=True)
+    @keys.add("q", eager=True, filter=Condition(lambda: not shown.search_filter))
+    def leave(event: KeyPressEvent) -> None:
+        event.app.exit(exception=KeyboardInterrupt)
+
+    @keys.add("enter", eager=True, filter=Condition(lambda: bool(shown.search_filter and not shown.found_in_search)))
+    def nothing(event: KeyPressEvent) -> None:
+        pass

@@ -4,8 +4,9 @@ astropy is imported only where one of its objects is written or read (``pip inst
 """
 
 import asyncio
+import contextlib
 import tempfile
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -30,6 +31,9 @@ _MTYPES = {
     ("spectrum", "fits"): "spectrum.load.ssa-generic",
 }
 """What is sent in which format, by which MType."""
+
+LISTENS = "hubfarm.listens"
+"""The annotation of a subscription whose client shows what passes, and makes nothing of it."""
 
 _MEDIA_TYPES = {"votable": "application/x-votable+xml", "fits": "application/fits"}
 _FITS_NAMES = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz")
@@ -168,14 +172,40 @@ def _locate_file(kind: str, path: Path, outbox: Outbox) -> tuple[Path, str]:
         return path, format
     if kind == "image":
         raise WrongUse(f"cannot send {path} as an image: it is not FITS")
-    from astropy.table import Table
+    return _sent(_read_by_astropy(kind, path), outbox), "votable"
 
-    return _sent(Table.read(path), outbox), "votable"
+
+def _read_by_astropy(kind: str, path: Path) -> Any:
+    with needing_astropy(f"{path} is neither VOTable nor FITS, and to read it"):
+        from astropy.table import Table
+    try:
+        return Table.read(path)
+    except Exception as error:  # whatever its reader raises, with a list of all formats over many lines
+        why = str(error).strip().partition("\n")[0]
+        raise WrongUse(f"cannot read {path} as a {kind}: {why or type(error).__name__}") from None
+
+
+@contextlib.contextmanager
+def needing_astropy(what: str) -> Iterator[None]:
+    """Import astropy in here.
+
+    Raises
+    ------
+    HubfarmError
+        It is not installed; the message says how it is.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("astropy", "numpy"):
+            raise
+        raise HubfarmError(f'{what} takes astropy, which is not installed: pip install "hubfarm[data]"') from None
 
 
 def _as_table(data: Any) -> Any:
     if hasattr(data, "spectral_axis") and hasattr(data, "flux"):
-        from astropy.table import QTable
+        with needing_astropy("to send a spectrum"):
+            from astropy.table import QTable
 
         return QTable({"spectral_axis": data.spectral_axis, "flux": data.flux})
     if (hasattr(data, "colnames") and hasattr(data, "write")) or _is_votable(data):
@@ -202,7 +232,8 @@ def write_table(table: Any, path: Path) -> None:
 
 
 def _write_image(data: Any, outbox: Outbox) -> Path:
-    from astropy.io import fits
+    with needing_astropy("to send an array as an image"):
+        from astropy.io import fits
 
     if hasattr(data, "to_hdu"):  # CCDData
         data = data.to_hdu()
@@ -234,14 +265,26 @@ async def send(
     mtype = _MTYPES[prepared.kind, prepared.format]
     url = await outbox.url_of(prepared.where, serve=serve, host=membership.hub.local_host)
     params = {"url": url, f"{prepared.kind}-id": url} | prepared.params
-    recipients = [await find_client(membership, to)] if to else await _subscribed(membership, mtype)
     message = {"samp.mtype": mtype, "samp.params": params}
+    recipients = [await find_client(membership, to)] if to else await _takers(membership, message)
     return list(await asyncio.gather(*(_send_to(membership, one, message, timeout) for one in recipients)))
 
 
-async def _subscribed(membership: Membership, mtype: str) -> Collection[str]:
-    subscribed = await membership.call("getSubscribedClients", mtype)
-    return list(subscribed) if isinstance(subscribed, dict) else []
+async def _takers(membership: Membership, message: Mapping[str, object]) -> Collection[str]:
+    """Return who takes a message; those who only listen get it now, and need not answer."""
+    subscribed = await membership.call("getSubscribedClients", message["samp.mtype"])
+    if not isinstance(subscribed, dict):
+        return []
+    listeners = [client for client, annotations in subscribed.items() if only_listens(annotations)]
+    for listener in listeners:
+        with contextlib.suppress(HubfarmError):  # it has left meanwhile
+            await membership.call("notify", listener, message)
+    return [client for client in subscribed if client not in listeners]
+
+
+def only_listens(annotations: object) -> bool:
+    """Whether a subscription says so of its client, by `LISTENS`; as ``hubfarm snoop`` does."""
+    return isinstance(annotations, dict) and LISTENS in annotations
 
 
 async def _send_to(membership: Membership, recipient: str, message: Mapping[str, object], timeout: float) -> Receipt:
@@ -421,7 +464,8 @@ def read_table(message: Message) -> Any:
     WrongUse
         The message names no URL.
     """
-    from astropy.table import Table
+    with needing_astropy("to read a table"):
+        from astropy.table import Table
 
     url = message.params.get("url")
     if not isinstance(url, str):

@@ -42,7 +42,7 @@ class Coordinator:
     """One coordinator, from its guard to its end, in the running event loop.
 
     SIGTERM and SIGINT end the farm in order, SIGHUP reopens logs and reads the settings again,
-    SIGUSR1 logs a dump of what is known.
+    SIGUSR1 logs a dump of what is known; SIGUSR2 ends the coordinator alone, and the hubs serve on.
 
     Parameters
     ----------
@@ -96,6 +96,7 @@ class Coordinator:
             loop.add_signal_handler(number, self._ended.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         loop.add_signal_handler(signal.SIGUSR1, self._dump)
+        loop.add_signal_handler(signal.SIGUSR2, self._step_down)
         async with contextlib.AsyncExitStack() as closing:
             closing.callback(self._handovers.close)
             self._handovers.listen()

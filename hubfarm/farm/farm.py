@@ -6,6 +6,7 @@ coordinator, which is started when it is needed.
 
 import contextlib
 import os
+import signal
 from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from hubfarm.farm.ending import OTHERS, STOP_TIMEOUT, Ender, may_be_ended, wait_
 from hubfarm.registry.history import Ending, read_history
 from hubfarm.registry.listing import HubInfo, ended_hubs, found_hubs
 from hubfarm.registry.lockdir import LockDir
+from hubfarm.registry.locks import guard_is_held
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.select import select, with_names
 from hubfarm.samp.errors import HubfarmError, WrongUse
@@ -169,33 +171,47 @@ class Farm:
         return started
 
     def restart(
-        self, selectors: Collection[str], *, progress: Callable[[str], None] = lambda label: None
+        self,
+        selectors: Collection[str] = (),
+        *,
+        group: str = "",
+        owner: str = "",
+        everything: bool = False,
+        progress: Callable[[str], None] = lambda label: None,
     ) -> list[HubInfo]:
-        """Restart hubs of the farm in order, under the same id, label, URL and secret.
-
-        Their clients are told that the hub shuts down, and have to register anew.
+        """Restart hubs of the farm in order, under the same id, label, URL and secret; they keep their clients.
 
         Parameters
         ----------
         selectors : collection of str
             Which; see `find`.
+        group, owner : str
+            All of a group, or of an owner.
+        everything : bool
+            All that the coordinator runs.
         progress : callable
             Told the label of each hub as it serves again.
 
         Raises
         ------
         WrongUse
-            A selector names no hub or several, or a hub that the coordinator does not run.
+            Nothing is named, or a selector names no hub, or several, or a hub that the coordinator does not run.
         HubfarmError
             A successor could not start.
         """
-        chosen = [self.find(selector) for selector in selectors]
-        if any(hub.kind is HubKind.FARM for hub in self.hubs()):
+        if not (selectors or group or owner or everything):
+            raise WrongUse("say which hubs to restart: selectors, a group, an owner, or all")
+        alive = [hub for hub in self.hubs() if hub.alive]
+        ours = [hub for hub in alive if hub.kind is HubKind.FARM]
+        selected = [select(alive, selector) for selector in selectors]
+        chosen = _chosen(selected, ours, group=group, owner=owner, everything=everything)
+        if ours:
             self._ensure_coordinator("INFO")  # hubs of one that was killed are adopted, and can be restarted
         supervised = self._supervised()
         for hub in chosen:
             if hub.kind is not HubKind.FARM or hub.id not in supervised:
                 raise WrongUse(f"the hub {hub.name} is {hub.kind}: only hubs of the farm can be restarted")
+        self._note_who_asks(chosen)
         for told in self._control.restart([hub.id for hub in chosen if hub.id is not None]):
             progress(told.label)
         return [hub for hub in self.hubs() if hub.id in {one.id for one in chosen}]
@@ -330,19 +346,18 @@ class Farm:
             raise WrongUse("say which hubs to stop: selectors, a group, an owner, or all")
         alive = [hub for hub in self.hubs() if hub.alive]
         hubs = [hub for hub in alive if hub.kind not in OTHERS]
-        chosen = [may_be_ended(select(alive, selector)) for selector in selectors]
-        chosen += hubs if everything else []
-        chosen += with_names(hubs, group=group) if group else []
-        chosen += with_names(hubs, owner=owner) if owner else []
+        selected = [may_be_ended(select(alive, selector)) for selector in selectors]
         status = self._status() if coordinator else None
         if status:
             supervised = {hub.id for hub in status.hubs}
-            chosen += [hub for hub in hubs if hub.id in supervised and hub.kind is HubKind.FARM]
-        each_once = list({hub.lock_file: hub for hub in chosen}.values())
-        self._ender.stop(each_once, progress)
+            selected += [hub for hub in hubs if hub.id in supervised and hub.kind is HubKind.FARM]
+        chosen = _chosen(selected, hubs, group=group, owner=owner, everything=everything)
+        self._note_who_asks(chosen)
+        self._ender.stop(chosen, progress)
         if status:
-            self._stop_coordinator(status.pid)
-        return [hub.name for hub in each_once]
+            self._control.shut_down()
+            self._wait_for_coordinator(status.pid)
+        return [hub.name for hub in chosen]
 
     def drain(
         self,
@@ -371,12 +386,18 @@ class Farm:
         """
         check_seconds(wait, "wait")
         hubs = [may_be_ended(self.find(selector)) for selector in selectors]
+        self._note_who_asks(hubs)
         self._ender.drain(hubs, wait, progress)
         return [hub.name for hub in hubs]
 
     @property
     def _ender(self) -> Ender:
         return Ender(self._lockdir, self._control, self._supervised)
+
+    def _note_who_asks(self, hubs: list[HubInfo]) -> None:
+        from hubfarm.registry.asked import note
+
+        note(self.paths, [hub.names.name for hub in hubs if hub.names.name is not None])
 
     # ------------------------------------------------------------------ the coordinator
 
@@ -396,6 +417,46 @@ class Farm:
         except NoCoordinator:
             return None
 
+    @property
+    def coordinator_lives(self) -> bool:
+        """Whether a coordinator runs: by its guard, without asking it."""
+        return guard_is_held(self.paths.coordinator_guard)
+
+    def start_coordinator(self, log_level: str = "INFO") -> dict[str, Any]:
+        """Return what `coordinator` does, of one that is started if none runs; it takes on the hubs that there are.
+
+        Parameters
+        ----------
+        log_level : str
+            What it logs, and its hubs.
+
+        Raises
+        ------
+        HubfarmError
+            It could not start.
+        """
+        self._ensure_coordinator(log_level)
+        status = self.coordinator()
+        if status is None:
+            raise HubfarmError("the coordinator has ended again: hubfarm logs coordinator says why")
+        return status
+
+    def end_coordinator(self) -> int | None:
+        """End the coordinator alone, and return its PID; None if none ran.  Its hubs serve on.
+
+        Raises
+        ------
+        HubfarmError
+            It did not end in time.
+        """
+        status = self._status()
+        if status is None:
+            return None
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(status.pid, signal.SIGUSR2)
+        self._wait_for_coordinator(status.pid)
+        return status.pid
+
     def _supervised(self) -> set[int]:
         """Return the ids of the hubs that the coordinator looks after, if one runs."""
         status = self._status()
@@ -412,8 +473,7 @@ class Farm:
 
         ensure_coordinator(self.paths.prepare(), lambda: self._status() is not None, log_level)
 
-    def _stop_coordinator(self, pid: int) -> None:
-        self._control.shut_down()
+    def _wait_for_coordinator(self, pid: int) -> None:
         if not wait_until_free(self.paths.coordinator_guard):
             raise HubfarmError(f"the coordinator (process {pid}) has not ended within {STOP_TIMEOUT:g} s")
 
@@ -489,3 +549,11 @@ class Farm:
         from hubfarm.registry.sweep import sweep
 
         return sweep(self._lockdir, self._ask, dry_run=dry_run)
+
+
+def _chosen(selected: list[HubInfo], hubs: list[HubInfo], *, group: str, owner: str, everything: bool) -> list[HubInfo]:
+    """Return the hubs that were selected, and those of `hubs` that are of the group or the owner; each once."""
+    chosen = selected + (hubs if everything else [])
+    chosen += with_names(hubs, group=group) if group else []
+    chosen += with_names(hubs, owner=owner) if owner else []
+    return list({hub.lock_file: hub for hub in chosen}.values())

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from hubfarm.registry.asked import Asker, take
 from hubfarm.registry.files import write_private
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName
@@ -68,6 +69,8 @@ class Ending:
         How often the hub had been restarted before.
     kind : HubKind
         Who ran it.
+    asked_by : Asker or None
+        Who asked for it, if somebody did by ``hubfarm`` or `hubfarm.Farm`.
     """
 
     time: str
@@ -81,6 +84,7 @@ class Ending:
     uptime: float
     restarts: int
     kind: HubKind = HubKind.FARM
+    asked_by: Asker | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it as JSON can carry it."""
@@ -103,6 +107,7 @@ def record_end(
         uptime=round(uptime, 3),
         restarts=spec.restarts,
         kind=kind,
+        asked_by=take(paths, HubName(pid, spec.id)),
     )
     with contextlib.suppress(OSError):
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -135,7 +140,13 @@ _DAMAGES = (KeyError, TypeError, ValueError, OverflowError, RecursionError)
 def _ending(told: dict[str, Any]) -> Ending:
     known = {each.name: told[each.name] for each in fields(Ending) if each.name in told}
     kind = known.get("kind", HubKind.FARM.value)
-    ending = Ending(**(known | {"how": End(told["how"]), "kind": HubKind.read(kind)}))
+    asker = known.get("asked_by")
+    more = {
+        "how": End(told["how"]),
+        "kind": HubKind.read(kind),
+        "asked_by": None if asker is None else Asker.from_json(asker),
+    }
+    ending = Ending(**(known | more))
     numbers = (ending.pid, ending.id, ending.restarts)
     texts = (ending.label, ending.owner, ending.group, ending.reason, kind)
     if not (all(isinstance(each, int) for each in numbers) and all(isinstance(each, str) for each in texts)):

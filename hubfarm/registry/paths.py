@@ -153,6 +153,11 @@ class Paths:
         return self.runtime / "homes"
 
     @property
+    def asked(self) -> Path:
+        """Who asked for the end of hubs that are ending; see `hubfarm.registry.asked`."""
+        return self.runtime / "asked"
+
+    @property
     def scratch(self) -> Path:
         """The temporary files of the coordinator's forkserver."""
         return self.runtime / "scratch"
@@ -191,7 +196,7 @@ class Paths:
 
     def _directories(self) -> list[Path]:
         directories = [self.lockdir, self.runtime, self.guards, self.by_label, self.logs, self.journals]
-        directories += [self.wanted, self.homes, self.scratch]
+        directories += [self.wanted, self.homes, self.asked, self.scratch]
         if self.runtime.is_relative_to(self.lockdir):
             directories.insert(1, self.runtime.parent)
         return directories

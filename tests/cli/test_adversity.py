@@ -149,7 +149,7 @@ def bad(hub: SAMPHubServer) -> Iterator[SAMPIntegratedClient]:
 def test_call_that_was_answered_by_an_error_alone_fails_and_says_so(bad: SAMPIntegratedClient, cli: RunCli) -> None:
     for to in ([], ["--to", "bad"]):
         done = cli("send", "mine", "my.text", "--call", *to)
-        said = f"{bad.get_public_id()} answered with an error: no such table"
+        said = f"bad ({bad.get_public_id()}) answered with an error: no such table"
         assert (done.returncode, done.stderr) == (1, f"hubfarm: nobody answered well: {said}\n")
         assert '"samp.error"' in done.stdout
     assert cli("send", "mine", "my.text").returncode == 0  # nobody was asked for an answer
@@ -160,7 +160,7 @@ def test_call_that_somebody_answered_well_succeeds_and_says_who_did_not(
 ) -> None:
     done = cli("send", "mine", "my.text", "--call")
     assert done.returncode == 0
-    assert done.stderr == f"hubfarm: {bad.get_public_id()} answered with an error: no such table\n"
+    assert done.stderr == f"hubfarm: bad ({bad.get_public_id()}) answered with an error: no such table\n"
     assert len(done.stdout.splitlines()) == 2
 
 
@@ -170,7 +170,7 @@ def test_call_that_nobody_answers_in_time_fails(hub: SAMPHubServer, cli: RunCli)
         one.connect(hub)
         done = cli("send", "mine", "my.text", "--call", "--wait", "1")
         assert (done.returncode, done.stdout) == (1, "")
-        assert f"nobody answered well: {one.get_public_id()}: " in done.stderr
+        assert f"nobody answered well: silent ({one.get_public_id()}): " in done.stderr
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-1", "1e300"])

@@ -22,7 +22,7 @@ Pair = tuple[SAMPIntegratedClient, SAMPIntegratedClient]
 
 def test_clients_lists_names_subscriptions_and_metadata(pair: Pair, cli: RunCli) -> None:
     two = pair[1].get_public_id()
-    assert re.search(rf"^{two} +two +[0-9:]+ +0 *$", cli("clients", "mine").stdout, re.MULTILINE)
+    assert re.search(rf"^two \({two}\) +[0-9:]+ +0 *$", cli("clients", "mine").stdout, re.MULTILINE)
     assert "samp.app.ping" in cli("clients", "mine", "-v").stdout
     found = {one["id"]: one for one in json.loads(cli("clients", "mine", "--json").stdout)}
     assert found[two]["metadata"] == {"samp.name": "two"}
@@ -44,7 +44,7 @@ def test_send_notifies_or_calls(pair: Pair, cli: RunCli) -> None:
         heard(message.id is None, message.params)
         return {"text": "taken"}
 
-    assert cli("send", "mine", "my.text", "text=größe", "a=b=c").stdout == f"{two.get_public_id()}\n"
+    assert cli("send", "mine", "my.text", "text=größe", "a=b=c").stdout == f"two ({two.get_public_id()})\n"
     assert heard.next() == (True, {"text": "größe", "a": "b=c"})
     assert '"taken"' in cli("send", "mine", "my.text", "--call", "--to", "two").stdout
     assert heard.next() == (False, {})

@@ -1,17 +1,16 @@
 """What is fuzzed beside the wire: lock files as they are read here, what tables print, lines to the coordinator."""
 
 import contextlib
-import io
 import os
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Collection
+from operator import itemgetter
 from pathlib import Path
 
-from rich.console import Console
-
-from hubfarm.cli.show import hub_table
+from hubfarm.cli.show import table_lines
+from hubfarm.cli.table import Column, Cut, fitted, plain, width_of
 from hubfarm.client.discovery import entries_near
 from hubfarm.control.protocol import Restart, Start, Stop, decode_event, decode_hello, decode_request
 from hubfarm.registry.listing import found_hubs
@@ -76,14 +75,17 @@ def fuzz_lock_files(data: bytes) -> None:
 def fuzz_tables(data: bytes) -> None:
     """Whatever others call themselves, a table has nothing in it that a terminal would take for a command."""
     text = data.decode("utf-8", "surrogateescape")
-    cells = [text[start::5] for start in range(5)]
-    for terminal in (True, False):
-        output = io.StringIO()
-        console = Console(file=output, width=200, force_terminal=terminal, color_system=None, highlight=False)
-        console.print(hub_table(["LABEL", "OWNER", "URL", "ID", "WHY"], [cells, cells[::-1]]))
-        for line in output.getvalue().splitlines():
+    rows = [[text[start::5] for start in range(5)], [text[start::7] for start in range(5)]]
+    columns: list[Column[list[str]]] = [
+        Column(name=name, of=itemgetter(number), cut=Cut.NEVER if number == 3 else Cut.END, priority=number)
+        for number, name in enumerate(("label", "owner", "url", "id", "why"))
+    ]
+    for width in (None, 40):
+        grid = plain(columns, rows) if width is None else fitted(columns[:3], rows, width)
+        for line in table_lines(grid, None):
             assert line.isprintable(), ascii(line)
-        output.getvalue().encode()
+            assert width is None or width_of(line) <= width
+            line.encode()
 
 
 def fuzz_control(data: bytes) -> None:

@@ -145,7 +145,7 @@ def test_clients_and_their_metadata_are_shown(stranger: SAMPIntegratedClient, cl
 def test_answers_and_errors_are_shown(stranger: SAMPIntegratedClient, cli: RunCli) -> None:
     done = cli("send", "mine", "my.answer", "--call")
     assert_fit_to_be_seen(done.stdout + done.stderr)
-    assert done.stdout.count(SHOWN) == 2
+    assert done.stdout.count(SHOWN) == 3  # its name, and what it answered
     done = cli("send", "mine", "my.text", "--call")
     assert done.returncode == 1
     assert_fit_to_be_seen(done.stdout + done.stderr)

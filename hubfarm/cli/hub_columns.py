@@ -1,0 +1,32 @@
+"""The columns of hubs: what ``ls`` shows of each, and ``start`` and ``restart``."""
+
+import socket
+
+from hubfarm.cli.show import span
+from hubfarm.cli.table import Column, Cut
+from hubfarm.registry.listing import HubInfo
+
+HUB_COLUMNS: list[Column[HubInfo]] = [
+    Column(name="id", of=lambda hub: hub.id, priority=1, right=True),
+    Column(name="label", of=lambda hub: hub.label, priority=1, cut=Cut.END, floor=20),
+    Column(name="owner", of=lambda hub: hub.owner, priority=4, cut=Cut.END),
+    Column(name="group", of=lambda hub: hub.group, priority=4, cut=Cut.END),
+    Column(name="state", of=lambda hub: hub.state, priority=1),
+    Column(name="kind", of=lambda hub: hub.kind, priority=4, dull="farm"),
+    Column(
+        name="host", of=lambda hub: hub.host, priority=3, cut=Cut.END, floor=16, dull=socket.gethostname(), rare=True
+    ),
+    Column(name="pid", of=lambda hub: hub.pid, priority=6, right=True),
+    Column(name="url", of=lambda hub: hub.url, priority=7),
+    Column(name="clients", of=lambda hub: hub.clients, priority=2, right=True, largest_first=True),
+    Column(name="messages", of=lambda hub: hub.messages, priority=5, right=True, largest_first=True),
+    Column(name="idle", of=lambda hub: hub.idle, text=span, priority=3, right=True),
+    Column(name="timeout", of=lambda hub: hub.timeout or None, text=span, priority=8, right=True),
+    Column(name="uptime", of=lambda hub: hub.uptime, text=span, priority=4, right=True, largest_first=True),
+    Column(name="problem", header="WHY", of=lambda hub: hub.problem, priority=2, cut=Cut.END, floor=20, rare=True),
+    Column(name="queued", of=lambda hub: hub.queued, priority=0, right=True, largest_first=True),
+    Column(name="restarts", of=lambda hub: hub.restarts, priority=0, right=True, largest_first=True),
+    Column(name="lock_file", of=lambda hub: hub.lock_file, priority=0, cut=Cut.MIDDLE, floor=24),
+    Column(name="stable_name", of=lambda hub: hub.stable_name, priority=0, cut=Cut.MIDDLE, floor=24),
+    Column(name="samp_hub", of=lambda hub: hub.samp_hub, priority=0, cut=Cut.MIDDLE, floor=24),
+]
