@@ -5,6 +5,7 @@ import socket
 from hubfarm.cli.show import span
 from hubfarm.cli.table import Column, Cut
 from hubfarm.registry.listing import HubInfo
+from hubfarm.version import __version__
 
 HUB_COLUMNS: list[Column[HubInfo]] = [
     Column(name="id", of=lambda hub: hub.id, priority=1, right=True),
@@ -23,6 +24,7 @@ HUB_COLUMNS: list[Column[HubInfo]] = [
     Column(name="idle", of=lambda hub: hub.idle, text=span, priority=3, right=True),
     Column(name="timeout", of=lambda hub: hub.timeout or None, text=span, priority=8, right=True),
     Column(name="uptime", of=lambda hub: hub.uptime, text=span, priority=4, right=True, largest_first=True),
+    Column(name="version", header="RELEASE", of=lambda hub: hub.version, priority=3, dull=__version__, rare=True),
     Column(name="problem", header="WHY", of=lambda hub: hub.problem, priority=2, cut=Cut.END, floor=20, rare=True),
     Column(name="queued", of=lambda hub: hub.queued, priority=0, right=True, largest_first=True),
     Column(name="restarts", of=lambda hub: hub.restarts, priority=0, right=True, largest_first=True),

@@ -449,13 +449,13 @@ class Farm:
         HubfarmError
             It did not end in time.
         """
-        status = self._status()
-        if status is None:
+        coordinator = self._control.hello()  # which one of another release understands too
+        if coordinator is None:
             return None
         with contextlib.suppress(ProcessLookupError):
-            os.kill(status.pid, signal.SIGUSR2)
-        self._wait_for_coordinator(status.pid)
-        return status.pid
+            os.kill(coordinator.pid, signal.SIGUSR2)
+        self._wait_for_coordinator(coordinator.pid)
+        return coordinator.pid
 
     def _supervised(self) -> set[int]:
         """Return the ids of the hubs that the coordinator looks after, if one runs."""
