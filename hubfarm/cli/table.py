@@ -118,8 +118,8 @@ class Grid:
         --------
         >>> Grid([], ["PID", "URL"], 1).remark(80, "--wide shows all")
         'no room for PID, URL; 1 cell cut; --wide shows all'
-        >>> Grid([], ["PID", "URL"], 0).remark(40, "--wide shows all")
-        'no room for 2 columns; --wide shows all'
+        >>> Grid([], ["MESSAGES", "UPTIME", "URL"], 0).remark(40, "--wide shows all")
+        'no room for 3 columns; --wide shows all'
         """
         cut = f"{self.cut} cell{'s' if self.cut > 1 else ''} cut" if self.cut else ""
         if not (self.left_out or cut):
