@@ -203,3 +203,42 @@ def test_text_that_is_no_number_is_not_repeated_at_length(parse: Callable[[str],
     with pytest.raises(BadValue) as refused:
         parse("x" * 100)
     assert str(refused.value).endswith(f": '{'x' * 40}'")
+
+
+@pytest.mark.parametrize(
+    ("check", "value", "said"),
+    [
+        (check_message, [], "a message"),
+        (check_message, {}, "a message needs the key samp.mtype: it says what the message means"),
+        (check_message, {"samp.mtype": []}, "samp.mtype"),
+        (check_message, {"samp.mtype": "a", "samp.params": "x"}, "samp.params"),
+        (check_response, [], "a response"),
+        (check_response, {}, "a response needs samp.status: one of samp.ok, samp.warning, samp.error"),
+        (
+            check_response,
+            {"samp.status": "samp.ok"},
+            "a response with samp.status samp.ok needs the key samp.result: a",
+        ),
+        (
+            check_response,
+            {"samp.status": "x" * 99},
+            f"a response with samp.status {'x' * 40} needs the key samp.result: a",
+        ),
+        (check_response, {"samp.status": "samp.ok", "samp.result": ""}, "samp.result"),
+        (
+            check_response,
+            {"samp.status": "samp.error", "samp.error": {}},
+            "samp.error needs the key samp.errortxt: a string that says what went wrong",
+        ),
+    ],
+)
+def test_what_is_no_message_or_response_is_refused_by_what_it_lacks(
+    check: Callable[[Any], object], value: Any, said: str
+) -> None:
+    with pytest.raises(BadValue) as refused:
+        check(value)
+    assert str(refused.value).startswith(said)
+
+
+def test_a_message_may_have_no_params() -> None:
+    assert check_message({"samp.mtype": "a"}) == {"samp.mtype": "a"}

@@ -25,6 +25,15 @@ def test_label_that_was_not_asked_for_is_the_first_free_of_group_or_owner_or_hub
     assert [spec.label for spec in specs] == [f"{stem}-2", f"{stem}-4"]
 
 
+def test_first_label_is_numbered_1_and_none_is_left_out() -> None:
+    assert [spec.label for spec in HubRequest(count=3).specs(used=())] == ["hub-1", "hub-2", "hub-3"]
+
+
+def test_count_and_ports_may_go_to_the_last_that_there_is() -> None:
+    assert len(HubRequest(count=1000).specs(used=())) == 1000
+    assert [spec.port for spec in HubRequest(count=2, port=65534).specs(used=())] == [65534, 65535]
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
