@@ -6,13 +6,12 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hubfarm.registry.paths import Paths
-from tests.conftest import RunCli, processes_of
+from tests.conftest import RunCli
 from tests.support import ROOT, installed, read_lock_file, wait_for
 
 NEW_FIELD = """
@@ -39,14 +38,6 @@ options.HubOptions = HubOptions
 def _with_a_new_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sitecustomize.py").write_text(NEW_FIELD)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
-
-
-@pytest.fixture
-def _ended_in_order(home: Path) -> Iterator[None]:
-    """Stop the farm by a program that has the new field: the coordinator talks to no other."""
-    yield
-    if processes_of(home):
-        python("from hubfarm import Farm; Farm().stop(everything=True, coordinator=True)")
 
 
 def python(code: str) -> str:
