@@ -426,7 +426,8 @@ class _Connection(asyncio.Protocol):
             if size <= MOST_UNSENT:
                 self._transport.write(out[0] if len(out) == 1 else b"".join(out))
             else:
-                self._transport.writelines(out)
+                for piece in out:  # asyncio's `writelines` never pauses in early 3.12 and 3.13 (CVE-2024-12254)
+                    self._transport.write(piece)
             if size > MOST_UNSENT and not self._write_paused:
                 self._go_on()
         if self._ended and not self._asked and not self._out:
