@@ -173,6 +173,8 @@ def listing(columns: Sequence[Column[T]], *, watch: bool = False, sort: str = ""
         ) -> Any:
             if watch and as_json:
                 raise WrongUse("--watch and --json: watch it with a loop around --json")
+            if as_json and (template or names):
+                raise WrongUse("--json has all that there is: leave --format and --columns out")
             view = View(columns, wide, names, template, sort, EVERY if watch else 0.0, "--wide shows all")
             return command(view=view, as_json=as_json, **others)
 

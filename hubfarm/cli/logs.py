@@ -185,12 +185,20 @@ def _merged(logs: list[list[str]]) -> Iterator[Entry]:
 
 
 def _follow(tails: dict[Path, Tail], paths: Callable[[], list[Path]], level: str | None) -> None:
+    goes_on: dict[Path, bool] = {}  # whether lines without a time belong to an entry that was shown
     while True:
         wait_for_more(None, LOOK_EVERY)
         for path in set(paths()) - tails.keys():
             with contextlib.suppress(OSError):
                 tails[path] = Tail(path)
-        for entry in _merged([tail.read() for tail in tails.values()]):
-            if is_wanted(entry, None, level):
-                for line in entry.lines:
-                    say(line)
+        wanted: list[list[Entry]] = []
+        for path, tail in tails.items():
+            wanted.append([])
+            for entry in entries_in(tail.read()):
+                if entry.time:
+                    goes_on[path] = is_wanted(entry, None, level)
+                if goes_on.get(path, not level):
+                    wanted[-1].append(entry)
+        for entry in merge(*wanted, key=lambda entry: entry.time):
+            for line in entry.lines:
+                say(line)

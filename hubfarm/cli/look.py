@@ -50,7 +50,7 @@ def list_hubs(
         return [hub for hub in farm.hubs(everything=everything or host is not None) if wanted(hub)]
 
     if as_json:
-        print_json([hub.as_json() for hub in look()])
+        print_json([hub.as_json() for hub in view.sorted(look())])
         return
     narrowed = bool(group or owner or label is not None or host is not None)
     view.show(look, "no hub runs" + (" that fits" if narrowed else ""), lambda hubs: absence(farm, hubs))
@@ -92,6 +92,6 @@ def history(lines: int, view: View[Ending], as_json: bool) -> None:
     """
     endings = Farm().history()[-lines:] if lines else []
     if as_json:
-        print_json([ending.as_json() for ending in endings])
+        print_json([ending.as_json() for ending in view.sorted(endings)])
     else:
         view.show(lambda: endings)

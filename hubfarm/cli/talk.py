@@ -73,7 +73,7 @@ def clients(selector: str, verbose: bool, view: View[Told], as_json: bool) -> No
     hub = Farm().find(selector)
     with client_of(hub.lock_file, "clients") as client:
         if as_json:
-            print_json(clients_on(client))
+            print_json(view.sorted(clients_on(client)))
         elif verbose:
             for one in clients_on(client):
                 _show_whole(one)

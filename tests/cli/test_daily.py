@@ -158,6 +158,18 @@ def test_restart_of_all_of_a_group_or_of_an_owner(
     assert cli("restart").returncode == 2
 
 
+@pytest.mark.parametrize(
+    "options", [["--json", "--format", "{id}"], ["--json", "--columns", "id"], ["--json", "--watch"]]
+)
+def test_json_takes_no_other_shape(two: list[HubInfo], cli: RunCli, options: list[str]) -> None:
+    done = cli("ls", *options)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+
+
+def test_json_is_sorted_too(two: list[HubInfo], cli: RunCli) -> None:
+    assert [hub["id"] for hub in json.loads(cli("ls", "--json", "--sort", "-id").stdout)] == [2, 1]
+
+
 # ---------------------------------------------------------------------- logs
 
 
@@ -213,6 +225,19 @@ def test_logs_of_one_or_all_since_a_time_and_of_a_level(
 def test_logs_refuses_what_it_cannot_know(logged: Paths, cli: RunCli, wrong: list[str]) -> None:
     done = cli("logs", *wrong)
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+
+
+def test_logs_follows_entries_of_a_level_with_all_their_lines(logged: Paths) -> None:
+    command = [sys.executable, "-u", "-m", "hubfarm", "logs", "mima", "-f", "-n", "1", "--level", "ERROR"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as following:
+        assert following.stdout is not None
+        assert following.stdout.readline() == "  of it\n"
+        with (logged.logs / "mima.log").open("a") as log:
+            now = timedelta()
+            log.write(line(now, "INFO", "mima: well") + line(now, "ERROR", "mima: bad") + "its traceback\n")
+        assert following.stdout.readline().endswith("mima: bad\n")
+        assert following.stdout.readline() == "its traceback\n"
+        following.kill()
 
 
 def test_logs_follows_all_hubs_also_new_and_rotated_ones(logged: Paths) -> None:
@@ -358,3 +383,14 @@ def test_a_shell_completes(topcat: SAMPIntegratedClient, words: list[str], offer
 @pytest.mark.parametrize("words", [["up", ""], ["load", "mima-2", ""]])
 def test_a_shell_completes_files(two: list[HubInfo], words: list[str]) -> None:
     assert offers(*words)[0].startswith("file,")
+
+
+def test_a_watch_in_a_pipe_goes_on_until_nobody_reads(two: list[HubInfo]) -> None:
+    command = [sys.executable, "-u", "-m", "hubfarm", "ls", "--watch", "--format", "{label}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert [process.stdout.readline() for _ in range(4)] == ["mima-1\n", "mima-2\n", "\n", "mima-1\n"]
+        process.stdout.close()
+        assert process.wait(PATIENCE) == 1
+        assert process.stderr.read() == ""
