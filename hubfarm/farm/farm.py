@@ -282,18 +282,19 @@ class Farm:
         HubfarmError
             A hub could not start or stop.
         """
-        from hubfarm.farm.farm_file import Action, difference, origin_of, read_farm_file
+        from hubfarm.farm.farm_file import Action, difference, read_farm_file
         from hubfarm.spec.hub_request import HubRequest
 
-        declared = read_farm_file(path)
-        changes = difference(declared, self._running(), origin_of(path), prune=prune, replace_changed=replace_changed)
+        file = read_farm_file(path)
+        running = self._running()
+        changes = difference(file.hubs, running, file.origins, prune=prune, replace_changed=replace_changed)
         if dry_run:
             return changes
         leaving = [change.label for change in changes if change.action in (Action.STOP, Action.REPLACE)]
         if leaving:
             self.stop(leaving)
         coming = {change.label for change in changes if change.action in (Action.START, Action.REPLACE)}
-        requests = [HubRequest.of(hub) for hub in declared if hub.label in coming]
+        requests = [HubRequest.of(hub) for hub in file.hubs if hub.label in coming]
         if requests:
             self._start(requests, "INFO", lambda label: None)
         return changes

@@ -2,6 +2,8 @@
 
 ::
 
+    name = "mima"
+
     [defaults]
     group = "mima"
     timeout = 86400
@@ -17,7 +19,9 @@
 """
 
 import os
-from collections.abc import Iterable
+import re
+import tomllib
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
@@ -27,71 +31,136 @@ from typing import Any
 import msgspec
 
 from hubfarm.samp.errors import HubfarmError, WrongUse
-from hubfarm.spec.hub_request import HubRequest
+from hubfarm.spec.hub_request import HubRequest, check_together
 from hubfarm.spec.hub_spec import HubSpec, write_seconds
 from hubfarm.spec.limits import Limits
 from hubfarm.spec.options import asked, options
 
-
-class _FarmFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """The tables of a farm file; what may stand in them `HubRequest` says."""
-
-    hub: list[dict[str, Any]]
-    defaults: dict[str, Any] = {}
-
+TABLES = ("name", "defaults", "hub")
+"""What a farm file may hold."""
 
 OF_ONE_HUB = ("label", "count", "port")
 """What the defaults cannot say, because it is another thing for each hub."""
 
 
-def read_farm_file(path: Path) -> list[HubSpec]:
-    """Return the hubs that the file at `path` declares.
+@dataclass(frozen=True, slots=True)
+class FarmFile:
+    """What a farm file declares.
+
+    Parameters
+    ----------
+    hubs : list of HubSpec
+        Its hubs; they bear the first of `origins`.
+    origins : tuple of str
+        By what hubs are known again that it once declared: its name, if it has one, and its path.
+    """
+
+    hubs: list[HubSpec]
+    origins: tuple[str, ...]
+
+
+def read_farm_file(path: Path) -> FarmFile:
+    """Return what the file at `path` declares; an empty one declares nothing.
 
     Raises
     ------
     WrongUse
-        Something in it is wrong; the message says what and where.
+        Something in it is wrong; the message says what, and in which line.
     HubfarmError
         It cannot be read.
     """
     try:
-        data = path.read_bytes()
+        text = path.read_bytes().decode()
+        return _declared(text, origin_of(path))
     except OSError as error:
         raise HubfarmError(f"cannot read the farm file {path}: {error.strerror}") from None
-    try:
-        file = msgspec.toml.decode(data, type=_FarmFile)
-        declared = [spec for request in _requests(file, origin_of(path)) for spec in request.specs(used=())]
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+    except (tomllib.TOMLDecodeError, WrongUse) as error:
         raise WrongUse(f"the farm file {path}: {error}") from None
-    labels = [hub.label for hub in declared]
-    twice = sorted({label for label in labels if labels.count(label) > 1})
-    if twice:
-        raise WrongUse(f"the farm file {path} declares the label {twice[0]} twice: give each hub its own")
-    return declared
+    except UnicodeDecodeError as error:
+        raise WrongUse(f"the farm file {path} is no text in UTF-8: see byte {error.start}") from None
+    except RecursionError:
+        raise WrongUse(f"the farm file {path} nests too deeply") from None
 
 
 def origin_of(path: Path) -> str:
-    """Return what the hubs of the farm file at `path` bear, so that pruning finds them again."""
-    return sha256(os.fsencode(path.absolute())).hexdigest()[:16]
+    """Return what the hubs of the farm file at `path` bear, unless it has a name, so that pruning finds them again."""
+    return _digest(os.fsencode(path.absolute()))
 
 
-def _requests(file: _FarmFile, origin: str) -> Iterable[HubRequest]:
-    misplaced = [name for name in OF_ONE_HUB if name in file.defaults]
+def _digest(data: bytes) -> str:
+    return sha256(data).hexdigest()[:16]
+
+
+def _declared(text: str, origin: str) -> FarmFile:
+    file = tomllib.loads(text)
+    for name in file:
+        if name not in TABLES:
+            raise WrongUse(f"{_line(text, name)}there is no {name!r} here: there are name, [defaults] and [[hub]]")
+    name, defaults, tables = file.get("name", ""), file.get("defaults", {}), file.get("hub", [])
+    if not isinstance(name, str):
+        raise WrongUse(f"{_line(text, 'name')}name: expected a string")
+    if not isinstance(defaults, dict):
+        raise WrongUse(f"{_line(text, 'defaults')}defaults: write [defaults], and below it what holds for all hubs")
+    if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
+        raise WrongUse(f"{_line(text, 'hub')}hub: write [[hub]] for each hub, and below it what it is to be")
+    origins = (_digest(b"name " + name.encode()), origin) if name else (origin,)
+    requests = list(_requests(text, defaults, tables, origins[0]))
+    hubs = [spec for request in requests for spec in request.specs(used=())]
+    _check_once("label", [(hub.label, hub.label) for hub in hubs])
+    _check_once("address", [(f"{hub.host}:{hub.port}", hub.label) for hub in hubs if hub.port])
+    return FarmFile(hubs, origins)
+
+
+def _requests(
+    text: str, defaults: dict[str, Any], tables: Sequence[dict[str, Any]], origin: str
+) -> Iterable[HubRequest]:
+    misplaced = [name for name in OF_ONE_HUB if name in defaults]
     if misplaced:
-        raise WrongUse(f"in [defaults]: {misplaced[0]} is another for each hub, put it under [[hub]]")
-    _read("[defaults]", file.defaults)
-    for number, table in enumerate(file.hub, start=1):
-        request = _read(f"[[hub]] {number}", file.defaults | table)
-        yield msgspec.structs.replace(request, origin=origin)
+        where = _line(text, misplaced[0], "[defaults]")
+        raise WrongUse(f"{where}in [defaults]: {misplaced[0]} is another for each hub, put it under [[hub]]")
+    _read(text, "[defaults]", 1, defaults, defaults)
+    requests = []
+    for number, table in enumerate(tables, start=1):
+        none = table.get("count") == 0
+        request = _read(text, "[[hub]]", number, table, defaults | table | ({"count": 1} if none else {}))
+        if not none:
+            requests.append(msgspec.structs.replace(request, origin=origin))
+    check_together(requests)
+    return requests
 
 
-def _read(where: str, table: dict[str, Any]) -> HubRequest:
+def _read(text: str, header: str, number: int, own: dict[str, Any], whole: dict[str, Any]) -> HubRequest:
     try:
-        if "origin" in table:
+        if "origin" in own:
             raise WrongUse("there is no option 'origin'")
-        return asked(HubRequest, table)
+        return asked(HubRequest, whole)
     except WrongUse as error:
-        raise WrongUse(f"in {where}: {error}") from None
+        named = next((key for key in own if re.search(rf"\b{re.escape(key)}\b", str(error))), "")
+        where = f"{header} {number}" if header == "[[hub]]" else header
+        raise WrongUse(f"{_line(text, named, header, number)}in {where}: {error}") from None
+
+
+def _line(text: str, key: str, header: str = "", number: int = 1) -> str:
+    """Return where a key stands, below the so-many-th `header`, as ``line 3: ``; nothing if it is not found."""
+    seen = 0 if header else number
+    at_header = ""
+    for count, line in enumerate(text.splitlines(), start=1):
+        bare = re.sub(r"\s", "", line)
+        if header and bare.startswith(header):
+            seen += 1
+            at_header = f"line {count}: " if seen == number else at_header
+        elif seen == number and key and re.match(rf"\[*{re.escape(key)}[\].=]", bare):
+            return f"line {count}: "
+    return at_header
+
+
+def _check_once(what: str, declared: Sequence[tuple[object, str]]) -> None:
+    seen: dict[object, str] = {}
+    for value, label in declared:
+        if value in seen:
+            whose = "" if seen[value] == label else f", for {seen[value]} and for {label}"
+            raise WrongUse(f"it declares the {what} {value} twice{whose}: give each hub its own")
+        seen[value] = label
 
 
 class Action(StrEnum):
@@ -125,7 +194,12 @@ class Change:
 
 
 def difference(
-    declared: Iterable[HubSpec], running: Iterable[HubSpec], origin: str, *, prune: bool, replace_changed: bool
+    declared: Iterable[HubSpec],
+    running: Iterable[HubSpec],
+    origins: Collection[str],
+    *,
+    prune: bool,
+    replace_changed: bool,
 ) -> list[Change]:
     """Return what has to be done so that what runs matches what is declared.
 
@@ -133,8 +207,8 @@ def difference(
     ----------
     declared, running : iterable of HubSpec
         The hubs of the farm file, and those that run.
-    origin : str
-        `origin_of` the farm file: only hubs that it once declared are pruned.
+    origins : collection of str
+        The farm file's: only hubs that it once declared are pruned.
     prune : bool
         Stop those that are gone from it.
     replace_changed : bool
@@ -151,7 +225,7 @@ def difference(
         else:
             changes.append(Change(Action.KEEP, label, "it runs as declared"))
     for label, hub in present.items():
-        if label not in wanted and hub.origin == origin and prune:
+        if label not in wanted and hub.origin in origins and prune:
             changes.append(Change(Action.STOP, label, "it is gone from the file"))
     return changes
 
@@ -161,7 +235,7 @@ def _differences(present: HubSpec, wanted: HubSpec) -> Iterable[str]:
         old, new = getattr(present, field.name), getattr(wanted, field.name)
         chosen_by_the_system = field.name == "port" and not new
         if old != new and not chosen_by_the_system:
-            yield f"{field.name} is {_in_words(old)}, declared {_in_words(new)}"
+            yield f"{field.name} {_in_words(old)} -> {_in_words(new)}"
 
 
 def _in_words(value: object) -> object:

@@ -42,7 +42,7 @@ def farm_file(tmp_path: Path) -> Path:
 
 
 def test_hubs_are_declared_with_defaults_counts_and_ports_in_a_row(farm_file: Path) -> None:
-    declared = read_farm_file(farm_file)
+    declared = read_farm_file(farm_file).hubs
     assert [(hub.label, hub.port) for hub in declared] == [
         ("mima-1", 0),
         ("mima-2", 0),
@@ -61,11 +61,20 @@ def test_hubs_are_declared_with_defaults_counts_and_ports_in_a_row(farm_file: Pa
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "hub"),
-        ("[[hub]]\ncount = 0", "count is 0"),
+        ("[[hub]]\ncount = -1", r"line 2: in \[\[hub\]\] 1: count is -1"),
+        ("hubs = 3", r"line 1: there is no 'hubs' here: there are name, \[defaults\] and \[\[hub\]\]"),
+        ("hub = 3", r"line 1: hub: write \[\[hub\]\] for each hub"),
+        ("[hub]\ncount = 3", r"line 1: hub: write \[\[hub\]\] for each hub"),
+        ("defaults = 3", r"line 1: defaults: write \[defaults\]"),
+        ("name = 3", "line 1: name: expected a string"),
+        (
+            "[[hub]]\ngroup = 'a'\nport = 1025\n[[hub]]\nlabel = 'b'\ncount = 2\nport = 1024",
+            "the address 127.0.0.1:1025 twice, for a-1 and for b-2: give each hub its own",
+        ),
+        ("# ä\n[[hub]]\n\n[[hub]]\nlabel = 'x'\n  timeout = -5", r"line 6: in \[\[hub\]\] 2: timeout is -5"),
         ("[[hub]]\ncount = 1000000000", "count is 1000000000"),
-        (f"hub = {'[' * 100_000}", "recursion"),
-        ("[[hub]]\ncolour = 'red'", r"in \[\[hub\]\] 1: there is no option 'colour': there are label, owner, "),
+        (f"hub = {'[' * 100_000}", "nests too deeply"),
+        ("[[hub]]\ncolour = 'red'", r"line 2: in \[\[hub\]\] 1: there is no option 'colour': there are label, owner, "),
         ("[[hub]]\norigin = 'x'", "there is no option 'origin'"),
         ("[[hub]]\n[[hub]]\ntimeout = 'long'", r"in \[\[hub\]\] 2: timeout: expected `float`, got `str`"),
         ("hub = []\n[defaults]\nport = 1", r"in \[defaults\]: port is another for each hub, put it under \[\[hub\]\]"),
@@ -76,7 +85,7 @@ def test_hubs_are_declared_with_defaults_counts_and_ports_in_a_row(farm_file: Pa
         ("[[hub]]\nlimits = { colour = 1 }", "colour"),
         ("[[hub]]\nlabel = 'a/b'", "a/b"),
         ("[[hub]]\nlabel = 'x'\n[[hub]]\nlabel = 'x'", "declares the label x twice"),
-        ("[[hub", "farm.toml"),
+        ("a = 1\n[[hub", r"farm.toml: .*at (line 2|end of document)"),
     ],
 )
 def test_what_is_wrong_in_a_farm_file_is_named(tmp_path: Path, text: str, said: str) -> None:
@@ -85,6 +94,31 @@ def test_what_is_wrong_in_a_farm_file_is_named(tmp_path: Path, text: str, said: 
     with pytest.raises(WrongUse, match=said) as raised:
         read_farm_file(path)
     assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "hub = []", "[defaults]\ngroup = 'mima'", "[[hub]]\ncount = 0"])
+def test_farm_may_be_declared_to_hold_nothing(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "farm.toml"
+    path.write_text(text)
+    assert read_farm_file(path).hubs == []
+
+
+def test_file_that_was_renamed_knows_its_hubs_again_by_its_name(tmp_path: Path) -> None:
+    old, new = tmp_path / "farm.toml", tmp_path / "mima.toml"
+    old.write_text("name = 'mima'\n[[hub]]\nlabel = 'a'")
+    new.write_text("name = 'mima'")
+    (a,) = read_farm_file(old).hubs
+    assert a.origin in read_farm_file(new).origins
+    before_it_had_a_name = hub("b", origin=origin_of(new))
+    changes = difference([], [a, before_it_had_a_name], read_farm_file(new).origins, prune=True, replace_changed=False)
+    assert [(change.action, change.label) for change in changes] == [(Action.STOP, "a"), (Action.STOP, "b")]
+
+
+def test_farm_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "farm.toml"
+    path.write_bytes(b"# \xff\n")
+    with pytest.raises(WrongUse, match="no text in UTF-8: see byte 2"):
+        read_farm_file(path)
 
 
 def test_farm_file_that_cannot_be_read_is_a_failure(tmp_path: Path) -> None:
@@ -104,7 +138,7 @@ def hub(label: str, port: int = 0, origin: str = ORIGIN, **options: object) -> H
 def actions(
     declared: list[HubSpec], running: list[HubSpec], *, prune: bool = False, replace: bool = False
 ) -> list[tuple[Action, str]]:
-    changes = difference(declared, running, ORIGIN, prune=prune, replace_changed=replace)
+    changes = difference(declared, running, [ORIGIN], prune=prune, replace_changed=replace)
     return [(change.action, change.label) for change in changes]
 
 
@@ -120,16 +154,16 @@ def test_id_secret_restarts_and_the_port_the_system_chose_make_no_difference() -
 @pytest.mark.parametrize(
     ("wanted", "detail"),
     [
-        (hub("a", timeout=60), "timeout is 0, declared 60"),
-        (hub("a", owner="luigi"), "owner is none, declared luigi"),
-        (hub("a", restart=Restart.NEVER), "restart is on-failure, declared never"),
-        (hub("a", limits=Limits(clients=5)), "limits is defaults, declared clients=5"),
-        (hub("a", port=21100), "port is 4711, declared 21100"),
+        (hub("a", timeout=60), "timeout 0 -> 60"),
+        (hub("a", owner="luigi"), "owner none -> luigi"),
+        (hub("a", restart=Restart.NEVER), "restart on-failure -> never"),
+        (hub("a", limits=Limits(clients=5)), "limits defaults -> clients=5"),
+        (hub("a", port=21100), "port 4711 -> 21100"),
     ],
 )
 def test_hub_that_runs_with_other_options_differs_and_is_replaced_only_if_asked(wanted: HubSpec, detail: str) -> None:
     running = [hub("a", port=4711)]
-    assert difference([wanted], running, ORIGIN, prune=True, replace_changed=False) == [
+    assert difference([wanted], running, [ORIGIN], prune=True, replace_changed=False) == [
         Change(Action.DIFFERS, "a", detail)
     ]
     assert actions([wanted], running, replace=True) == [(Action.REPLACE, "a")]

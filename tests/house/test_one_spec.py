@@ -87,7 +87,7 @@ def test_farm_file_declares_it_and_what_runs_is_compared_by_it(cli: RunCli, tmp_
     assert skies == {"night": "dark", "moon": "bright"}
     file.write_text("[[hub]]\nlabel = 'night'\n")
     (change,) = json.loads(cli("up", str(file), "--dry-run", "--json").stdout)
-    assert (change["action"], change["detail"]) == ("differs", "sky is dark, declared none")
+    assert (change["action"], change["detail"]) == ("differs", "sky dark -> none")
 
 
 def test_foreground_and_sampy_and_embedded_hubs_take_it(home: Path) -> None:

@@ -182,7 +182,7 @@ def test_farm_file_names_callback_hosts(home: Path) -> None:
     file = home / "farm.toml"
     defaults = '[defaults]\ncallback_hosts = ["10.0.0.0/8"]\n'
     file.write_text(f'{defaults}[[hub]]\nlabel = "a"\n[[hub]]\nlabel = "b"\ncallback_hosts = []\n')
-    assert [hub.callback_hosts for hub in read_farm_file(file)] == [("10.0.0.0/8",), ()]
+    assert [hub.callback_hosts for hub in read_farm_file(file).hubs] == [("10.0.0.0/8",), ()]
 
 
 @pytest.mark.parametrize("host", ["", "a b", "a/b", "http://a/", "a,b", "a=b", "h\xf6st", "10.0.0.0/40", "a\n"])
