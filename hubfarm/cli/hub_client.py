@@ -3,8 +3,10 @@
 import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from hubfarm.cli.asking import NOBODY, Who
 from hubfarm.cli.show import compact
 from hubfarm.client.data import DATA_TIMEOUT
 from hubfarm.client.errors import SAMPProxyError
@@ -17,7 +19,9 @@ COMMAND = "hubfarm.command"
 
 
 @contextmanager
-def command_on(selector: str, command: str, *, callable: bool = False) -> Iterator[SAMPIntegratedClient]:
+def command_on(
+    selector: str, command: str, who: Who = NOBODY, *, callable: bool = False
+) -> Iterator[SAMPIntegratedClient]:
     """Be a client of the hub that `selector` names.
 
     Parameters
@@ -26,19 +30,26 @@ def command_on(selector: str, command: str, *, callable: bool = False) -> Iterat
         See `Farm.find`.
     command : str
         Which command it is.
+    who : Who
+        As whom it enters; nobody in particular has the ticket that ``SAMP_HUB`` names, if it is one for that hub.
     callable : bool
         Whether it is to get messages.
     """
-    with client_of(Farm().find(selector).lock_file, command, callable=callable) as client:
+    with client_of(Farm().find(selector).lock_file, command, who, callable=callable) as client:
         yield client
 
 
 @contextmanager
-def client_of(lock_file: Any, command: str, *, callable: bool = False) -> Iterator[SAMPIntegratedClient]:
+def client_of(
+    lock_file: Path, command: str, who: Who = NOBODY, *, callable: bool = False
+) -> Iterator[SAMPIntegratedClient]:
     """Be a client of the hub that a lock file leads to; see `command_on`."""
     about = "The command line of hubfarm"
     with SAMPIntegratedClient("hubfarm", about, {COMMAND: command}, callable=callable) as client:
-        client.connect(lock_file)
+        if who.user:
+            client.connect(lock_file, user=who.user, password=who.password())
+        else:
+            client.connect(lock_file, ticket=Farm().ticket_at_hand(lock_file) or "")
         yield client
 
 

@@ -24,7 +24,7 @@ from hubfarm.farm import Farm, HubInfo
 from hubfarm.samp.errors import WrongUse
 from hubfarm.spec.hub_request import HubRequest, encode_requests
 from hubfarm.spec.options import asked
-from hubfarm.spec.states import HubKind
+from hubfarm.spec.states import Access, HubKind
 
 if TYPE_CHECKING:
     from hubfarm.farm.farm_file import Change
@@ -57,13 +57,16 @@ def start(count: int, foreground: bool, log_level: str, as_json: bool, **options
         return
     print_table(HUB_COLUMNS, hubs, "hubfarm ls --wide shows all")
     name = shlex.quote(hubs[0].name)
+    exec_as, lead = ("--user NAME ", "login --user NAME") if hubs[0].access != Access.OPEN else ("", "env")
     say()
-    say(f"Run a program on one:        hubfarm exec {name} -- topcat")
-    say(f'Or let your shell lead to it: eval "$(hubfarm env {name})"')
+    say(f"Run a program on one:        hubfarm exec {exec_as}{name} -- topcat")
+    say(f'Or let your shell lead to it: eval "$(hubfarm {lead} {name})"')
 
 
 def _become_coordinator(request: HubRequest, log_level: str, as_json: bool) -> None:
-    Farm().paths.prepare()
+    farm = Farm()
+    farm.check_requests([request])
+    farm.paths.prepare()
     requests = encode_requests([request]).decode()
     arguments = ["--log-level", log_level, "--start", requests, *(["--json"] if as_json else [])]
     sys.stdout.flush()

@@ -9,6 +9,7 @@ from queue import SimpleQueue
 
 import click
 
+from hubfarm.cli.asking import Who, as_user
 from hubfarm.cli.complete import complete_mtype
 from hubfarm.cli.hub_client import COMMAND, Names, as_map, command_on
 from hubfarm.cli.options import selector_argument
@@ -100,10 +101,11 @@ class Hearing:
 
 @click.command()
 @selector_argument
+@as_user
 @click.argument("pattern", default="*", metavar="[MTYPE-PATTERN]", shell_complete=complete_mtype)
 @click.option("--all", "everything", is_flag=True, help="Also that commands of hubfarm come and go.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, a message a line.")
-def snoop(selector: str, pattern: str, everything: bool, as_json: bool) -> None:
+def snoop(selector: str, who: Who, pattern: str, everything: bool, as_json: bool) -> None:
     """Print every message that is sent to all, until interrupted.
 
     \b
@@ -125,7 +127,7 @@ def snoop(selector: str, pattern: str, everything: bool, as_json: bool) -> None:
             "samp.error": {"samp.errortxt": "hubfarm snoop only listens"},
         }
 
-    with command_on(selector, "snoop", callable=True) as client:
+    with command_on(selector, "snoop", who, callable=True) as client:
         names = Names(client)
         hearing = Hearing(pattern, names, everything=everything)
         for id in (str(client.get_public_id()), *client.get_registered_clients()):

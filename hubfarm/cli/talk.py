@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from hubfarm.cli.asking import Who, as_user
 from hubfarm.cli.complete import complete_client, complete_mtype
 from hubfarm.cli.hub_client import Names, as_map, called, check, client_of, clients_on, command_on
 from hubfarm.cli.listing import View, listing
@@ -18,6 +19,7 @@ from hubfarm.cli.table import Column, Cut
 from hubfarm.client.data import DATA_TIMEOUT, only_listens
 from hubfarm.client.sniff import SNIFFED, kind_of
 from hubfarm.farm import Farm
+from hubfarm.hub.said_by_hub import DOOR, GROUPS, USER
 from hubfarm.samp.errors import HubfarmError, WrongUse
 
 wait_option = click.option(
@@ -45,8 +47,17 @@ def name_of(one: Told) -> str:
     return str(one["metadata"].get("samp.name", ""))
 
 
+def said(one: Told, name: str) -> str:
+    """Return what a hub of ours says of a client of `clients_on`; of a foreign one's it would be a claim."""
+    value = one["metadata"].get(name, "") if one["registered"] is not None else ""
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 CLIENT_COLUMNS: list[Column[Told]] = [
     Column(name="client", of=lambda one: called(name_of(one), one["id"]), priority=1, cut=Cut.END, floor=20),
+    Column(name="user", of=lambda one: said(one, USER), priority=2, cut=Cut.END, rare=True),
+    Column(name="groups", of=lambda one: said(one, GROUPS), priority=3, cut=Cut.END, rare=True),
+    Column(name="door", of=lambda one: said(one, DOOR), priority=3, rare=True),
     Column(name="registered", of=lambda one: one["registered"], text=span, priority=2, right=True, largest_first=True),
     Column(name="messages", of=lambda one: one["messages"], priority=2, right=True, largest_first=True),
     Column(name="id", of=lambda one: one["id"], priority=0),
@@ -60,10 +71,11 @@ CLIENT_COLUMNS: list[Column[Told]] = [
 
 @click.command()
 @selector_argument
+@as_user
 @click.option("-v", "--verbose", is_flag=True, help="Also subscriptions and metadata, one a line.")
 @listing(CLIENT_COLUMNS, watch=True)
 @json_option
-def clients(selector: str, verbose: bool, view: View[Told], as_json: bool) -> None:
+def clients(selector: str, who: Who, verbose: bool, view: View[Told], as_json: bool) -> None:
     """List the clients of a hub.
 
     \b
@@ -71,7 +83,7 @@ def clients(selector: str, verbose: bool, view: View[Told], as_json: bool) -> No
       hubfarm clients mima-2 -v
     """
     hub = Farm().find(selector)
-    with client_of(hub.lock_file, "clients") as client:
+    with client_of(hub.lock_file, "clients", who) as client:
         if as_json:
             print_json(view.sorted(clients_on(client)))
         elif verbose:
@@ -93,6 +105,7 @@ def _show_whole(one: Told) -> None:
 
 @click.command()
 @selector_argument
+@as_user
 @click.argument("recipient", required=False, metavar="[CLIENT]", shell_complete=complete_client)
 @click.option(
     "--wait",
@@ -102,14 +115,14 @@ def _show_whole(one: Told) -> None:
     metavar="S",
     help="How long to wait for the answer.",
 )
-def ping(selector: str, recipient: str | None, wait: float) -> None:
+def ping(selector: str, who: Who, recipient: str | None, wait: float) -> None:
     """Ask a hub, or one of its clients, whether it answers, and say how long that took.
 
     \b
     Example:
       hubfarm ping mima-2 topcat
     """
-    with command_on(selector, "ping") as client:
+    with command_on(selector, "ping", who) as client:
         target = client.find_client(recipient) if recipient else None
         begun = time.perf_counter()
         if target is None:
@@ -121,12 +134,15 @@ def ping(selector: str, recipient: str | None, wait: float) -> None:
 
 @click.command()
 @selector_argument
+@as_user
 @click.argument("mtype", shell_complete=complete_mtype)
 @click.argument("parameters", nargs=-1, metavar="[KEY=VALUE…]")
 @to_option
 @click.option("--call/--notify", "calling", help="Wait for answers and print them, or not (the default).")
 @wait_option
-def send(selector: str, mtype: str, parameters: tuple[str, ...], to: str | None, calling: bool, wait: float) -> None:
+def send(
+    selector: str, who: Who, mtype: str, parameters: tuple[str, ...], to: str | None, calling: bool, wait: float
+) -> None:
     """Send a message, and print who got it, or what they answered.
 
     Exit code 1 if nobody got it, or, with --call, nobody answered well.
@@ -143,7 +159,7 @@ def send(selector: str, mtype: str, parameters: tuple[str, ...], to: str | None,
             raise WrongUse(f"not a parameter: {parameter!r}; write KEY=VALUE")
         params[key] = value
     message = {"samp.mtype": mtype, "samp.params": params}
-    with command_on(selector, "send") as client:
+    with command_on(selector, "send", who) as client:
         names = Names(client)
         subscribed = {client.find_client(to): {}} if to else as_map(client.get_subscribed_clients(mtype))
         recipients = [id for id, how in subscribed.items() if not (calling and only_listens(how))]
@@ -172,12 +188,13 @@ def send(selector: str, mtype: str, parameters: tuple[str, ...], to: str | None,
 
 @click.command()
 @selector_argument
+@as_user
 @click.argument("source", metavar="FILE|URL", type=click.Path(allow_dash=False))
 @to_option
 @click.option("--name", default="", help="What they shall call it.")
 @click.option("--serve", is_flag=True, help="Serve the file over HTTP while it is loaded, for other hosts.")
 @wait_option
-def load(selector: str, source: str, to: str | None, name: str, serve: bool, wait: float) -> None:
+def load(selector: str, who: Who, source: str, to: str | None, name: str, serve: bool, wait: float) -> None:
     """Send a table, image or spectrum to who can take it; which it is, its content says.
 
     \b
@@ -185,7 +202,7 @@ def load(selector: str, source: str, to: str | None, name: str, serve: bool, wai
       hubfarm load mima-2 galaxies.vot --to topcat
     """
     kind = kind_of(_start_of(source))
-    with command_on(selector, "load") as client:
+    with command_on(selector, "load", who) as client:
         send_it = getattr(client, f"send_{kind}")
         receipts = send_it(source, name, to, serve=serve, timeout=wait)
     if not receipts:

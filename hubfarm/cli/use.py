@@ -6,10 +6,15 @@ import sys
 
 import click
 
+from hubfarm.cli.asking import Who, as_user
 from hubfarm.cli.options import json_option, selector_argument
 from hubfarm.cli.show import print_json, say
 from hubfarm.farm import Farm
 from hubfarm.samp.errors import WrongUse
+from hubfarm.spec.states import Access
+
+PROGRAM_LASTS = 400 * 86400.0
+"""No program runs longer, seconds: its ticket ends with it."""
 
 SHELLS = {
     "sh": "export {name}={value}",
@@ -45,14 +50,20 @@ def env(selector: str, shell: str, as_json: bool) -> None:
     if sys.stdout.isatty():  # for people: not every shell takes a comment from `eval`
         from hubfarm.registry.programs import KNOWN
 
-        say(f"# {', '.join(sorted(KNOWN))} need more: hubfarm exec {shlex.quote(selector)} -- {next(iter(KNOWN))}")
+        name = shlex.quote(selector)
+        say(f"# {', '.join(sorted(KNOWN))} need more: hubfarm exec {name} -- {next(iter(KNOWN))}")
+        if Farm().find(selector).access != Access.OPEN:
+            say(f"# It lets in nobody who does not say who they are: hubfarm login {name} --user NAME")
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@as_user
 @selector_argument
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND…")
-def execute(selector: str, command: tuple[str, ...]) -> None:
+def execute(selector: str, command: tuple[str, ...], who: Who) -> None:
     """Run an unmodified program on a hub, and return its exit code.
+
+    With --user it enters as that user, by a ticket that ends with the program.
 
     Programs that are known not to read SAMP_HUB, as Aladin, are shown a home in which ~/.samp is the
     hub's; the settings file can name more of them.
@@ -62,11 +73,18 @@ def execute(selector: str, command: tuple[str, ...]) -> None:
     \b
     Example:
       hubfarm exec mima-2 -- ds9 image.fits
+      hubfarm exec --user luigi mima-2 -- topcat
     """
     arguments = command[1:] if command[0] == "--" else command
     if not (arguments and arguments[0]):
         raise WrongUse("name the program to run: hubfarm exec SELECTOR -- COMMAND …")
-    environment = os.environ | Farm().environment(selector, arguments)
+    farm = Farm()
+    login = None
+    if who.user:
+        farm.find(selector)  # before anybody types a password
+        password = who.password()
+        login = farm.log_in(selector, user=who.user, password=password, seconds=PROGRAM_LASTS, for_this_process=True)
+    environment = os.environ | farm.environment(selector, arguments, login=login)
     sys.stdout.flush()
     try:
         os.execvpe(arguments[0], arguments, environment)

@@ -12,8 +12,9 @@ from typing import Any, Self
 from hubfarm.client.binding import ByDecorator, F, Function
 from hubfarm.client.callback_server import Callback
 from hubfarm.client.calls import POOL_SIZE, TIMEOUT, HubCalls, to_value
+from hubfarm.client.credentials import Credentials, Password
 from hubfarm.client.data import DataSending, Outbox, Prepared, Receipt, SendPrepared, find_client, read_table
-from hubfarm.client.discovery import Choice, HubLike
+from hubfarm.client.discovery import Choice, HubLike, ticket_text
 from hubfarm.client.errors import SAMPHubUnreachable, SAMPNotConnected, SAMPProxyError
 from hubfarm.client.handlers import Bindings, Message, matching, response_to, response_to_failure
 from hubfarm.client.keyword_messages import EasySending
@@ -50,7 +51,7 @@ class AsyncClient(
         Likewise; 0 lets the system choose.
     callable : bool
         Whether the hub can call this client at all.
-    hub, hub_params, label, owner, group, reconnect, pool_size, timeout
+    hub, hub_params, label, owner, group, user, password, ticket, reconnect, pool_size, timeout
         As `SAMPIntegratedClient.connect` has them: for ``async with``, and for `connect` if that is not told otherwise.
 
     Examples
@@ -82,6 +83,9 @@ class AsyncClient(
         label: str = "",
         owner: str = "",
         group: str = "",
+        user: str = "",
+        password: Password | None = None,
+        ticket: str | os.PathLike[str] = "",
         reconnect: bool = False,
         pool_size: int = POOL_SIZE,
         timeout: float = TIMEOUT,
@@ -89,7 +93,8 @@ class AsyncClient(
         self.metadata = described(name, description, metadata)
         self.bindings = Bindings()
         self._where = {"addr": addr, "port": port, "callable": callable}
-        self._choice = Choice(hub, hub_params, label, owner, group)
+        self._choice = Choice(hub, hub_params, label, owner, group, ticket_text(ticket))
+        self._credentials = Credentials(user, password)
         self._reconnect, self._pool_size, self._timeout = reconnect, pool_size, timeout
         self._membership: Membership | None = None
         self._outbox = Outbox()
@@ -122,6 +127,9 @@ class AsyncClient(
         label: str = "",
         owner: str = "",
         group: str = "",
+        user: str = "",
+        password: Password | None = None,
+        ticket: str | os.PathLike[str] = "",
         reconnect: bool | None = None,
         pool_size: int | None = None,
         timeout: float | None = None,
@@ -133,9 +141,12 @@ class AsyncClient(
         """
         if self._membership is not None:
             raise SAMPClientError("this client is connected already: disconnect it first")
-        choice = Choice(hub, hub_params, label, owner, group).or_else(self._choice)
+        choice = Choice(hub, hub_params, label, owner, group, ticket_text(ticket)).or_else(self._choice)
+        credentials = Credentials(user, password) if user or password is not None else self._credentials
         timeout = self._timeout if timeout is None else timeout
-        calls = HubCalls(pool_size=self._pool_size if pool_size is None else pool_size, timeout=timeout)
+        calls = HubCalls(
+            pool_size=self._pool_size if pool_size is None else pool_size, timeout=timeout, credentials=credentials
+        )
         membership = Membership(calls, self._receive, **self._where)  # type: ignore[arg-type]
         membership.metadata = self.metadata
         membership.subscriptions = self.bindings.subscriptions()

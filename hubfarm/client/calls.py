@@ -8,7 +8,9 @@ import asyncio
 import math
 import numbers
 from collections.abc import Mapping
+from urllib.parse import unquote
 
+from hubfarm.client.credentials import Credentials
 from hubfarm.client.errors import SAMPHubNotNamed, SAMPHubUnreachable, SAMPNotConnected, SAMPProxyError
 from hubfarm.client.typed import noted, restored
 from hubfarm.samp.errors import Fault, WrongUse
@@ -89,6 +91,17 @@ def to_parameter(name: str, value: object) -> Value:
     return to_value(value)
 
 
+def _apart(url: str) -> tuple[str, Credentials | None]:
+    """Return a URL without the user and password that may stand in it, and these."""
+    scheme, slashes, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    named, at, host = authority.rpartition("@")
+    if not at:
+        return url, None
+    user, colon, password = named.partition(":")
+    return f"{scheme}{slashes}{host}{slash}{path}", Credentials(unquote(user), unquote(password) if colon else None)
+
+
 class HubCalls:
     """A hub to call, one at a time.
 
@@ -98,9 +111,14 @@ class HubCalls:
         Connections at most.
     timeout : float
         How long each call may take, seconds.
+    credentials : Credentials, optional
+        Who registers; by default nobody in particular.
     """
 
-    def __init__(self, *, pool_size: int = POOL_SIZE, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self, *, pool_size: int = POOL_SIZE, timeout: float = TIMEOUT, credentials: Credentials | None = None
+    ) -> None:
+        self._credentials = credentials or Credentials()
         self.tokens: dict[str, str] = {}
         self.timeout = timeout
         self._pool_size = pool_size
@@ -120,7 +138,9 @@ class HubCalls:
         if missing:
             raise SAMPHubError(f"this describes no hub: {', '.join(missing)} is missing from the lock file's content")
         self.close()
-        url = tokens[URL].replace("\\", "")
+        url, of_url = _apart(tokens[URL].replace("\\", ""))
+        if of_url is not None and not self._credentials.user:
+            self._credentials = of_url
         try:
             check_http_url(url)
         except WrongUse as error:
@@ -193,7 +213,8 @@ class HubCalls:
             ) from None
         client = self._take(url, seconds)
         try:
-            return decode_response(await client.post(body, timeout=seconds))
+            shown = await self._credentials.authorization() if method == "register" else b""
+            return decode_response(await client.post(body, timeout=seconds, authorization=shown))
         except (Unreachable, NoAnswer) as error:
             raise SAMPHubUnreachable(f"the hub at {url} does not answer {method}: {error}") from None
         except HttpError as error:

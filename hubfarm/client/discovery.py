@@ -11,7 +11,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Protocol
@@ -165,6 +165,9 @@ class Choice:
         A lock file's content, of whatever host.
     label, owner, group : str
         One of the hubs that run: by its label or the label's unique beginning, owner, group.
+    ticket : str
+        What is shown to it in place of its secret: a ticket's lock file (which names the hub too, if nothing else
+        does), that file's URL, or the secret in it.
 
     Raises
     ------
@@ -177,6 +180,7 @@ class Choice:
     label: str = ""
     owner: str = ""
     group: str = ""
+    ticket: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         ways = (self.hub is not None, self.hub_params is not None, bool(self.label or self.owner or self.group))
@@ -202,6 +206,16 @@ class Choice:
         SAMPHubError
             There is no such hub.
         """
+        if not self.ticket:
+            return await self._tokens(timeout)
+        ticket = {lockfile.SECRET: self.ticket}
+        if "/" in self.ticket:
+            ticket = await read_hub(self.ticket, timeout)
+            if self == Choice(ticket=self.ticket):
+                return ticket
+        return await self._tokens(timeout) | {lockfile.SECRET: ticket[lockfile.SECRET]}
+
+    async def _tokens(self, timeout: float) -> dict[str, str]:
         if self.hub_params is not None:
             return dict(self.hub_params)
         if self.label or self.owner or self.group:
@@ -222,6 +236,11 @@ class Choice:
             raise SAMPHubNotNamed(str(error)) from None
         except NoSuchHub as error:
             raise SAMPHubError(str(error)) from None
+
+
+def ticket_text(ticket: str | os.PathLike[str]) -> str:
+    """Return a ticket as `Choice` has it: a path as an absolute one, so that it cannot be taken for a secret."""
+    return ticket if isinstance(ticket, str) else os.path.abspath(ticket)
 
 
 def standard_lock_url() -> str:

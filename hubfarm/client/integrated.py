@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -11,8 +12,9 @@ from hubfarm.client.binding import ByDecorator, ByFunction, F
 from hubfarm.client.calls import POOL_SIZE, TIMEOUT
 from hubfarm.client.chooser import ask
 from hubfarm.client.client import SAMPClient
+from hubfarm.client.credentials import Credentials, Password
 from hubfarm.client.data import DataSending, Outbox, Prepared, Receipt, SendPrepared, find_client, read_table
-from hubfarm.client.discovery import Choice, HubLike, selectable_hubs
+from hubfarm.client.discovery import Choice, HubLike, selectable_hubs, ticket_text
 from hubfarm.client.errors import SAMPHubUnreachable, SAMPProxyError
 from hubfarm.client.handlers import Bindings, Message
 from hubfarm.client.keyword_messages import EasySending
@@ -89,6 +91,9 @@ class SAMPIntegratedClient(ByFunction, ByDecorator, EasySending[Any], DataSendin
         label: str = "",
         owner: str = "",
         group: str = "",
+        user: str = "",
+        password: Password | None = None,
+        ticket: str | os.PathLike[str] = "",
         choose: bool = False,
         reconnect: bool = False,
         timeout: float = TIMEOUT,
@@ -107,6 +112,13 @@ class SAMPIntegratedClient(ByFunction, ByDecorator, EasySending[Any], DataSendin
             Connections to the hub at most: as many calls can wait for their answer at once.
         label, owner, group : str
             One of the hubs that run, by its names; the unique beginning of a label will do.
+        user : str
+            Register as this user; empty for nobody in particular.
+        password : str or callable, optional
+            The user's password, or a function that returns it; by default it is asked for on the terminal.
+        ticket : str or path
+            Register as the holder of this ticket: the lock file that ``hubfarm login`` has made, its URL, or the
+            secret in it.
         choose : bool
             Ask on the terminal which one of them.
         reconnect : bool
@@ -130,7 +142,8 @@ class SAMPIntegratedClient(ByFunction, ByDecorator, EasySending[Any], DataSendin
         choice = Choice(hub, hub_params, label, owner, group)
         if choose:
             choice = self._choose(choice, timeout)
-        self.hub.connect_to(choice, pool_size, timeout)
+        choice = replace(choice, ticket=ticket_text(ticket))
+        self.hub.connect_to(choice, pool_size, timeout, Credentials(user, password))
         try:
             self.client.start()
             self.client.register()

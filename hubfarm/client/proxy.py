@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from hubfarm.client.background import Background, acquire, borrowed, release
 from hubfarm.client.calls import POOL_SIZE, TIMEOUT, HubCalls
-from hubfarm.client.discovery import Choice, HubLike, running_hubs
+from hubfarm.client.credentials import Credentials, Password
+from hubfarm.client.discovery import Choice, HubLike, running_hubs, ticket_text
 from hubfarm.client.errors import SAMPNotConnected
 from hubfarm.samp.toolkit import SAMPWarning, with_original_names
 from hubfarm.standard_hub import PING_TIMEOUT
@@ -81,6 +82,9 @@ class SAMPHubProxy:
         label: str = "",
         owner: str = "",
         group: str = "",
+        user: str = "",
+        password: Password | None = None,
+        ticket: str | os.PathLike[str] = "",
         timeout: float = TIMEOUT,
     ) -> None:
         """Connect to a hub: by default the one that ``SAMP_HUB`` or ``~/.samp`` names.
@@ -95,6 +99,8 @@ class SAMPHubProxy:
             Connections to the hub at most.
         label, owner, group : str
             One of the hubs that run, by its names.
+        user, password, ticket
+            As whom to register; see `SAMPIntegratedClient.connect`.
         timeout : float
             How long finding it, and each call to it, may take, seconds.
 
@@ -105,12 +111,21 @@ class SAMPHubProxy:
         SAMPHubNotNamed
             Several hubs are meant, or one is named in several ways; a `SAMPHubError` and a ValueError.
         """
-        self.connect_to(Choice(hub, hub_params, label, owner, group), pool_size, timeout)
+        choice = Choice(hub, hub_params, label, owner, group, ticket_text(ticket))
+        self.connect_to(choice, pool_size, timeout, Credentials(user, password))
 
-    def connect_to(self, choice: Choice, pool_size: int = POOL_SIZE, timeout: float = TIMEOUT) -> None:
+    def connect_to(
+        self,
+        choice: Choice,
+        pool_size: int = POOL_SIZE,
+        timeout: float = TIMEOUT,
+        credentials: Credentials | None = None,
+    ) -> None:
         """Connect to the hub that `choice` means; see `connect`."""
         self.disconnect()
-        self.calls = HubCalls(pool_size=pool_size, timeout=timeout)
+        if credentials is not None:
+            credentials.ask()  # here: Ctrl-C interrupts this thread
+        self.calls = HubCalls(pool_size=pool_size, timeout=timeout, credentials=credentials)
         self._background = acquire()
         try:
             self._background.run(self._open(choice, timeout))

@@ -20,20 +20,27 @@ from hubfarm.registry.locks import guard_is_held
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.select import select, with_names
 from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.samp.lockfile import file_path, lock_url, parse_samp_hub
 from hubfarm.spec.checks import check_seconds
-from hubfarm.spec.states import HubKind, HubState
+from hubfarm.spec.states import Access, HubKind, HubState
 
 # What is imported further below, where it is needed, `hubfarm ls` need not pay for: msgspec and psutil, 10 ms each.
 if TYPE_CHECKING:
+    from hubfarm.access.users import Users
     from hubfarm.control.client import ControlClient
     from hubfarm.control.protocol import CoordinatorStatus
+    from hubfarm.farm.entering import Login
     from hubfarm.farm.farm_file import Change
     from hubfarm.farm.upgrade import Part
     from hubfarm.registry.sweep import Verdict
+    from hubfarm.registry.tickets import Tickets
     from hubfarm.spec.hub_request import HubRequest
     from hubfarm.spec.hub_spec import HubSpec
 
 __all__ = ["Farm", "HubInfo"]
+
+LOGIN_LASTS = 12 * 3600.0
+"""How long a ticket counts, if nobody says otherwise, seconds: a night's work."""
 
 
 class Farm:
@@ -150,9 +157,24 @@ class Farm:
 
         return self._start([asked(HubRequest, options)], log_level, progress)
 
+    def check_requests(self, requests: "Sequence[HubRequest]") -> None:
+        """Refuse what no hub can be, before a coordinator is asked.
+
+        Raises
+        ------
+        WrongUse
+            A restriction would let in nobody.
+        """
+        specs = [request.specs(used=())[0] for request in requests]
+        if any(spec.access is not Access.OPEN for spec in specs):
+            from hubfarm.access.somebody import check_somebody
+
+            check_somebody(specs, self.paths)
+
     def _start(self, requests: "list[HubRequest]", log_level: str, progress: Callable[[str], None]) -> list[HubInfo]:
         from hubfarm.control.protocol import NoCoordinator
 
+        self.check_requests(requests)
         self._ensure_coordinator(log_level)
         try:
             started = self._start_once(requests, progress)
@@ -291,10 +313,11 @@ class Farm:
         if dry_run:
             return changes
         leaving = [change.label for change in changes if change.action in (Action.STOP, Action.REPLACE)]
-        if leaving:
-            self.stop(leaving)
         coming = {change.label for change in changes if change.action in (Action.START, Action.REPLACE)}
         requests = [HubRequest.of(hub) for hub in file.hubs if hub.label in coming]
+        self.check_requests(requests)  # before anything is stopped
+        if leaving:
+            self.stop(leaving)
         if requests:
             self._start(requests, "INFO", lambda label: None)
         return changes
@@ -478,9 +501,101 @@ class Farm:
         if not wait_until_free(self.paths.coordinator_guard):
             raise HubfarmError(f"the coordinator (process {pid}) has not ended within {STOP_TIMEOUT:g} s")
 
+    # ------------------------------------------------------------------ who may enter
+
+    @cached_property
+    def users(self) -> "Users":
+        """The users file; see `hubfarm.access.users.Users`."""
+        from hubfarm.access.authenticators import users_path
+        from hubfarm.access.users import Users
+        from hubfarm.registry.settings import load_settings
+
+        return Users(users_path(load_settings().access, self.paths.prepare()), self.tickets)
+
+    @cached_property
+    def tickets(self) -> "Tickets":
+        """The tickets there are; see `hubfarm.registry.tickets.Tickets`."""
+        from hubfarm.registry.tickets import Tickets
+
+        return Tickets(self.paths)
+
+    def log_in(
+        self,
+        selector: str,
+        *,
+        user: str,
+        password: str,
+        seconds: float = LOGIN_LASTS,
+        for_this_process: bool = False,
+    ) -> "Login":
+        """Prove who somebody is, and make a ticket for a hub.
+
+        Parameters
+        ----------
+        selector : str
+            Which hub; see `find`.
+        user, password : str
+            Who, and what proves it.
+        seconds : float
+            How long the ticket counts.
+        for_this_process : bool
+            It counts only as long as this process, or the program that takes its place (exec), lives.
+
+        Raises
+        ------
+        WrongUse
+            No hub or more than one is meant, or one that knows no users.
+        HubfarmError
+            User or password is wrong, or the hub does not let that user in.
+        """
+        from hubfarm.farm.entering import log_in
+
+        check_seconds(seconds, "the time that a ticket counts")
+        hub = self.find(selector)
+        return log_in(hub, self.paths, user=user, password=password, seconds=seconds, for_this_process=for_this_process)
+
+    def ticket_at_hand(self, lock_file: Path) -> Path | None:
+        """Return the ticket that ``SAMP_HUB`` names, if it is one for the hub of a lock file; see `log_in`."""
+        try:
+            path = file_path(parse_samp_hub(os.environ.get("SAMP_HUB", "")))
+            if path.parent != self.paths.tickets:
+                return None
+            return path if self._lockdir.read(path).url == self._lockdir.read(lock_file).url else None
+        except (WrongUse, OSError):
+            return None
+
+    def set_access(self, selector: str, access: str, allow: Sequence[str] = ()) -> HubInfo:
+        """Change whom a running hub lets in, and return it; who is in and may not be is thrown out.
+
+        Parameters
+        ----------
+        selector : str
+            Which hub; see `find`.
+        access : str
+            See `hubfarm.spec.access.Access`.
+        allow : sequence of str
+            Who else, as ``user:luigi`` or ``group:mima``.
+
+        Raises
+        ------
+        WrongUse
+            No hub or more than one is meant, or the restriction would let in nobody.
+        HubfarmError
+            The hub does not heed it.
+        """
+        from hubfarm.farm.entering import set_access
+
+        if access not in list(Access):
+            raise WrongUse(f"access is {access!r}: it must be one of {', '.join(Access)}")
+        hub = self.find(selector)
+        set_access(hub, self.paths, Access(access), allow)
+        return self.find(str(hub.id))
+
     # ------------------------------------------------------------------ using and cleaning
 
-    def environment(self, selector: str, command: Sequence[str] = ()) -> dict[str, str]:
+    def environment(
+        self, selector: str, command: Sequence[str] = (), *, login: "Login | None" = None
+    ) -> dict[str, str]:
         """Return the environment variables that lead a program to the hub that `selector` names.
 
         Parameters
@@ -490,6 +605,8 @@ class Farm:
         command : sequence of str, optional
             The program that is to take this process's place (exec), and its arguments; some need more than
             ``SAMP_HUB``, see `hubfarm.registry.programs`.
+        login : Login, optional
+            As whom it enters; see `log_in`.
 
         Raises
         ------
@@ -499,13 +616,14 @@ class Farm:
             What the program needs cannot be made.
         """
         hub = self.find(selector)
-        variables = {"SAMP_HUB": hub.samp_hub}
+        lock_file = login.lock_file if login else hub.stable_name or hub.lock_file
+        variables = {"SAMP_HUB": lock_url(lock_file)}
         if command:
             from hubfarm.registry.programs import variables_for
             from hubfarm.registry.settings import load_settings
 
             programs = load_settings().programs
-            variables |= variables_for(command, hub.stable_name or hub.lock_file, self.paths, programs)
+            variables |= variables_for(command, lock_file, self.paths, programs)
         return variables
 
     def log_file(self, selector: str) -> Path:

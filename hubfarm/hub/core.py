@@ -28,6 +28,7 @@ from hubfarm.hub.model import (
 )
 from hubfarm.hub.own_answers import own_answers
 from hubfarm.hub.routes import Route
+from hubfarm.hub.said_by_hub import metadata_of
 from hubfarm.samp.errors import BadValue, Fault
 from hubfarm.samp.methods import Kind
 from hubfarm.samp.mtype import candidates, check_mtype, check_pattern, matching, without_x
@@ -142,7 +143,8 @@ class Hub:
         Raises
         ------
         Fault
-            The policy refuses it, as many clients are registered as the hub takes, or it is shutting down.
+            The policy refuses it, as many clients are registered as the hub takes (or takes of one user), or it is
+            shutting down.
         """
         if self._closing or self._ledger.draining:
             raise Fault("the hub is shutting down: look for another")
@@ -150,7 +152,9 @@ class Hub:
             raise Fault(f"{self.limits.clients} clients are registered: this hub takes no more")
         if refusal := self._policy.refusal_to_enter(who):
             raise Fault(refusal)
-        client = self._ledger.add_client(self._new_key(), who, now)
+        if who.user and self._ledger.by_user[who.user] >= self.limits.user_clients:
+            raise Fault(f"{self.limits.user_clients} clients of the user {who.user} are registered: no more are taken")
+        client = self._ledger.add_client(self._new_key(), who, metadata_of(who), now)
         self._touch(client, now)
         result: Map = {"samp.private-key": client.key, "samp.self-id": client.id, "samp.hub-id": HUB_ID}
         return Outcome(result, list(self._event("register", {"id": client.id})))
@@ -159,6 +163,15 @@ class Hub:
         """Unregister a client at its own wish."""
         self._touch(client, now)
         return Outcome("", self._remove(client, "unregistered"))
+
+    def restrict(self, policy: Policy) -> list[Effect]:
+        """Decide by another policy from now on, and throw out the clients that it would not let in."""
+        self._policy = policy
+        effects: list[Effect] = []
+        for client in list(self.clients):
+            if refusal := policy.refusal_to_enter(client.principal):
+                effects += self.throw_out(client, refusal)
+        return effects
 
     def throw_out(self, client: Client, reason: str, *, tell: bool = True) -> list[Effect]:
         """Unregister a client at the hub's wish; it is told by ``samp.hub.disconnect`` if it can be."""
@@ -215,6 +228,7 @@ class Hub:
             It is larger than the hub keeps.
         """
         declared = self._take_declared(client, metadata, "metadata", len(client.metadata.xml))
+        declared = metadata_of(client.principal, declared)
         self._touch(client, now)
         self._ledger.set_metadata(client, declared)
         return Outcome("", list(self._event("metadata", {"id": client.id}, "metadata", declared)))

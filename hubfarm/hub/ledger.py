@@ -8,7 +8,7 @@ hub's to decide; nothing here refuses anything.
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterator
 
-from hubfarm.hub.model import HUB_ID, Client, Counters, Delivery, Payload, PendingCall
+from hubfarm.hub.model import EMPTY, HUB_ID, Client, Counters, Delivery, Payload, PendingCall
 from hubfarm.hub.recall import Recalled
 from hubfarm.hub.records import (
     AlsoRecord,
@@ -44,6 +44,8 @@ class Ledger:
         self.clients: dict[str, Client] = {}
         self.by_key: dict[str, Client] = {}
         self.by_pattern: dict[str, dict[str, Client]] = {}
+        self.by_user: Counter[str] = Counter()
+        """How many clients each user has."""
         self.pending: dict[str, PendingCall] = {}
         self.queues: dict[str, OrderedDict[int, Delivery]] = {}
         """What waits for each client, in order; the first may be under way."""
@@ -90,10 +92,11 @@ class Ledger:
 
     # ------------------------------------------------------------------ clients
 
-    def add_client(self, key: str, who: Principal, now: float) -> Client:
-        """Add a client with the next id."""
+    def add_client(self, key: str, who: Principal, metadata: EncodedMap, now: float) -> Client:
+        """Add a client with the next id, and the metadata that it has from the first."""
         self._last_client += 1
-        client = Client(f"c{self._last_client}", key, active=now, principal=who, since=now)
+        client = Client(f"c{self._last_client}", key, active=now, principal=who, metadata=metadata, since=now)
+        self._count_declared(client, len(metadata.xml) - len(EMPTY.xml))
         self._enter(client)
         self._note_client(client)
         return client
@@ -107,6 +110,8 @@ class Ledger:
     def _enter(self, client: Client) -> None:
         self._registered = None
         self.clients[client.id] = self.by_key[client.key] = client
+        if client.principal.user:
+            self.by_user[client.principal.user] += 1
         self.queues[client.id] = OrderedDict()
 
     def remove_client(self, client: Client) -> None:
@@ -114,6 +119,10 @@ class Ledger:
         client.gone = True
         self._registered = None
         del self.clients[client.id], self.by_key[client.key]
+        if user := client.principal.user:
+            self.by_user[user] -= 1
+            if not self.by_user[user]:
+                del self.by_user[user]
         self._index(client, {})
         self.declared -= client.declared
         self.counters.failed += client.queued

@@ -11,26 +11,35 @@ from hubfarm.samp.errors import BadLockFile, HubfarmError
 _MAX_LOCK_FILE = 64 * 2**10
 
 
-def read_private(path: Path, *, follow: bool = False) -> str:
+def read_private(path: Path, *, follow: bool = False, most: int = _MAX_LOCK_FILE) -> str:
     """Return the text of a small regular file; anything else in its place is an error.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    follow : bool
+        Take a symbolic link too.
+    most : int
+        How large it may be, bytes; by default, as large as a lock file.
 
     Raises
     ------
     OSError
         It cannot be opened, or (unless `follow`) is a symbolic link.
     BadLockFile
-        It is no regular file, is larger than a lock file can be, or is not text.
+        It is no regular file, is larger than `most`, or is not text.
     """
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
     descriptor = os.open(path, flags)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise BadLockFile("not a regular file")
-        data = os.read(descriptor, _MAX_LOCK_FILE + 1)
+        data = os.read(descriptor, most + 1)
     finally:
         os.close(descriptor)
-    if len(data) > _MAX_LOCK_FILE:
-        raise BadLockFile(f"larger than {_MAX_LOCK_FILE} bytes")
+    if len(data) > most:
+        raise BadLockFile(f"larger than {most} bytes")
     try:
         return data.decode()
     except UnicodeDecodeError:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from hubfarm.registry.entry import Entry, Standing
 from hubfarm.registry.history import End, Ending, read_history
@@ -22,7 +23,7 @@ from hubfarm.samp.errors import WrongUse
 from hubfarm.samp.lockfile import lock_url
 from hubfarm.spec.checks import check_label, check_seconds
 from hubfarm.spec.rhythm import HUNG_AFTER
-from hubfarm.spec.states import HubKind, HubState
+from hubfarm.spec.states import Access, HubKind, HubState
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,10 @@ class HubInfo:
         The size of the deliveries that wait, and the most that have waited; None if not known.
     version : str
         The release that it runs; empty if not known.
+    access : str
+        Whom it lets in; see `hubfarm.spec.access.Access`.
+    allow : tuple of str
+        Who else may enter.
     """
 
     id: int | None
@@ -91,6 +96,8 @@ class HubInfo:
     queued_bytes: int | None = None
     peak: int | None = None
     version: str = ""
+    access: str = Access.OPEN
+    allow: tuple[str, ...] = ()
 
     @property
     def alive(self) -> bool:
@@ -200,6 +207,8 @@ def _describe(entry: Entry, record: Record | None, paths: Paths, answering: Coll
         queued_bytes=live.queued_bytes if live else None,
         peak=live.peak if live else None,
         version=tokens.get("hubfarm.version", ""),
+        access=tokens.get("hubfarm.access", Access.OPEN),
+        allow=tuple(map(unquote, tokens.get("hubfarm.allow", "").split())),
     )
 
 

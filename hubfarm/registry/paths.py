@@ -132,6 +132,20 @@ class Paths:
         """Return the journal of the hub with this id."""
         return self.journals / f"hub-{hub_id}"
 
+    def changes(self, hub_id: int) -> Path:
+        """Return what was changed about the hub with this id since it was started; a successor needs it too."""
+        return self.journals / f"hub-{hub_id}.changes"
+
+    @property
+    def users(self) -> Path:
+        """The users and their passwords, unless the settings name another file."""
+        return self.runtime / "users"
+
+    @property
+    def tickets(self) -> Path:
+        """The directory of the tickets; see `hubfarm.registry.tickets`."""
+        return self.runtime / "tickets"
+
     @property
     def wanted(self) -> Path:
         """The directory of the hubs that are wanted; see `hubfarm.registry.wanted`."""
@@ -196,7 +210,7 @@ class Paths:
 
     def _directories(self) -> list[Path]:
         directories = [self.lockdir, self.runtime, self.guards, self.by_label, self.logs, self.journals]
-        directories += [self.wanted, self.homes, self.asked, self.scratch]
+        directories += [self.wanted, self.homes, self.asked, self.scratch, self.tickets]
         if self.runtime.is_relative_to(self.lockdir):
             directories.insert(1, self.runtime.parent)
         return directories

@@ -16,6 +16,35 @@ from hubfarm.samp.errors import HubfarmError, WrongUse
 CONFIG_VARIABLE = "HUBFARM_CONFIG"
 
 
+class AccessSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """How people prove who they are.
+
+    Parameters
+    ----------
+    authenticator : str
+        Who checks passwords: ``file``, ``pam``, or one that another package brings; see
+        `hubfarm.access.authenticators`.
+    users : str
+        The users file, for ``file``; empty for the farm's own.
+    pam_service : str
+        The service in ``/etc/pam.d``, for ``pam``.
+    admins : tuple of str
+        Users that may enter every hub, for ``pam``.
+    options : dict of str to str
+        What another package's authenticator needs to know.
+    """
+
+    authenticator: str = "file"
+    users: str = ""
+    pam_service: str = "login"
+    admins: tuple[str, ...] = ()
+    options: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        if self.users and not Path(self.users).expanduser().is_absolute():
+            raise ValueError(f"access.users is {self.users!r}: it must be an absolute path")
+
+
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """What the file may set.
 
@@ -29,12 +58,15 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
         ``ADDRESS:PORT`` of a Prometheus endpoint on TCP; empty for none.
     programs : dict of str to Need
         What programs need to be led to a hub, by name; beside those of `hubfarm.registry.programs`.
+    access : AccessSettings
+        How people prove who they are.
     """
 
     late_beats: int = 5
     sweep_every: float = 60.0
     metrics: str = ""
     programs: dict[str, Need] = {}
+    access: AccessSettings = AccessSettings()
 
     def __post_init__(self) -> None:
         if self.late_beats < 2:

@@ -27,6 +27,7 @@ from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.locks import guard_is_held
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName
+from hubfarm.registry.tickets import Tickets
 from hubfarm.registry.wanted import Wanted
 from hubfarm.registry.whereabouts import Where, where_is
 
@@ -192,6 +193,9 @@ def _leftovers(lockdir: LockDir, gone: Collection[Path], staying: Collection[Hub
     for home in _files(paths.homes):
         if not is_lived_in(home):
             yield Verdict(home, removed=True, reason="a home of a program that has ended")
+    for path in Tickets(paths).left_over():
+        if not path.name.startswith(".new-") or _age(path) > MIN_AGE:
+            yield Verdict(path, removed=True, reason="of a ticket that counts no more")
     if not guard_is_held(paths.coordinator_guard):
         # With a coordinator, a journal without a living hub may be waiting for a successor.
         living = {paths.journal(name.id).name for guard in kept if (name := parse_name(guard.name))}

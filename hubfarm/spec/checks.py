@@ -59,6 +59,19 @@ def check_label(label: str) -> str:
     return label
 
 
+def check_user(name: str) -> str:
+    """Return `name` if a user can bear it: a name without a colon, which ends it where a password follows.
+
+    Raises
+    ------
+    WrongUse
+        It is no name (see `check_name`), or has a colon in it.
+    """
+    if ":" in check_name(name, "a user's name"):
+        raise WrongUse(f"not usable as a user's name: {name!r} (no colon)")
+    return name
+
+
 def check_seconds(value: float, what: str) -> float:
     """Return `value` if it is a time span that a hub can wait; `what` names it in the error.
 
@@ -70,6 +83,29 @@ def check_seconds(value: float, what: str) -> float:
     if not 0 <= value <= 3.2e9:
         raise WrongUse(f"{what} is {value:g}: it must be 0 (never) or a number of seconds")
     return value
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def read_span(text: str, what: str) -> float:
+    """Return the seconds that people write as ``90``, ``45m``, ``12h`` or ``2d``; `what` names it in the error.
+
+    Raises
+    ------
+    WrongUse
+        It is something else, or no time at all, or over a hundred years.
+
+    Examples
+    --------
+    >>> read_span("12h", "--for")
+    43200.0
+    """
+    found = re.fullmatch(r"([0-9]{1,10}(?:\.[0-9]{1,6})?)([smhd]?)", text, re.ASCII)
+    seconds = float(found[1]) * _UNITS[found[2] or "s"] if found else 0.0
+    if not 0 < seconds <= 3.2e9:
+        raise WrongUse(f"{what} is {text[:40]!r}: write a time span, as 90 (seconds), 45m, 12h or 2d")
+    return seconds
 
 
 def check_port(port: int) -> int:

@@ -3,15 +3,17 @@
 A `HubSpec` travels from the coordinator to the worker, and is read back from the lock file when hubs are listed.
 """
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, get_origin
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import WrongUse
+from hubfarm.spec.access import Rule
 from hubfarm.spec.limits import Limits
 from hubfarm.spec.options import FIRST_RELEASE, Carried, HubOptions, fields_of
 
@@ -45,6 +47,15 @@ class HubSpec(HubOptions, frozen=True, kw_only=True):
     restarts: Annotated[int, Carried(tokens=("hubfarm.restarts",))] = 0
     fell: bool = False
     origin: Annotated[str, Carried(tokens=("hubfarm.origin",))] = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.rule  # noqa: B018  # refuses what would admit nobody
+
+    @property
+    def rule(self) -> Rule:
+        """Who may enter."""
+        return Rule(access=self.access, owner=self.owner, group=self.group, allow=self.allow)
 
     @classmethod
     def of(cls, options: HubOptions, **more: Any) -> "HubSpec":
@@ -96,7 +107,7 @@ def _write(value: Any) -> str:
         case Limits():
             return " ".join(value.write()).replace("=", ":")
         case tuple():
-            return " ".join(value)
+            return " ".join(re.sub(r"[%\s]", lambda found: quote(found[0]), each) for each in value)
         case bool():
             return "yes" if value else "no"
         case float():
@@ -108,7 +119,7 @@ def _read(kind: Any, text: str) -> Any:
     if kind is Limits:
         return Limits.parse(text.replace(":", "=").split())
     if get_origin(kind) is tuple:
-        return tuple(text.split())
+        return tuple(map(unquote, text.split()))
     if kind is bool:
         return {"yes": True, "no": False}[text]
     if issubclass(kind, StrEnum):

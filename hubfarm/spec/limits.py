@@ -26,6 +26,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Strings, lists and maps in one request.
     clients : int
         Registered clients.
+    user_clients : int
+        Those of one user; clients of nobody in particular are not counted.
     declared : int
         A client's metadata, and its subscriptions, bytes.
     total_declared : int
@@ -56,6 +58,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     string: int = 32 * 2**20
     values: int = 1_000_000
     clients: int = 5000
+    user_clients: int = 1000
     declared: int = 2**20
     total_declared: int = 128 * 2**20
     calls: int = 10_000

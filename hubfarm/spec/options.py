@@ -13,8 +13,10 @@ from typing import Annotated, Any, NamedTuple, TypeVar, get_origin, get_type_hin
 import msgspec
 
 from hubfarm.samp.errors import WrongUse
+from hubfarm.spec.access import check_allow
 from hubfarm.spec.checks import check_callback_hosts, check_label, check_name, check_port, check_seconds
 from hubfarm.spec.limits import Limits
+from hubfarm.spec.states import Access
 
 FIRST_RELEASE = "0.1.0"
 
@@ -87,6 +89,10 @@ class HubOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     callback_hosts : tuple of str
         The other hosts on which a hub on loopback calls clients back: names, addresses,
         networks, ``*`` for all.
+    access : Access
+        Whom it lets in.
+    allow : tuple of str
+        Who may enter a restricted hub beside those, as ``user:luigi`` or ``group:mima``.
     restart : Restart
         When it is started again.
     limits : Limits
@@ -171,6 +177,25 @@ class HubOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             metavar="HOST",
             check=check_callback_hosts,
             tokens=("hubfarm.callback-hosts",),
+        ),
+    ] = ()
+    access: Annotated[
+        Access,
+        Option(
+            help="Whom it lets in: everybody who reads its lock file, or who proves to be a user, of its group, its "
+            "owner, or listed by --allow.",
+            tokens=("hubfarm.access",),
+            since="0.2.0",
+        ),
+    ] = Access.OPEN
+    allow: Annotated[
+        tuple[str, ...],
+        Option(
+            help="Let in these too: user:NAME or group:NAME.",
+            metavar="WHO",
+            check=check_allow,
+            tokens=("hubfarm.allow",),
+            since="0.2.0",
         ),
     ] = ()
     restart: Annotated[

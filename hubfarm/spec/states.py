@@ -1,4 +1,4 @@
-"""What a hub can be, in one word each: of which kind it is, and what it is doing.
+"""What a hub can be, in one word each: of which kind it is, what it is doing, and whom it lets in.
 
 The words are those of ``hubfarm ls``, of JSON and of the logs.  A `StrEnum` compares with plain strings.
 """
@@ -25,6 +25,21 @@ class HubKind(StrEnum):
             return cls(text)
         except ValueError:
             return cls.FOREIGN
+
+
+class Access(StrEnum):
+    """Whom a hub lets in; administrators always, and those of ``--allow`` beside."""
+
+    OPEN = "open"
+    """Everybody who can read its lock file."""
+    USERS = "users"
+    """Everybody who proves to be a user."""
+    GROUP = "group"
+    """Users of the hub's group."""
+    OWNER = "owner"
+    """The user who bears the name of the hub's owner."""
+    LISTED = "listed"
+    """Those of ``--allow``."""
 
 
 class HubState(StrEnum):

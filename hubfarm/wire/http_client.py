@@ -276,7 +276,7 @@ class HttpClient:
             "Content-Type: text/xml\r\nUser-Agent: hubfarm\r\nContent-Length: "
         ).encode("ascii")
 
-    async def post(self, *body: bytes, timeout: float | None) -> bytes:
+    async def post(self, *body: bytes, timeout: float | None, authorization: bytes = b"") -> bytes:
         """Send `body`, return the body of the answer.
 
         Parameters
@@ -285,6 +285,8 @@ class HttpClient:
             What to send, in pieces.
         timeout : float or None
             How long the answer may take once the connection stands, seconds; None for as long as it does.
+        authorization : bytes
+            What the field ``Authorization`` is to say; empty for none.
 
         Raises
         ------
@@ -295,7 +297,7 @@ class HttpClient:
         BadAnswer
             The answer was not HTTP 200.
         """
-        request = self._request(body)
+        request = self._request(body, authorization)
         exchange = await self._connected()
         try:
             return await self._send(exchange, request, timeout)
@@ -325,8 +327,9 @@ class HttpClient:
             if not future.done() or future.cancelled():
                 exchange.close()
 
-    def _request(self, body: Sequence[bytes]) -> Sequence[bytes]:
-        return (b"%s%d\r\n\r\n" % (self._head, sum(map(len, body))), *body)
+    def _request(self, body: Sequence[bytes], authorization: bytes = b"") -> Sequence[bytes]:
+        more = b"Authorization: %s\r\n" % authorization if authorization else b""
+        return (b"%s%d\r\n%s\r\n" % (self._head, sum(map(len, body)), more), *body)
 
     @property
     def takes_more(self) -> bool:

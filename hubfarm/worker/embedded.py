@@ -18,6 +18,7 @@ from typing import Any
 import uvloop
 from loguru import logger
 
+from hubfarm.access.somebody import check_somebody
 from hubfarm.registry.files import read_private
 from hubfarm.registry.history import End
 from hubfarm.registry.paths import Paths
@@ -170,6 +171,7 @@ class SAMPHubServer:
         if path is not None and _holds_another(path, paths):
             path = None
         spec = HubSpec.of(self._options, id=0, secret=self._secret or secrets.token_hex(16))
+        check_somebody([spec], paths)
         sock = close_in_child(bind(spec.host, spec.port))
         runner = _Runner(lambda: HubProcess(spec, paths, kind=HubKind.EMBEDDED, lock_path=path), sock)
         running = runner.begin()

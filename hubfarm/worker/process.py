@@ -6,6 +6,7 @@ the caller; beat once a second, and put back what others have damaged; at the en
 """
 
 import asyncio
+import contextlib
 import os
 import secrets
 import signal
@@ -30,6 +31,7 @@ from hubfarm.hub.profiles.front_door import FrontDoor
 from hubfarm.hub.profiles.host_names import HostNames
 from hubfarm.hub.profiles.standard import StandardProfile
 from hubfarm.hub.profiles.waits import Waits
+from hubfarm.registry.changes import with_changes
 from hubfarm.registry.claim import Claim, claim_for
 from hubfarm.registry.handover import hand_over
 from hubfarm.registry.history import End, record_end
@@ -45,6 +47,7 @@ from hubfarm.wire.addresses import is_loopback
 from hubfarm.wire.connections import raise_descriptor_limit, room
 from hubfarm.wire.http_server import HttpLimits, HttpServer
 from hubfarm.wire.urls import base_url
+from hubfarm.worker.admission import Admission, policy_of
 from hubfarm.worker.announcement import hub_metadata, lock_file_tokens
 
 MEND_EVERY = 3.5
@@ -116,6 +119,7 @@ class HubProcess:
         if spec.id != self._claim.name.id:
             self.spec = spec = msgspec.structs.replace(spec, id=self._claim.name.id)
         try:
+            self.spec = spec = with_changes(self._paths.changes(spec.id), spec)
             base = base_url(sock)
             ledger = self._remember()
             space = room()
@@ -126,6 +130,7 @@ class HubProcess:
                 new_key=lambda: secrets.token_hex(16),
                 now=self._started,
                 ledger=ledger,
+                policy=policy_of(spec),
             )
             waits = Waits()
             journal = self._journal
@@ -138,6 +143,7 @@ class HubProcess:
                 journal.mark if journal else lambda number: None,
                 self._lines,
             )
+            self._admission = Admission(spec, self._paths, time.monotonic)
             self._profile = StandardProfile(
                 self._hub,
                 self._deliveries,
@@ -147,6 +153,9 @@ class HubProcess:
                 callbacks=rule,
                 files=journal,
                 lines=self._lines,
+                passwords=self._admission.passwords,
+                ticket_of=self._admission.ticket_of,
+                revision=self._admission.revision,
             )
             limits = HttpLimits(head=spec.limits.head, body=spec.limits.body, connections=space.connections)
             is_ours = HostNames(sock, spec.host).include
@@ -154,8 +163,8 @@ class HubProcess:
             self._server = HttpServer(front_door.answer, limits, _log_failure, self._keep, front_door.admit)
             self._liveness = Liveness(self._hub, self._deliveries)
             await self._server.start(sock)
-            running = Running(HubName(os.getpid(), spec.id), f"{base}xmlrpc", self._claim.path)
-            self._claim.publish(lock_file_tokens(spec, self._paths, running.name, running.url, self._kind))
+            self._running = running = Running(HubName(os.getpid(), spec.id), f"{base}xmlrpc", self._claim.path)
+            self._publish()
         except BaseException:
             if self._journal is not None:
                 self._journal.close()
@@ -164,10 +173,33 @@ class HubProcess:
         if spec.fell and journal is not None:
             self._deliveries.carry_out(self._hub.suspect(journal.marked()))
         self._deliveries.resume()
+        self._deliveries.carry_out(self._hub.restrict(policy_of(spec)))  # also those whom a predecessor let in
         self._state = HubState.DRAINING if ledger.draining else HubState.RUNNING
+        self.heed_changes()  # of the time in which it started
         self._beat()
         logger.info("serving at {} as {}", running.url, running.name)
         return running
+
+    def _publish(self) -> None:
+        running = self._running
+        self._claim.publish(lock_file_tokens(self.spec, self._paths, running.name, running.url, self._kind))
+
+    def heed_changes(self) -> None:
+        """Be what the hub was changed to while it runs; throw out whom it does not let in any more."""
+        if self._state is HubState.STARTING:
+            return  # it will, before it serves
+        try:
+            spec = with_changes(self._paths.changes(self.spec.id), self.spec)
+            if spec == self.spec:
+                return
+            self.spec = spec
+            self._publish()
+        except HubfarmError as error:
+            logger.error("cannot be changed: {}", error)
+            return
+        logger.info("lets in {}", spec.rule.in_words())
+        self._deliveries.carry_out(self._hub.restrict(policy_of(spec)))
+        self._keep_soon()
 
     def _remember(self) -> Ledger:
         """Return what the hub knows from the first: what a worker that fell has left, if one did."""
@@ -216,6 +248,10 @@ class HubProcess:
         if self._journal is not None:
             self._journal.remove()
             Wanted(self._paths).drop(self.spec)
+        with contextlib.suppress(OSError):
+            self._paths.changes(self.spec.id).unlink()
+        with contextlib.suppress(OSError):
+            self._admission.end()
         record_end(self._paths, self.spec, os.getpid(), how, reason, time.monotonic() - self._started, self._kind)
         self._claim.withdraw()
         logger.info("ended")
@@ -262,9 +298,11 @@ class HubProcess:
         self._requests = self._profile.requests
         record = self._record()
         self._claim.write(record)
-        if now >= self._mend_at:
+        mending = now >= self._mend_at
+        if mending:
             self._mend_at = now + MEND_EVERY
             self._mend(record)
+        self._admission.look(self._hub, self._deliveries, well=mending)
         # Without clients and timeouts only a request can bring something to look after.
         idle = self._state is HubState.RUNNING and not (self._hub.clients or spec.timeout)
         self._quiet_until = self._mend_at if idle else 0.0
@@ -333,7 +371,8 @@ def run(
     """Run one hub in this process until it is ended; return why it ended.
 
     SIGTERM and SIGINT end it in order, SIGUSR1 once it is drained, SIGQUIT so that a successor goes on with its
-    clients; SIGHUP reopens its log, SIGUSR2 hands its listening socket to a new coordinator.
+    clients; SIGHUP reopens its log and has it heed what was changed about it, SIGUSR2 hands its listening socket to a
+    new coordinator.
 
     Parameters
     ----------
@@ -377,7 +416,7 @@ async def _run(
     loop.add_signal_handler(signal.SIGUSR1, hub.drain)
     if kind is HubKind.FARM:
         loop.add_signal_handler(signal.SIGQUIT, hub.end, End.RESTARTED, "restarted")
-    loop.add_signal_handler(signal.SIGHUP, reopen_log)
+    loop.add_signal_handler(signal.SIGHUP, _heed, hub, reopen_log)
     loop.add_signal_handler(signal.SIGUSR2, _hand_over, sock, paths, spec)
     running = await hub.start(sock)
     started(running)
@@ -385,6 +424,11 @@ async def _run(
     logger.info("ending: {}", reason)
     await (hub.hand_on if how is End.RESTARTED else hub.stop)(how, reason)
     return reason
+
+
+def _heed(hub: HubProcess, reopen_log: Callable[[], None]) -> None:
+    reopen_log()
+    hub.heed_changes()
 
 
 def _hand_over(sock: socket.socket, paths: Paths, spec: HubSpec) -> None:

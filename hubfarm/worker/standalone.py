@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from hubfarm.access.somebody import check_somebody
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.spec.hub_spec import HubSpec
@@ -54,6 +55,7 @@ def run_standalone(
     _check(multi, lock_file, secret)
     paths = (paths or Paths.from_environment()).prepare()
     spec = HubSpec.of(options, id=0, secret=secret or secrets.token_hex(16))
+    check_somebody([spec], paths)
     path = None if multi else _free_lock_file(lock_file, paths)
     return run(spec, bind(spec.host, spec.port), paths, kind=HubKind.STANDALONE, lock_path=path, started=started)
 

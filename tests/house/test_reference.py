@@ -8,7 +8,7 @@ import pytest
 from hubfarm.cli.main import hubfarm
 from hubfarm.cli.sampy import sampy
 from hubfarm.farm import Farm
-from hubfarm.registry.settings import Settings
+from hubfarm.registry.settings import AccessSettings, Settings
 from hubfarm.spec.limits import Limits
 from tests.stories.test_care import scrape
 from tests.support import ROOT, read_lock_file
@@ -17,7 +17,10 @@ REFERENCE = (ROOT / "docs" / "reference.md").read_text()
 
 
 def options_of(command: click.Command) -> set[str]:
-    return {name for parameter in command.params if isinstance(parameter, click.Option) for name in parameter.opts}
+    if isinstance(command, click.Group):
+        return {name for each in command.commands.values() for name in options_of(each)}
+    given = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    return {name for option in given for name in (*option.opts, *option.secondary_opts)}
 
 
 @pytest.mark.parametrize("name", hubfarm.list_commands(click.Context(hubfarm)))
@@ -25,9 +28,7 @@ def test_every_command_is_described_with_its_options_and_no_others(name: str) ->
     command = hubfarm.get_command(click.Context(hubfarm), name)
     assert command is not None
     row = next(line for line in REFERENCE.splitlines() if line.startswith(f"| `{name}` |"))
-    assert set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", row)) == options_of(command) | (
-        {"--notify"} if name == "send" else set()
-    )
+    assert set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", row)) == options_of(command)
 
 
 def test_every_option_of_sampy_is_named() -> None:
@@ -35,7 +36,9 @@ def test_every_option_of_sampy_is_named() -> None:
     assert set(re.findall(r"`(--?[a-zA-Z-]+)", paragraph)) >= options_of(sampy)
 
 
-@pytest.mark.parametrize("name", [*Settings.__struct_fields__, *Limits.__struct_fields__])
+@pytest.mark.parametrize(
+    "name", [name for kind in (Settings, AccessSettings, Limits) for name in kind.__struct_fields__]
+)
 def test_every_setting_and_limit_is_named(name: str) -> None:
     assert f"`{name}`" in REFERENCE
 

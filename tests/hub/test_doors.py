@@ -17,7 +17,7 @@ from hubfarm.hub.routes import Push
 from hubfarm.samp import errors
 from hubfarm.spec.limits import Limits
 from hubfarm.spec.principal import ANYBODY, Principal
-from tests.hub.hub_support import OK, deliveries, join, make_hub
+from tests.hub.hub_support import OK, deliveries, join, make_hub, post
 from tests.hub.test_standard_profile import SECRET, Bench, value_of
 from tests.support import message
 
@@ -45,7 +45,7 @@ class TwoDoors(Bench):
         )
 
     def by_side(self, method: str, *params: Any) -> Any:
-        answer = self.side.handle(dumps(params, f"samp.sidehub.{method}").encode(), "192.0.2.1")
+        answer = self.side.handle(post(dumps(params, f"samp.sidehub.{method}").encode(), "192.0.2.1"))
         return value_of(answer)  # type: ignore[arg-type]
 
 

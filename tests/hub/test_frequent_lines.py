@@ -17,6 +17,7 @@ class Clock:
 
 @pytest.fixture
 def log() -> Iterator[list[str]]:
+    logger.enable("hubfarm")  # a program with an embedded hub has it silent
     lines: list[str] = []
     sink = logger.add(lambda line: lines.append(str(line).rstrip()), format="{level} {module} {message}", level="INFO")
     yield lines

@@ -15,7 +15,7 @@ from hubfarm.hub.routes import Push
 from hubfarm.samp.xmlrpc import PARSE_ERROR, UNKNOWN_METHOD, WRONG_PARAMETERS
 from hubfarm.spec.limits import Limits
 from hubfarm.wire.http_messages import Response
-from tests.hub.hub_support import HUB_METADATA, OK, snapshot
+from tests.hub.hub_support import HUB_METADATA, OK, post, snapshot
 from tests.support import PATIENCE, message
 
 SECRET = "10f60b7d8294a8"
@@ -55,7 +55,7 @@ class Bench:
         )
 
     def start(self, method: str, *params: Any) -> "Response | asyncio.Future[Response]":
-        return self.profile.handle(dumps(params, f"samp.hub.{method}").encode())
+        return self.profile.handle(post(dumps(params, f"samp.hub.{method}").encode()))
 
     def call(self, method: str, *params: Any) -> Any:
         answer = self.start(method, *params)
@@ -154,7 +154,7 @@ def test_call_call_all_and_reply_carry_msg_ids_and_tags(bench: Bench) -> None:
 
 def test_every_request_is_counted(bench: Bench) -> None:
     bench.call("ping")
-    bench.profile.handle(b"nonsense")
+    bench.profile.handle(post(b"nonsense"))
     assert bench.profile.requests == 2
 
 
@@ -353,7 +353,7 @@ def test_an_unknown_method_is_a_fault(bench: Bench, method: str) -> None:
 
 @pytest.mark.parametrize("method", ["ping", "samp.webhub.ping", "system.listMethods"])
 def test_methods_of_other_profiles_are_unknown(bench: Bench, method: str) -> None:
-    answer = bench.profile.handle(dumps((), method).encode())
+    answer = bench.profile.handle(post(dumps((), method).encode()))
     assert isinstance(answer, Response)
     with pytest.raises(Fault) as caught:
         value_of(answer)
@@ -362,7 +362,7 @@ def test_methods_of_other_profiles_are_unknown(bench: Bench, method: str) -> Non
 
 @pytest.mark.parametrize("body", [b"", b"nonsense", b"\0\xff", b"<methodCall/>", b"<methodResponse/>"])
 def test_a_body_that_is_no_call_is_a_fault(bench: Bench, body: bytes) -> None:
-    answer = bench.profile.handle(body)
+    answer = bench.profile.handle(post(body))
     assert isinstance(answer, Response)
     with pytest.raises(Fault) as caught:
         value_of(answer)

@@ -22,7 +22,7 @@ from hubfarm.hub.profiles.throttle import (
 from hubfarm.hub.profiles.waits import Waits
 from hubfarm.spec.limits import Limits
 from hubfarm.wire.http_messages import Response
-from tests.hub.hub_support import HUB_METADATA
+from tests.hub.hub_support import HUB_METADATA, post
 from tests.hub.test_standard_profile import Recorder
 from tests.support import PATIENCE, Receiver
 
@@ -114,7 +114,7 @@ class Door:
         self.profile = StandardProfile(self.hub, Recorder(waits), waits, secret=SECRET, clock=Clock())  # type: ignore
 
     def ask(self, method: str, *params: Any, peer: str = HERE) -> "Response | asyncio.Future[Response]":
-        return self.profile.handle(dumps(params, f"samp.hub.{method}").encode(), peer)
+        return self.profile.handle(post(dumps(params, f"samp.hub.{method}").encode(), peer))
 
     def fail(self, times: int) -> list["Response | asyncio.Future[Response]"]:
         return [self.ask("register", "guess") for _ in range(times)]

@@ -192,7 +192,7 @@ class Stage:
         waits = Waits()
         self.deliveries = Deliveries(self.hub, waits.answer)
         profile = StandardProfile(self.hub, self.deliveries, waits, secret=SECRET, clock=lambda: 1.0)
-        server = HttpServer(lambda request: profile.handle(request.body), HttpLimits(), self._failures.append)
+        server = HttpServer(profile.handle, HttpLimits(), self._failures.append)
         sock = bind("127.0.0.1", 0)
         await server.start(sock)
         self.port: int = sock.getsockname()[1]

@@ -178,7 +178,8 @@ def set_aside(path: Path) -> Path:
 
 def remove_journal(path: Path) -> None:
     """Remove a journal and all that lies beside it, but for what was set aside."""
-    for each in (path, _mark_path(path), path.with_name(f"{path.name}.new"), *_files_of(path)):
+    beside = (path.with_name(f"{path.name}.{what}") for what in ("mark", "new", "changes"))
+    for each in (path, *beside, *_files_of(path)):
         with contextlib.suppress(OSError):
             each.unlink()
 

@@ -32,9 +32,9 @@ class FrontDoor:
     name : str
         The hub's.
     rpc : callable
-        Answers an XML-RPC body from an address.
+        Answers an XML-RPC call.
     refusal_of : callable
-        Returns what is to be answered to a long XML-RPC body from an address, if its beginning names no client.
+        Returns what is to be answered to a long XML-RPC call, if its beginning names no client.
     is_ours : callable
         Tells whether a ``Host`` header names the hub.
     """
@@ -42,8 +42,8 @@ class FrontDoor:
     def __init__(
         self,
         name: str,
-        rpc: Callable[[bytes, str], "Response | asyncio.Future[Response]"],
-        refusal_of: Callable[[bytes, str], Response | None],
+        rpc: Callable[[Request], "Response | asyncio.Future[Response]"],
+        refusal_of: Callable[[Request], Response | None],
         is_ours: Callable[[bytes], bool],
     ) -> None:
         self._rpc = rpc
@@ -58,7 +58,7 @@ class FrontDoor:
         if refusal is not None:
             return refusal
         if request.method == b"POST":
-            return self._rpc(request.body, request.peer)
+            return self._rpc(request)
         path = request.target.partition(b"?")[0]
         if path == b"/icon.png":
             return self._icon
@@ -68,7 +68,7 @@ class FrontDoor:
         """Return what is to be answered to a request whose body is long, if it is not to be read on."""
         if request.method != b"POST":
             return self._refuse(request) or _plain(413, "the request's body is too long")
-        return self._refuse(request) or self._refusal_of(request.body, request.peer)
+        return self._refuse(request) or self._refusal_of(request)
 
     def _refuse(self, request: Request) -> Response | None:
         headers = request.headers

@@ -39,7 +39,8 @@ from hubfarm.samp.xmlrpc import (
     encode_value,
 )
 from hubfarm.spec.principal import Principal
-from hubfarm.wire.http_messages import Response
+from hubfarm.visible import visible
+from hubfarm.wire.http_messages import Request, Response
 from hubfarm.wire.http_server import ON_TRUST
 
 MAX_WAIT = 3.2e9
@@ -66,8 +67,8 @@ DONE = Response(encode_response(""))
 Answered: TypeAlias = "Response | asyncio.Future[Response]"
 Result: TypeAlias = "Param | EncodedList"
 """What a method returns to its caller."""
-Strategy: TypeAlias = "Callable[[Sequence[Param], str], Result | Answered]"
-"""What is done for a method: gets all its parameters, and the address of the caller."""
+Strategy: TypeAlias = "Callable[[Sequence[Param], Request], Result | Answered]"
+"""What is done for a method: gets all its parameters, and the HTTP request that they came in."""
 
 
 class NotAdmitted(Fault):
@@ -114,7 +115,7 @@ class Profile:
         self.waits = waits
         self.clock = clock
         self.lines = lines or FrequentLines(clock)
-        self._held = HeldAnswers(clock)
+        self.held = HeldAnswers(clock)
         shared = {name: partial(strategy, self) for name, strategy in SHARED.items()}
         strategies = shared | self.own_strategies()
         self._calls = {f"{self.PREFIX}{name}": (method, strategies[name]) for name, method in self.METHODS.items()}
@@ -136,12 +137,16 @@ class Profile:
         Fault
             The door is shut, or the hub takes no more.
         """
-        if not self.is_open:
-            raise Fault(f"this hub takes no clients by the {self.NAME} profile now")
-        outcome = self.hub.register(who, self.clock())
+        try:
+            if not self.is_open:
+                raise Fault(f"this hub takes no clients by the {self.NAME} profile now")
+            outcome = self.hub.register(who, self.clock())
+        except Fault as fault:
+            self.lines.log("WARNING", "not let in: {}: {}", visible(str(who)), visible(fault.text))
+            raise
         self.deliveries.carry_out(outcome.effects)
         assert isinstance(outcome.result, dict)
-        self.lines.log("INFO", "{}: registered", outcome.result["samp.self-id"])
+        self.lines.log("INFO", "{}: registered: {}", outcome.result["samp.self-id"], visible(str(who)))
         return outcome.result
 
     def disconnect_all(self, reason: str) -> None:
@@ -161,31 +166,25 @@ class Profile:
 
     # ------------------------------------------------------------------ one call
 
-    def handle(self, body: bytes, peer: str = "") -> Answered:
+    def handle(self, request: Request) -> Answered:
         """Answer one call; what is wrong with it becomes an XML-RPC fault.
 
         An answer that is a future is to be cancelled if its caller goes away.
-
-        Parameters
-        ----------
-        body : bytes
-            The call.
-        peer : str
-            The address that it comes from.
         """
         self.requests += 1
+        body = request.body
         if body == self._ping:  # a seventh of what a ping costs
             return DONE
-        if len(body) > ON_TRUST and (refusal := self.refusal_of(body[:START], peer)) is not None:
+        if len(body) > ON_TRUST and (refusal := self.refusal_of(request)) is not None:
             return refusal
         if len(body) > BESIDE:
-            return asyncio.ensure_future(self._handle_beside(body, peer))
+            return asyncio.ensure_future(self._handle_beside(request))
         is_large = len(body) > LARGE
         try:
             call = self._large.read(body) if is_large else self._read(body)
         except Fault as fault:
             return refuse(fault)
-        answer = self._answer(call, peer)
+        answer = self._answer(call, request)
         if is_large:
             self._large.drop_unless(self.hub.keeps, call)
         if answer is DONE and not call.params and len(body) <= LONGEST_PING:
@@ -196,53 +195,46 @@ class Profile:
         limits = self.hub.limits
         return decode_call_in_outline(body, depth=limits.depth, string=limits.string, values=limits.values)
 
-    async def _handle_beside(self, body: bytes, peer: str) -> Response:
+    async def _handle_beside(self, request: Request) -> Response:
         try:
-            call = await self._large.read_beside(body)
+            call = await self._large.read_beside(request.body)
         except Fault as fault:
             return refuse(fault)
-        answer = self._answer(call, peer)
+        answer = self._answer(call, request)
         self._large.drop_unless(self.hub.keeps, call)
         return await answer if isinstance(answer, asyncio.Future) else answer
 
-    def refusal_of(self, start: bytes, peer: str) -> Response | None:
+    def refusal_of(self, request: Request) -> Response | None:
         """Return what is to be answered to a long request, if its beginning names no client of the hub's.
 
         Parameters
         ----------
-        start : bytes
-            The beginning of the call.
-        peer : str
-            The address that it comes from.
+        request : Request
+            Its body may be the beginning alone.
         """
-        _, key = decode_start(start[:START])
+        _, key = decode_start(request.body[:START])
         try:
             self.hub.client_with_key(key)
         except Fault:
-            self._held.count(peer)
-            logger.warning("{}: a long request without a client's private key", peer or "a client")
+            self.held.count(request.peer)
+            logger.warning("{}: a long request without a client's private key", request.peer or "a client")
             return Response(encode_fault(Fault(
                 f"a request of over {ON_TRUST} bytes is taken from the hub's clients only: it has to begin with "
                 "its method and a private key"
             )))  # fmt: skip
         return None
 
-    def _answer(self, call: CallInOutline, peer: str) -> Answered:
+    def _answer(self, call: CallInOutline, request: Request) -> Answered:
         try:
-            result = self._run(call, peer)
+            result = self._run(call, request)
         except NotAdmitted as fault:
             logger.debug("fault: {}", fault.text)
-            return self._held.hold(Response(encode_fault(fault)), peer)
+            return self.held.hold(Response(encode_fault(fault)), request.peer)
         except (Fault, WrongUse) as error:
             return refuse(error)
-        if result == "":
-            return DONE
-        if isinstance(result, (Response, asyncio.Future)):
-            return result
-        encoded = result.xml if isinstance(result, (EncodedMap, EncodedList)) else encode_value(result)
-        return Response(encode_response_around(encoded))
+        return result if isinstance(result, (Response, asyncio.Future)) else answer_with(result)
 
-    def _run(self, call: CallInOutline, peer: str) -> "Result | Answered":
+    def _run(self, call: CallInOutline, request: Request) -> "Result | Answered":
         method, strategy = self._calls.get(call.method, (None, None))
         if method is None or strategy is None:
             raise Fault(f"unknown method {call.method[:80]!r}", UNKNOWN_METHOD)
@@ -254,7 +246,7 @@ class Profile:
             for value, parameter in zip(call.params[1:], method.parameters, strict=True):
                 if parameter not in STRUCTURED:
                     expect_string(value, f"the parameter {parameter}")
-        return strategy(call.params, peer)
+        return strategy(call.params, request)
 
     def client_of(self, key: Param) -> Client:
         """Return the client that a call's private key names.
@@ -278,13 +270,13 @@ class Profile:
 # ---------------------------------------------------------------------- strategies
 
 
-SharedStrategy: TypeAlias = "Callable[[Profile, Sequence[Param], str], Result | Answered]"
+SharedStrategy: TypeAlias = "Callable[[Profile, Sequence[Param], Request], Result | Answered]"
 
 
 def acting(run: Callable[..., Outcome]) -> SharedStrategy:
     """Return the strategy of a method that counts as a client's activity; `run` is a method of `Hub`."""
 
-    def act(profile: Profile, params: Sequence[Param], _: str) -> Param:
+    def act(profile: Profile, params: Sequence[Param], _: Request) -> Param:
         client = profile.client_of(params[0])
         logger.debug("{}: {}", client, run.__name__)
         outcome = run(profile.hub, client, *params[1:], profile.clock())
@@ -299,7 +291,7 @@ def asking(run: Callable[..., Result]) -> SharedStrategy:
     return lambda profile, params, _: run(profile.hub, profile.client_of(params[0]), *params[1:])
 
 
-def call_and_wait(profile: Profile, params: Sequence[Param], _: str) -> Answered:
+def call_and_wait(profile: Profile, params: Sequence[Param], _: Request) -> Answered:
     """Call a client, and answer with its response (SAMP 1.3, 3.10.3)."""
     key, recipient, message, timeout = params
     client = profile.client_of(key)
@@ -316,7 +308,7 @@ def call_and_wait(profile: Profile, params: Sequence[Param], _: str) -> Answered
 
 
 SHARED: Mapping[str, SharedStrategy] = {
-    "ping": lambda profile, params, peer: "",
+    "ping": lambda profile, params, request: "",
     "unregister": acting(Hub.unregister),
     "declareMetadata": acting(Hub.declare_metadata),
     "declareSubscriptions": acting(Hub.declare_subscriptions),
@@ -332,6 +324,14 @@ SHARED: Mapping[str, SharedStrategy] = {
     "reply": acting(Hub.reply),
 }
 """What is done for the methods of every profile."""
+
+
+def answer_with(result: Result) -> Response:
+    """Return the answer that carries a result."""
+    if result == "":
+        return DONE
+    encoded = result.xml if isinstance(result, (EncodedMap, EncodedList)) else encode_value(result)
+    return Response(encode_response_around(encoded))
 
 
 def refuse(error: Fault | WrongUse) -> Response:

@@ -1,4 +1,4 @@
-"""How often an address has given a wrong secret or key of late, and how long it waits for the answer.
+"""How often an address has given a wrong secret, key or password of late, and how long it waits for the answer.
 
 Only answers to failures wait: one account that guesses must not hold up the others, who come
 from the same address on one host.  What keeps guessers out is the length of keys and secrets.
@@ -39,7 +39,7 @@ class _Count(NamedTuple):
 
 
 class Throttle:
-    """Counts failures by the address they come from.
+    """Counts failures by the address they come from, or by whom they are for.
 
     Parameters
     ----------
@@ -63,17 +63,27 @@ class Throttle:
     def count(self, address: str) -> float:
         """Count one failure of an address; return how long its answer has to wait, seconds."""
         source = _source(address)
-        now = self._clock()
-        before = self._counts.get(source, _Count(0.0, now))
-        failures = max(0.0, before.failures - (now - before.at) / FORGIVEN_AFTER) + 1
-        self._counts[source] = _Count(failures, now)
+        failures = self.failures(address) + 1
+        self._counts[source] = _Count(failures, self._clock())
         self._counts.move_to_end(source)
         if len(self._counts) > MAX_ADDRESSES:
             self._counts.popitem(last=False)
-        doublings = failures - FREE - 1
-        if doublings < 0:
-            return 0.0
-        return min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(doublings, 32))
+        return _delay(failures)
+
+    def wait(self, address: str) -> float:
+        """Return how much of the delay of an address's last failure is still to come, seconds."""
+        last = self._counts.get(_source(address))
+        return max(0.0, last.at + _delay(last.failures) - self._clock()) if last else 0.0
+
+    def failures(self, address: str) -> float:
+        """Return the failures of an address that are not forgiven yet."""
+        last = self._counts.get(_source(address))
+        return max(0.0, last.failures - (self._clock() - last.at) / FORGIVEN_AFTER) if last else 0.0
+
+
+def _delay(failures: float) -> float:
+    doublings = failures - FREE - 1
+    return 0.0 if doublings < 0 else min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(doublings, 32))
 
 
 class HeldAnswers:
@@ -93,11 +103,13 @@ class HeldAnswers:
         """Count a failure that is answered at once; see `Throttle.count`."""
         return self._throttle.count(address)
 
-    def hold(self, response: Response, address: str) -> "Response | asyncio.Future[Response]":
-        """Count a failure, and return its answer: now or later."""
+    def hold(
+        self, response: Response, address: str, what: str = "a wrong secret or private key"
+    ) -> "Response | asyncio.Future[Response]":
+        """Count a failure, and return its answer: now or later; the log says what it was."""
         delay = self._throttle.count(address)
         held = f", held {delay:g} s" * bool(delay)
-        logger.warning("{}: a wrong secret or private key{}", address or "a client", held)
+        logger.warning("{}: {}{}", address or "a client", what, held)
         if not delay:
             return response
         if self._held >= MAX_HELD:

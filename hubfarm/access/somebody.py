@@ -1,0 +1,56 @@
+"""Is there anybody whom a restricted hub would let in?  Asked before one is started; later, users may come and go."""
+
+from collections.abc import Iterable
+
+from hubfarm.access.authenticators import users_path
+from hubfarm.access.users import User, Users
+from hubfarm.registry.paths import Paths
+from hubfarm.registry.settings import load_settings
+from hubfarm.samp.errors import WrongUse
+from hubfarm.spec.access import Rule, Who, WhoKind
+from hubfarm.spec.hub_spec import HubSpec
+from hubfarm.spec.principal import Principal
+from hubfarm.spec.states import Access
+
+
+def check_somebody(specs: Iterable[HubSpec], paths: Paths) -> None:
+    """Refuse a restriction that admits no user of the users file.
+
+    Of users that another authenticator knows nothing can be said.
+
+    Raises
+    ------
+    WrongUse
+        It admits nobody; the message says how to add a user whom it admits.
+    HubfarmError
+        The users file cannot be read.
+    """
+    restricted = [spec for spec in specs if spec.access is not Access.OPEN]
+    if not restricted:
+        return
+    settings = load_settings().access
+    if settings.authenticator != "file":
+        return
+    users = [_as_principal(user) for user in Users(users_path(settings, paths)).all()]
+    for spec in restricted:
+        if not any(map(spec.rule.admits, users)):
+            raise WrongUse(
+                f"there is no user whom a hub would let in that is for {spec.rule.in_words()}: "
+                f"add one by hubfarm user add {_example_of(spec.rule)}"
+            )
+
+
+def _as_principal(user: User) -> Principal:
+    return Principal(user=user.name, groups=user.groups, admin=user.admin)
+
+
+def _example_of(rule: Rule) -> str:
+    match rule.access:
+        case Access.OWNER:
+            return rule.owner
+        case Access.GROUP:
+            return f"NAME --group {rule.group}"
+        case Access.LISTED:
+            first = Who.parse(rule.allow[0])
+            return first.name if first.kind is WhoKind.USER else f"NAME --group {first.name}"
+    return "NAME"

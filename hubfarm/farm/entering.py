@@ -1,0 +1,112 @@
+"""How people enter the farm's hubs: tickets for those who have proved who they are, and whom a running hub lets in."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from hubfarm.access.authenticators import authenticator
+from hubfarm.access.somebody import check_somebody
+from hubfarm.registry.changes import write_changes
+from hubfarm.registry.listing import HubInfo
+from hubfarm.registry.lockdir import LockDir
+from hubfarm.registry.paths import Paths
+from hubfarm.registry.statetable import HubName
+from hubfarm.registry.tickets import Ticket, Tickets
+from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.samp.lockfile import lock_url
+from hubfarm.spec.access import Restricted
+from hubfarm.spec.hub_spec import HubSpec
+from hubfarm.spec.principal import Principal
+from hubfarm.spec.states import Access, HubKind
+
+CHANGE_TIMEOUT = 10.0
+"""How long a hub may take to heed a change, seconds."""
+
+
+class Login(NamedTuple):
+    """What a user has got who has logged in.
+
+    Parameters
+    ----------
+    ticket : Ticket
+        Of whom and for how long.
+    lock_file : Path
+        What leads a program to the hub, as that user.
+    """
+
+    ticket: Ticket
+    lock_file: Path
+
+    @property
+    def samp_hub(self) -> str:
+        """The value of ``SAMP_HUB`` that leads a program there."""
+        return lock_url(self.lock_file)
+
+
+def log_in(hub: HubInfo, paths: Paths, *, user: str, password: str, seconds: float, for_this_process: bool) -> Login:
+    """Prove who somebody is, and make a ticket; see `hubfarm.farm.Farm.log_in`."""
+    tokens = _tokens_of(hub, paths)
+    known = authenticator(paths).authenticate(user, password)
+    if known is None:
+        raise HubfarmError("the user or the password is wrong")
+    who = Principal(user=known.user, groups=known.groups, admin=known.admin)
+    if refusal := Restricted(HubSpec.from_tokens(tokens).rule, hub.name).refusal_to_enter(who):
+        raise HubfarmError(refusal)
+    ticket, lock_file = Tickets(paths.prepare()).make(
+        tokens,
+        user=known.user,
+        groups=known.groups,
+        admin=known.admin,
+        seconds=seconds,
+        for_this_process=for_this_process,
+    )
+    return Login(ticket, lock_file)
+
+
+def set_access(hub: HubInfo, paths: Paths, access: Access, allow: Sequence[str]) -> None:
+    """Change who is let in by a hub that runs; see `hubfarm.farm.Farm.set_access`."""
+    if hub.kind is HubKind.EMBEDDED:
+        raise WrongUse(f"the hub {hub.name} is embedded in the process {hub.pid}: that program says whom it lets in")
+    spec = HubSpec.from_tokens(_tokens_of(hub, paths))
+    wanted = msgspec.structs.replace(spec, access=access, allow=tuple(allow))
+    check_somebody([wanted], paths)
+    write_changes(paths.changes(spec.id), wanted)
+    assert hub.pid is not None
+    lockdir = LockDir(paths)
+    if lockdir.is_alive(HubName(hub.pid, spec.id)):
+        with contextlib.suppress(ProcessLookupError):  # its successor will heed it
+            os.kill(hub.pid, signal.SIGHUP)
+    _wait_until_published(lockdir, wanted)
+
+
+def _wait_until_published(lockdir: LockDir, wanted: HubSpec) -> None:
+    deadline = time.monotonic() + CHANGE_TIMEOUT
+    rule = {name: value for name, value in wanted.tokens().items() if name in ("hubfarm.access", "hubfarm.allow")}
+    while time.monotonic() < deadline:
+        mine = (entry.tokens for entry in lockdir.living() if entry.name and entry.name.id == wanted.id)
+        if any(rule.items() <= tokens.items() for tokens in mine):
+            return
+        time.sleep(0.01)
+    raise HubfarmError(f"the hub {wanted.name} has not heeded the change in {CHANGE_TIMEOUT:g} s; its log may say why")
+
+
+def _tokens_of(hub: HubInfo, paths: Paths) -> Mapping[str, str]:
+    """Return the content of the lock file of a hub that knows users and tickets.
+
+    Raises
+    ------
+    WrongUse
+        It is another program's, or of an earlier release.
+    """
+    if hub.kind is HubKind.FOREIGN:
+        raise WrongUse(f"the hub {hub.name} is foreign: it knows nothing of the farm's users")
+    tokens = LockDir(paths).read(hub.lock_file).tokens
+    if "hubfarm.access" not in tokens:
+        raise WrongUse(f"the hub {hub.name} runs an earlier release, which knows no users: hubfarm restart {hub.name}")
+    return tokens
