@@ -242,3 +242,12 @@ def test_what_is_no_message_or_response_is_refused_by_what_it_lacks(
 
 def test_a_message_may_have_no_params() -> None:
     assert check_message({"samp.mtype": "a"}) == {"samp.mtype": "a"}
+
+
+def test_a_number_may_be_as_long_as_the_limit_and_no_longer() -> None:
+    longest = "1" * values.LONGEST_NUMBER
+    assert parse_int(longest) == int(longest)
+    assert parse_float(longest) == float(longest)
+    for parse in (parse_int, parse_float):
+        with pytest.raises(BadValue):
+            parse(longest + "1")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import WrongUse
-from hubfarm.spec.checks import check_callback_hosts, check_label, check_name, check_seconds
+from hubfarm.spec.checks import check_callback_hosts, check_label, check_name, check_port, check_seconds
 from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.spec.limits import Limits
 from hubfarm.spec.options import options
@@ -208,10 +208,10 @@ def test_limits_hold_no_more_clients_than_there_is_room_for() -> None:
 @pytest.mark.parametrize(("port", "taken"), [(-1, False), (0, True), (65535, True), (65536, False)])
 def test_port_is_one_that_there_is_or_0_for_any(port: int, taken: bool) -> None:
     if taken:
-        assert HubSpec(id=1, port=port).port == port
+        assert check_port(port) == port
     else:
         with pytest.raises(WrongUse, match=f"port is {port}"):
-            HubSpec(id=1, port=port)
+            check_port(port)
 
 
 def test_spec_is_shown_without_its_secret_and_in_short() -> None:
