@@ -22,12 +22,13 @@ from hubfarm.cli.show import print_json, progress, say
 from hubfarm.cli.table import Column, Cut
 from hubfarm.farm import Farm, HubInfo
 from hubfarm.samp.errors import WrongUse
+from hubfarm.spec.farm_file import read_farm_file
 from hubfarm.spec.hub_request import HubRequest, encode_requests
 from hubfarm.spec.options import asked
 from hubfarm.spec.states import Access, HubKind
 
 if TYPE_CHECKING:
-    from hubfarm.farm.farm_file import Change
+    from hubfarm.spec.farm_file import Change
 
 
 @click.command()
@@ -48,7 +49,9 @@ def start(count: int, foreground: bool, log_level: str, as_json: bool, **options
       hubfarm start --label reduction --timeout 3600
     """
     if foreground:
-        _become_coordinator(asked(HubRequest, options | {"count": count}), log_level, as_json)
+        request = asked(HubRequest, options | {"count": count})
+        Farm().check_requests([request])
+        _become_coordinator("--start", encode_requests([request]).decode(), log_level, as_json)
     farm = Farm()
     with progress("starting", count) as told:
         hubs = farm.start(count=count, log_level=log_level, progress=told, **options)
@@ -63,12 +66,9 @@ def start(count: int, foreground: bool, log_level: str, as_json: bool, **options
     say(f'Or let your shell lead to it: eval "$(hubfarm {lead} {name})"')
 
 
-def _become_coordinator(request: HubRequest, log_level: str, as_json: bool) -> None:
-    farm = Farm()
-    farm.check_requests([request])
-    farm.paths.prepare()
-    requests = encode_requests([request]).decode()
-    arguments = ["--log-level", log_level, "--start", requests, *(["--json"] if as_json else [])]
+def _become_coordinator(option: str, purpose: str, log_level: str, as_json: bool) -> None:
+    Farm().paths.prepare()
+    arguments = ["--log-level", log_level, option, purpose, *(["--json"] if as_json else [])]
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "hubfarm.coordinator", *arguments])
 
@@ -179,15 +179,25 @@ CHANGE_COLUMNS: list[Column["Change"]] = [
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--prune", is_flag=True, help="Stop hubs that the file once declared and no longer does.")
 @click.option("--replace", is_flag=True, help="Stop and start hubs that run with other options than declared.")
+@click.option("--foreground", is_flag=True, help="Be the coordinator of that farm: stay, log to standard error.")
+@log_level_option
 @json_option
-def up(file: Path, dry_run: bool, prune: bool, replace: bool, as_json: bool) -> None:
+def up(file: Path, dry_run: bool, prune: bool, replace: bool, foreground: bool, log_level: str, as_json: bool) -> None:
     """Make what runs match a farm file: start what is missing, leave the rest alone.
+
+    With --foreground it is the service itself: SIGHUP reads the file again, starts what is missing and stops what is
+    gone from it; SIGTERM ends the farm.
 
     \b
     Example:
       hubfarm up farm.toml --dry-run
       hubfarm up farm.toml --prune
     """
+    if foreground:
+        if dry_run or replace or prune:
+            raise WrongUse("--foreground starts and prunes by itself: leave out --dry-run, --prune and --replace")
+        Farm().check_requests([HubRequest.of(hub) for hub in read_farm_file(file).hubs])
+        _become_coordinator("--farm-file", os.path.abspath(file), log_level, as_json)
     changes = Farm().up(file, dry_run=dry_run, prune=prune, replace_changed=replace)
     if as_json:
         print_json([{"action": c.action, "label": c.label, "detail": c.detail} for c in changes])

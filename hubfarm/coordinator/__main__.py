@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from hubfarm.coordinator.spawner import Spawner
 from hubfarm.registry.lockdir import LockDir
@@ -17,6 +18,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="hubfarm.coordinator")
     parser.add_argument("--ready", type=int, help="file descriptor to write to once ready, in the background")
     parser.add_argument("--start", help="in the foreground: the request to start hubs, JSON")
+    parser.add_argument("--farm-file", type=Path, help="in the foreground: the farm file that declares hubs")
     parser.add_argument("--json", action="store_true", help="in the foreground: print JSON")
     parser.add_argument("--log-level", default="INFO")
     options = parser.parse_args()
@@ -33,8 +35,13 @@ def main() -> int:
         if options.ready is not None:
             run_in_background(paths, options.log_level, spawner, options.ready)
         else:
-            requests = decode_requests(options.start)
-            run_in_foreground(paths, options.log_level, spawner, requests, as_json=options.json)
+            from hubfarm.coordinator.service import asked_for, declared_in
+
+            file = options.farm_file
+            purpose = declared_in(file) if file else asked_for(decode_requests(options.start))
+            run_in_foreground(
+                paths, options.log_level, spawner, purpose, reloads=file is not None, as_json=options.json
+            )
     except HubfarmError as error:
         print(visible(f"hubfarm: {error}"), file=sys.stderr)
         return 2 if isinstance(error, WrongUse) else 1

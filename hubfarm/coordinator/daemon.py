@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from loguru import logger
@@ -25,6 +25,7 @@ from hubfarm.coordinator.housekeeping import Housekeeping
 from hubfarm.coordinator.hubs import Hubs
 from hubfarm.coordinator.managed_hub import ManagedHub
 from hubfarm.coordinator.pages import Pages
+from hubfarm.coordinator.service import Purpose
 from hubfarm.coordinator.spawner import Spawner
 from hubfarm.coordinator.supervisor import Supervisor
 from hubfarm.registry.lockdir import LockDir
@@ -33,8 +34,6 @@ from hubfarm.registry.paths import Paths
 from hubfarm.registry.settings import load_settings
 from hubfarm.registry.unix_socket import UnixSocket
 from hubfarm.samp.errors import HubfarmError
-from hubfarm.spec.hub_request import HubRequest, specs_for
-from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.visible import visible
 
 
@@ -52,6 +51,8 @@ class Coordinator:
         Where workers come from.
     reopen_log : callable
         Opens the coordinator's log anew.
+    reload : callable, optional
+        Awaited at SIGHUP too, with the hubs.
 
     Raises
     ------
@@ -61,8 +62,15 @@ class Coordinator:
         Another coordinator runs.
     """
 
-    def __init__(self, paths: Paths, spawner: Spawner, reopen_log: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        paths: Paths,
+        spawner: Spawner,
+        reopen_log: Callable[[], None],
+        reload: Callable[[Hubs], Awaitable[None]] | None = None,
+    ) -> None:
         self._paths = paths
+        self._reload_hubs = reload
         self._reopen_log = reopen_log
         self._guard = CoordinatorGuard(paths)
         self._ended = asyncio.Event()
@@ -150,6 +158,11 @@ class Coordinator:
             self._settings = settings
         except HubfarmError as error:
             logger.error("the settings stay as they were: {}", error)
+        if self._reload_hubs is not None:
+            try:
+                await self._reload_hubs(self._hubs)
+            except HubfarmError as error:
+                logger.error("the hubs stay as they were: {}", error)
 
     def _dump(self) -> None:
         logger.info("settings: {}", self._settings)
@@ -187,12 +200,20 @@ def run_in_background(paths: Paths, level: str, spawner: Spawner, ready_descript
 
 
 def run_in_foreground(
-    paths: Paths, level: str, spawner: Spawner, requests: Sequence[HubRequest], *, as_json: bool
+    paths: Paths, level: str, spawner: Spawner, purpose: Purpose, *, reloads: bool, as_json: bool
 ) -> None:
-    """Be the coordinator, start hubs, and print how each is reached; logs go to standard error.
+    """Be the coordinator, see to some hubs, and print how each is reached; logs go to standard error.
 
-    Hubs that an earlier coordinator has left are adopted; those of the request whose label is
-    among them are not started again, so that a service may be restarted.
+    Parameters
+    ----------
+    paths, level, spawner
+        As for `Coordinator`; what it logs.
+    purpose : Purpose
+        Sees to the hubs.
+    reloads : bool
+        Do so again at SIGHUP.
+    as_json : bool
+        Print JSON.
 
     Raises
     ------
@@ -200,22 +221,15 @@ def run_in_foreground(
         The coordinator or a hub cannot start.
     """
 
+    async def told(hub: ManagedHub) -> None:
+        known = hub.state()
+        line = f"{known.label}  {known.url}  {known.stable_name}"
+        print(json.dumps(to_builtins(known)) if as_json else visible(line), flush=True)
+
     async def ready(hubs: Hubs) -> None:
-        adopted = {hub.spec.label: hub for hub in hubs.by_id().values()}
+        await purpose(hubs, told)
 
-        def missing(used: Collection[str]) -> Sequence[HubSpec]:
-            return [spec for spec in specs_for(requests, set(used) - set(adopted)) if spec.label not in adopted]
-
-        async def told(hub: ManagedHub) -> None:
-            known = hub.state()
-            line = f"{known.label}  {known.url}  {known.stable_name}"
-            print(json.dumps(to_builtins(known)) if as_json else visible(line), flush=True)
-
-        for hub in adopted.values():
-            await told(hub)
-        await hubs.start(missing, told)
-
-    _run(paths, level, spawner, None, ready)
+    _run(paths, level, spawner, None, ready, ready if reloads else None)
 
 
 def _run(
@@ -224,6 +238,7 @@ def _run(
     spawner: Spawner,
     log: Path | None,
     ready: Callable[[Hubs], Awaitable[None]],
+    reload: Callable[[Hubs], Awaitable[None]] | None = None,
 ) -> None:
     setproctitle("hubfarm coordinator")
 
@@ -231,7 +246,7 @@ def _run(
         log_to(log, "coordinator", level)
 
     async def coordinate() -> None:
-        await Coordinator(paths.prepare(), spawner, open_log).run(ready)
+        await Coordinator(paths.prepare(), spawner, open_log, reload).run(ready)
 
     open_log()
     asyncio.run(coordinate())

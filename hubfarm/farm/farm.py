@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from hubfarm.control.client import ControlClient
     from hubfarm.control.protocol import CoordinatorStatus
     from hubfarm.farm.entering import Login
-    from hubfarm.farm.farm_file import Change
     from hubfarm.farm.upgrade import Part
     from hubfarm.registry.sweep import Verdict
     from hubfarm.registry.tickets import Tickets
+    from hubfarm.spec.farm_file import Change
     from hubfarm.spec.hub_request import HubRequest
     from hubfarm.spec.hub_spec import HubSpec
 
@@ -284,7 +284,7 @@ class Farm:
     def up(
         self, path: Path, *, dry_run: bool = False, prune: bool = False, replace_changed: bool = False
     ) -> "list[Change]":
-        """Make what runs match a farm file, and return what that took; see `hubfarm.farm.farm_file`.
+        """Make what runs match a farm file, and return what that took; see `hubfarm.spec.farm_file`.
 
         Parameters
         ----------
@@ -304,7 +304,7 @@ class Farm:
         HubfarmError
             A hub could not start or stop.
         """
-        from hubfarm.farm.farm_file import Action, difference, read_farm_file
+        from hubfarm.spec.farm_file import Action, difference, read_farm_file
         from hubfarm.spec.hub_request import HubRequest
 
         file = read_farm_file(path)

@@ -10,10 +10,10 @@ from xmlrpc.client import Fault
 import pytest
 
 from hubfarm.farm import Farm
-from hubfarm.farm.farm_file import read_farm_file
 from hubfarm.hub.delivery.callback_rule import CallbackRule
 from hubfarm.samp.errors import Fault as Refusal
 from hubfarm.samp.errors import WrongUse
+from hubfarm.spec.farm_file import read_farm_file
 from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.wire.http_client import BadAnswer, HttpClient, Unreachable
 from tests.conftest import RunCli

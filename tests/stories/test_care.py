@@ -191,6 +191,41 @@ def test_up_makes_what_runs_match_the_file(farm: Farm, cli: RunCli, home: Path) 
     assert farm.find("mima-1").timeout == 60
 
 
+def test_farm_file_as_a_service_is_read_again_at_sighup(farm: Farm, home: Path, cli: RunCli) -> None:
+    file = home / "farm.toml"
+    file.write_text('[[hub]]\nlabel = "a"\n[[hub]]\nlabel = "b"\n')
+    command = [sys.executable, "-m", "hubfarm", "up", str(file), "--foreground", "--json"]
+    with running(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        told = [json.loads(process.stdout.readline()) for _ in range(2)]
+        assert [hub["label"] for hub in told] == ["a", "b"]
+        farm.start(label="by-hand")
+
+        file.write_text('[[hub]]\nlabel = "a"\ntimeout = 60\n[[hub]]\nlabel = "c"\n')
+        process.send_signal(signal.SIGHUP)
+        again = [json.loads(process.stdout.readline()) for _ in range(2)]
+        assert [(hub["label"], hub["pid"] == told[0]["pid"]) for hub in again] == [("a", True), ("c", False)]
+        assert sorted(hub.label for hub in farm.hubs()) == ["a", "by-hand", "c"]
+
+        file.write_text("[[hub]\n")
+        process.send_signal(signal.SIGHUP)
+        lines = iter(process.stderr.readline, "")
+        warned = next(line for line in lines if "other options than declared" in line)
+        assert "a runs with other options than declared: timeout 0 -> 60" in warned
+        assert "farm.toml" in next(line for line in lines if "the hubs stay as they were" in line)
+        assert sorted(hub.label for hub in farm.hubs()) == ["a", "by-hand", "c"]
+
+        file.write_text("")
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: [hub.label for hub in farm.hubs()] == ["by-hand"], "what is gone from the file is stopped")
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+    wait_for(lambda: not remains(home), "nothing is left")
+    refused = cli("up", str(file), "--foreground", "--prune")
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+
+
 # ---------------------------------------------------------------------- seeing
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hubfarm.farm.farm_file import Action, Change, difference, origin_of, read_farm_file
 from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.spec.farm_file import Action, Change, difference, origin_of, read_farm_file
 from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.spec.limits import Limits
 from hubfarm.spec.options import Restart

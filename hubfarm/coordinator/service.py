@@ -1,0 +1,64 @@
+"""What a coordinator in the foreground sees to by itself: hubs named by the line that started it, or by a farm file.
+
+Hubs that an earlier coordinator has left are adopted before this is asked, and are not started again: a service may
+be restarted.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from pathlib import Path
+
+from loguru import logger
+
+from hubfarm.coordinator.hubs import Hubs
+from hubfarm.coordinator.managed_hub import ManagedHub
+from hubfarm.coordinator.supervisor import Told
+from hubfarm.spec.farm_file import Action, difference, read_farm_file
+from hubfarm.spec.hub_request import HubRequest, specs_for
+from hubfarm.spec.hub_spec import HubSpec
+
+Purpose = Callable[[Hubs, Told[ManagedHub]], Awaitable[None]]
+"""Sees to it that the right hubs run; `told` of each that does."""
+
+
+def asked_for(requests: Sequence[HubRequest]) -> Purpose:
+    """Return what starts the hubs of some requests, but for those whose label is among the adopted."""
+
+    async def start(hubs: Hubs, told: Told[ManagedHub]) -> None:
+        adopted = {hub.spec.label: hub for hub in hubs.by_id().values()}
+
+        def missing(used: Collection[str]) -> Sequence[HubSpec]:
+            return [spec for spec in specs_for(requests, set(used) - set(adopted)) if spec.label not in adopted]
+
+        for hub in adopted.values():
+            await told(hub)
+        await hubs.start(missing, told)
+
+    return start
+
+
+def declared_in(path: Path) -> Purpose:
+    """Return what makes the hubs match a farm file, as it is when this is awaited; again at each reload.
+
+    What is missing is started, and what the file once declared and no longer does is stopped.  A hub that runs with
+    other options is left alone, and the log says so: nobody's clients are to go because of a reload.
+    """
+
+    async def match(hubs: Hubs, told: Told[ManagedHub]) -> None:
+        file = read_farm_file(path)
+        running = {hub.spec.label: hub for hub in hubs.by_id().values()}
+        specs = [hub.spec for hub in running.values()]
+        changes = difference(file.hubs, specs, file.origins, prune=True, replace_changed=False)
+        by_action = {action: [each for each in changes if each.action is action] for action in Action}
+        for change in by_action[Action.DIFFERS]:
+            logger.warning("{} runs with other options than declared: {}", change.label, change.detail)
+        for change in (*by_action[Action.KEEP], *by_action[Action.DIFFERS]):
+            await told(running[change.label])
+        await hubs.stop([running[change.label].spec.id for change in by_action[Action.STOP]], _nobody)
+        coming = {change.label for change in by_action[Action.START]}
+        await hubs.start(lambda used: [spec for spec in file.hubs if spec.label in coming], told)
+
+    return match
+
+
+async def _nobody(hub: ManagedHub) -> None:
+    logger.info("{} is gone from the farm file", hub.name)
