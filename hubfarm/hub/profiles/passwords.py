@@ -17,8 +17,11 @@ from hubfarm.access.authenticators import Authenticator, Identity
 from hubfarm.hub.profiles.throttle import FREE, Throttle
 from hubfarm.samp.errors import Fault
 
+AT_ONCE = 4
+"""Passwords that are checked at the same time: PAM takes seconds to say no, and nobody else shall wait for that."""
+
 MOST_WAITING = 64
-"""Passwords that may wait to be checked; each takes some 20 ms."""
+"""Passwords that may be shown and not answered yet; the users file takes 20 ms for each."""
 
 
 class Credentials(NamedTuple):
@@ -85,7 +88,7 @@ class PasswordChecks:
         """
         self._refuse_too_many(shown.user)
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(1, "hubfarm-passwords")
+            self._pool = ThreadPoolExecutor(AT_ONCE, "hubfarm-passwords")
         self._under_way[shown.user] += 1
         try:
             found = await asyncio.get_running_loop().run_in_executor(self._pool, self._ask, shown)

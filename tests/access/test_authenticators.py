@@ -1,0 +1,123 @@
+"""Who checks passwords: the users file, PAM with a real account, or another package; as the settings say."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hubfarm import SAMPIntegratedClient
+from hubfarm.access.authenticators import Identity, authenticator
+from hubfarm.client.errors import SAMPProxyError
+from hubfarm.farm import Farm
+from hubfarm.registry.paths import Paths
+from hubfarm.registry.settings import AccessSettings
+from hubfarm.samp.errors import HubfarmError, WrongUse
+from tests.conftest import RunCli
+from tests.support import need_module
+
+ACCOUNT, PASSWORD = "hubfarm-t-pam", "of the account: 1"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The settings file, for every process of the test."""
+    path = tmp_path / "config.toml"
+    monkeypatch.setenv("HUBFARM_CONFIG", str(path))
+    return path
+
+
+@pytest.fixture
+def account() -> Iterator[str]:
+    """An account of this host with a password."""
+    if os.geteuid() or not shutil.which("useradd"):
+        pytest.skip("making an account takes root and useradd")
+    subprocess.run(["useradd", "--no-create-home", "--groups", "users", ACCOUNT], check=True)
+    try:
+        subprocess.run(["chpasswd"], input=f"{ACCOUNT}:{PASSWORD}\n", text=True, check=True)
+        yield ACCOUNT
+    finally:
+        subprocess.run(["userdel", ACCOUNT], check=True)
+
+
+def test_pam_knows_an_accounts_password_and_its_groups(account: str, paths: Paths) -> None:
+    need_module("pam")
+    pam = authenticator(paths, AccessSettings(authenticator="pam", admins=("somebody", account)))
+    assert pam.authenticate(account, PASSWORD) == Identity(user=account, groups=(account, "users"), admin=True)
+    for user, password in ((account, "wrong"), (account, f"{PASSWORD}\0"), ("hubfarm-t-nobody", PASSWORD)):
+        assert pam.authenticate(user, password) is None
+
+
+def test_hub_of_a_site_with_pam_lets_in_an_account_by_its_group(account: str, farm: Farm, settings: Path) -> None:
+    need_module("pam")
+    settings.write_text('[access]\nauthenticator = "pam"\n')
+    farm.start(label="h", access="listed", allow=["group:users"])
+    with SAMPIntegratedClient() as client:
+        client.connect(label="h", user=account, password=PASSWORD)
+        assert client.get_metadata(client.get_public_id())["hubfarm.groups"] == [account, "users"]
+    with pytest.raises(SAMPProxyError, match="is wrong"):
+        SAMPIntegratedClient().connect(label="h", user=account, password="wrong")
+    with SAMPIntegratedClient() as client:
+        client.connect(ticket=farm.log_in("h", user=account, password=PASSWORD).lock_file)
+
+
+PLUGIN = '''
+"""A site's own authenticator: everybody's password is the site's word."""
+from hubfarm.access.authenticators import Identity
+
+class Site:
+    def __init__(self, word): self.word = word
+    def authenticate(self, user, password):
+        return Identity(user=user, groups=("site",)) if password == self.word else None
+
+def by_site(settings, paths):
+    return Site(settings.options["word"])
+'''
+
+
+@pytest.fixture
+def other_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another package, as pip would have installed it."""
+    (tmp_path / "hubfarm_site.py").write_text(PLUGIN)
+    metadata = tmp_path / "hubfarm_site-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: hubfarm-site\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[hubfarm.authenticators]\nsite = hubfarm_site:by_site\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+@pytest.mark.usefixtures("other_package")
+def test_another_package_brings_an_authenticator_by_entry_point(farm: Farm, settings: Path, cli: RunCli) -> None:
+    settings.write_text('[access]\nauthenticator = "site"\noptions = { word = "sesame" }\n')
+    assert cli("start", "--label", "h", "--access", "users").returncode == 0
+    with SAMPIntegratedClient() as client:
+        client.connect(label="h", user="anybody", password="sesame")
+        assert client.get_metadata(client.get_public_id())["hubfarm.user"] == "anybody"
+    with pytest.raises(HubfarmError, match="is wrong"):
+        farm.log_in("h", user="anybody", password="open")
+
+
+def test_authenticator_that_there_is_not_is_named_with_those_that_there_are(paths: Paths) -> None:
+    with pytest.raises(WrongUse, match="is 'ldap': there are file, pam"):
+        authenticator(paths, AccessSettings(authenticator="ldap"))
+
+
+def test_pam_without_python_pam_says_what_to_install(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pam", None)
+    with pytest.raises(HubfarmError, match=r"pip install 'hubfarm\[pam\]'"):
+        authenticator(paths, AccessSettings(authenticator="pam"))
+
+
+def test_users_file_may_lie_where_the_settings_say(farm: Farm, settings: Path, tmp_path: Path) -> None:
+    settings.write_text(f'[access]\nusers = "{tmp_path}/people"\n')
+    farm.users.add("luigi", "a password", groups=["mima"])
+    assert (tmp_path / "people").exists()
+    farm.start(label="h", access="users")
+    with SAMPIntegratedClient() as client:
+        client.connect(label="h", user="luigi", password="a password")
+    farm.users.disconnect("luigi")
+    assert not farm.paths.users.exists()
