@@ -4,12 +4,10 @@ Groups are those of the account on this host.  A process that is not root can as
 password in ``/etc/shadow``; for others it takes a PAM service that asks elsewhere (SSSD, LDAP, Kerberos).
 """
 
-import grp
-import os
-import pwd
 from typing import Any
 
 from hubfarm.access.authenticators import Identity
+from hubfarm.access.host_accounts import groups_of
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.settings import AccessSettings
 from hubfarm.samp.errors import HubfarmError
@@ -39,21 +37,6 @@ class PamAuthenticator:
         if "\0" in user + password or not self._pam.pam().authenticate(user, password, service=self._service):
             return None
         return Identity(user=user, groups=groups_of(user), admin=user in self._admins)
-
-
-def groups_of(account: str) -> tuple[str, ...]:
-    """Return the names of an account's groups on this host."""
-    try:
-        ids = os.getgrouplist(account, pwd.getpwnam(account).pw_gid)
-    except KeyError:
-        return ()
-    names = []
-    for each in ids:
-        try:
-            names.append(grp.getgrgid(each).gr_name)
-        except KeyError:
-            continue  # a group without a name is nobody's to allow
-    return tuple(names)
 
 
 def by_pam(settings: AccessSettings, paths: Paths) -> PamAuthenticator:

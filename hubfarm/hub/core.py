@@ -137,6 +137,10 @@ class Hub:
         except KeyError:
             raise Fault("no client is registered with this private key: register first") from None
 
+    def refusal_to_enter(self, who: Principal) -> str:
+        """Return why somebody may not register; empty if they may. See `Policy.refusal_to_enter`."""
+        return self._policy.refusal_to_enter(who)
+
     def register(self, who: Principal, now: float) -> Outcome:
         """Register a new client (SAMP 1.3, 4.3.1).
 
@@ -152,8 +156,8 @@ class Hub:
             raise Fault(f"{self.limits.clients} clients are registered: this hub takes no more")
         if refusal := self._policy.refusal_to_enter(who):
             raise Fault(refusal)
-        if who.user and self._ledger.by_user[who.user] >= self.limits.user_clients:
-            raise Fault(f"{self.limits.user_clients} clients of the user {who.user} are registered: no more are taken")
+        if who.counted_as and self._ledger.by_user[who.counted_as] >= self.limits.user_clients:
+            raise Fault(f"{self.limits.user_clients} clients of {who.counted_as} are registered: no more are taken")
         client = self._ledger.add_client(self._new_key(), who, metadata_of(who), now)
         self._touch(client, now)
         result: Map = {"samp.private-key": client.key, "samp.self-id": client.id, "samp.hub-id": HUB_ID}

@@ -45,7 +45,7 @@ class Ledger:
         self.by_key: dict[str, Client] = {}
         self.by_pattern: dict[str, dict[str, Client]] = {}
         self.by_user: Counter[str] = Counter()
-        """How many clients each user has."""
+        """How many clients each user has, or each account of this host."""
         self.pending: dict[str, PendingCall] = {}
         self.queues: dict[str, OrderedDict[int, Delivery]] = {}
         """What waits for each client, in order; the first may be under way."""
@@ -110,8 +110,8 @@ class Ledger:
     def _enter(self, client: Client) -> None:
         self._registered = None
         self.clients[client.id] = self.by_key[client.key] = client
-        if client.principal.user:
-            self.by_user[client.principal.user] += 1
+        if user := client.principal.counted_as:
+            self.by_user[user] += 1
         self.queues[client.id] = OrderedDict()
 
     def remove_client(self, client: Client) -> None:
@@ -119,7 +119,7 @@ class Ledger:
         client.gone = True
         self._registered = None
         del self.clients[client.id], self.by_key[client.key]
-        if user := client.principal.user:
+        if user := client.principal.counted_as:
             self.by_user[user] -= 1
             if not self.by_user[user]:
                 del self.by_user[user]

@@ -11,10 +11,11 @@ from hubfarm.spec.principal import ANYBODY, Principal
 
 USER = "hubfarm.user"
 GROUPS = "hubfarm.groups"
+ACCOUNT = "hubfarm.account"
 DOOR = "hubfarm.door"
 ORIGIN = "hubfarm.origin"
 
-SAID = frozenset({USER, GROUPS, DOOR, ORIGIN})
+SAID = frozenset({USER, GROUPS, ACCOUNT, DOOR, ORIGIN})
 """The names that are the hub's."""
 
 
@@ -31,7 +32,9 @@ def said_of(who: Principal) -> Map:
     said: Map = {}
     if who.user:
         said = {USER: who.user, GROUPS: list(who.groups)}
-    if who.user or who.profile != ANYBODY.profile:
+    if who.account:
+        said[ACCOUNT] = who.account
+    if said or who.profile != ANYBODY.profile:
         said[DOOR] = who.profile
     if who.origin:
         said[ORIGIN] = who.origin

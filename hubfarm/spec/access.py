@@ -21,6 +21,10 @@ class WhoKind(StrEnum):
 
     USER = "user"
     GROUP = "group"
+    ACCOUNT = "account"
+    """An account of this host, by the kernel's word."""
+    ACCOUNT_GROUP = "account-group"
+    """The accounts of a group of this host, likewise."""
 
 
 class Who(msgspec.Struct, frozen=True):
@@ -64,6 +68,10 @@ class Who(msgspec.Struct, frozen=True):
                 return who.user == self.name
             case WhoKind.GROUP:
                 return self.name in who.groups
+            case WhoKind.ACCOUNT:
+                return who.account == self.name
+            case WhoKind.ACCOUNT_GROUP:
+                return self.name in who.account_groups
 
 
 def check_allow(allow: Collection[str]) -> Collection[str]:
@@ -134,6 +142,11 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
             case Access.OWNER if who.user == self.owner:
                 return True
         return who.admin or any(Who.parse(each).is_met_by(who) for each in self.allow)
+
+    @property
+    def names_accounts(self) -> bool:
+        """Whether accounts of this host may enter, by the kernel's word."""
+        return any(Who.parse(each).kind in (WhoKind.ACCOUNT, WhoKind.ACCOUNT_GROUP) for each in self.allow)
 
     def in_words(self) -> str:
         """Say whom it lets in.

@@ -92,7 +92,7 @@ class HubOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     access : Access
         Whom it lets in.
     allow : tuple of str
-        Who may enter a restricted hub beside those, as ``user:luigi`` or ``group:mima``.
+        Who may enter a restricted hub beside those, as ``user:luigi``, ``group:mima``, ``account:anna``.
     restart : Restart
         When it is started again.
     limits : Limits
@@ -191,7 +191,7 @@ class HubOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     allow: Annotated[
         tuple[str, ...],
         Option(
-            help="Let in these too: user:NAME or group:NAME.",
+            help="Let in these too: user:NAME, group:NAME; account:NAME, account-group:NAME of this host.",
             metavar="WHO",
             check=check_allow,
             tokens=("hubfarm.allow",),

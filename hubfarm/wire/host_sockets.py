@@ -1,4 +1,4 @@
-"""What the kernel knows of this host's TCP sockets: who listens where.
+"""What the kernel knows of this host's TCP sockets: who listens where, and whose the other end of a connection is.
 
 Linux tells it over netlink (sock_diag(7)) in a few microseconds, and to everybody.  Elsewhere, and where
 netlink is not to be had, nothing is known; all that only Linux has is in this file.
@@ -10,10 +10,13 @@ import socket
 import struct
 from contextlib import suppress
 
+from hubfarm.wire.http_messages import Ends
+
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
 _NLM_F_REQUEST = 1
 _NLMSG_ERROR = 2
+_ESTABLISHED = 1
 _LISTEN = 10
 
 _HEADER = struct.Struct("=IHHII")
@@ -21,6 +24,10 @@ _REQUEST = struct.Struct("=BBBxI")
 _PORTS = struct.Struct("!HH")
 _INTERFACE_AND_COOKIE = struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
 _ERROR = struct.Struct("=i")
+_STATE = 1
+_UID = struct.Struct("=I")
+_UID_AT = 64
+"""Where in an ``inet_diag_msg`` the account stands (linux/inet_diag.h)."""
 
 
 class HostSockets:
@@ -72,17 +79,69 @@ class HostSockets:
         except (OSError, ValueError):  # also if netlink is not to be had, or says something else than it should
             return None
 
+    def listener(self, host: str, port: int) -> int | None:
+        """Return the account (its uid) of the process that a connection to an address of this host would reach.
+
+        Parameters
+        ----------
+        host : str
+            An address, or ``localhost``.
+        port : int
+            The port.
+
+        Returns
+        -------
+        int or None
+            None if nobody listens there, several accounts do, or it is not known.
+        """
+        addresses = ["127.0.0.1", "::1"] if host == "localhost" else [host]
+        try:
+            found = [said for address in addresses if (said := self._ask(address, port)) and said[_STATE] == _LISTEN]
+        except (OSError, ValueError):
+            return None
+        uids = {_uid(said) for said in found}
+        return uids.pop() if len(uids) == 1 else None
+
+    def account(self, here: Ends) -> int | None:
+        """Return the account (its uid) of the process at the other end of a connection that stands.
+
+        Parameters
+        ----------
+        here : Ends
+            The connection, seen from this end.
+
+        Returns
+        -------
+        int or None
+            None if the connection does not come from this host over loopback, or it is not known.
+        """
+        try:
+            peer, own = (_without_mapping(address) for address in (here.peer, here.own))
+            if not (peer.is_loopback and own.is_loopback):
+                return None
+            said = self._ask(str(peer), here.peer_port, str(own), here.own_port)
+        except (OSError, ValueError):
+            return None
+        return _uid(said) if said and said[_STATE] == _ESTABLISHED else None
+
     def _state(self, address: str, port: int) -> int:
         """Return the state of the socket that a connection to `address` would reach, 0 if there is none."""
+        said = self._ask(address, port)
+        return said[_STATE] if said else 0
+
+    def _ask(self, address: str, port: int, to_address: str = "", to_port: int = 0) -> bytes:
+        """Return what the kernel says of the one socket (its ``inet_diag_msg``), nothing if there is none."""
         if self._netlink is None:
             raise OSError(errno.EOPNOTSUPP, "no netlink")
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        where = socket.inet_pton(family, address).ljust(16, b"\0")
+        where, to = (
+            (socket.inet_pton(family, each) if each else b"").ljust(16, b"\0") for each in (address, to_address)
+        )
         request = (
             _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0xFFFFFFFF)
-            + _PORTS.pack(port, 0)
+            + _PORTS.pack(port, to_port)
             + where
-            + bytes(16)
+            + to
             + _INTERFACE_AND_COOKIE
         )
         header = _HEADER.pack(_HEADER.size + len(request), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 0, 0)
@@ -90,8 +149,17 @@ class HostSockets:
         answer = self._netlink.recv(4096)
         kind = _HEADER.unpack_from(answer)[1]
         if kind == _SOCK_DIAG_BY_FAMILY:
-            return answer[_HEADER.size + 1]
+            return answer[_HEADER.size :]
         code = -_ERROR.unpack_from(answer, _HEADER.size)[0] if kind == _NLMSG_ERROR else errno.EPROTO
         if code == errno.ENOENT:
-            return 0
+            return b""
         raise OSError(code, "netlink")
+
+
+def _uid(said: bytes) -> int:
+    return int(_UID.unpack_from(said, _UID_AT)[0])
+
+
+def _without_mapping(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    return parsed.ipv4_mapped or parsed if isinstance(parsed, ipaddress.IPv6Address) else parsed

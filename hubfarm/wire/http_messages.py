@@ -7,6 +7,23 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 
+class Ends(NamedTuple):
+    """Both ends of a TCP connection.
+
+    Parameters
+    ----------
+    peer, peer_port
+        The other end.
+    own, own_port
+        This end.
+    """
+
+    peer: str = ""
+    peer_port: int = 0
+    own: str = ""
+    own_port: int = 0
+
+
 class Request(NamedTuple):
     """One whole HTTP request.
 
@@ -20,15 +37,20 @@ class Request(NamedTuple):
         Names in lower case.
     body : bytes
         With any chunking taken off.
-    peer : str
-        The address that it comes from.
+    ends : Ends
+        The connection that it came over.
     """
 
     method: bytes
     target: bytes
     headers: dict[bytes, bytes]
     body: bytes
-    peer: str = ""
+    ends: Ends = Ends()
+
+    @property
+    def peer(self) -> str:
+        """The address that it comes from."""
+        return self.ends.peer
 
 
 class Response(NamedTuple):

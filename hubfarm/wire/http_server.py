@@ -25,7 +25,7 @@ import httptools
 
 from hubfarm.wire.bare_lf import CrlfHeads
 from hubfarm.wire.connections import MAX_CONNECTIONS, Activity, Connections, Patience
-from hubfarm.wire.http_messages import Request, Response, encode
+from hubfarm.wire.http_messages import Ends, Request, Response, encode
 from hubfarm.wire.known_heads import KnownHeads, head_of
 from hubfarm.wire.sockets import BACKLOG
 
@@ -141,7 +141,7 @@ class _Connection(asyncio.Protocol):
         self._in_request = False
         self._new_head = b""  # that of the request being parsed, if it may be remembered
         self._in_body = False
-        self._peer = ""
+        self._ends = Ends()
         self._now = self.since = server.loop.time()
         self._held_on_trust = self._held = 0
         self._reset()
@@ -163,7 +163,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
-        self._peer = str((transport.get_extra_info("peername") or ("",))[0])
+        self._ends = _ends_of(transport)
         if not self._server.connections.admit(self):
             self._refuse(_refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections: try again"))
             self.flush()
@@ -258,7 +258,7 @@ class _Connection(asyncio.Protocol):
         """Take the requests that `data` begins with and whose heads are known, return the rest of it."""
         while data and (known := self._server.known.find(data)) and len(data) >= (end := known.size + known.length):
             method, target, headers, version = known.says
-            request = Request(method, target, headers, data[known.size : end], self._peer)
+            request = Request(method, target, headers, data[known.size : end], self._ends)
             self._ask(_Asked(request, keep_alive=True, version=version))
             data = data[end:]
         return data
@@ -345,7 +345,7 @@ class _Connection(asyncio.Protocol):
         self._hold(len(body))
 
     def _ask_admission(self) -> None:
-        start = Request(self._parser.get_method(), self._target, self._headers, b"".join(self._body), self._peer)
+        start = Request(self._parser.get_method(), self._target, self._headers, b"".join(self._body), self._ends)
         refusal = self._server.admit(start)
         if refusal is not None:
             raise _Refused(refusal)
@@ -357,7 +357,7 @@ class _Connection(asyncio.Protocol):
         if self._parser.should_upgrade():
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        request = Request(self._parser.get_method(), self._target, self._headers, body, self._peer)
+        request = Request(self._parser.get_method(), self._target, self._headers, body, self._ends)
         if self._new_head:
             self._remember(self._new_head, len(body))
             self._new_head = b""
@@ -523,6 +523,13 @@ class _Connection(asyncio.Protocol):
         self._transport.close()
         if self._transport.get_write_buffer_size():
             self._server.loop.call_later(LINGER, self._transport.abort)
+
+
+def _ends_of(transport: asyncio.BaseTransport) -> Ends:
+    peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+    if isinstance(peer, tuple) and isinstance(own, tuple):
+        return Ends(str(peer[0]), peer[1], str(own[0]), own[1])
+    return Ends()  # it was closed meanwhile
 
 
 class HttpServer:

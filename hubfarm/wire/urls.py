@@ -35,6 +35,23 @@ def check_http_url(url: str) -> SplitResult:
     return parts
 
 
+def place_of(url: str) -> tuple[str, int]:
+    """Return the host and the port that a URL leads to.
+
+    Raises
+    ------
+    WrongUse
+        It is none; see `check_http_url`.
+
+    Examples
+    --------
+    >>> place_of("http://[::1]/xmlrpc")
+    ('::1', 80)
+    """
+    parts = check_http_url(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
 def base_url(sock: socket.socket) -> str:
     """Return the URL at which a client reaches what listens on `sock`; it ends in a slash.
 

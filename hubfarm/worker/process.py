@@ -27,6 +27,7 @@ from hubfarm.hub.delivery.liveness import Liveness
 from hubfarm.hub.frequent_lines import FrequentLines
 from hubfarm.hub.keep.journal import Journal
 from hubfarm.hub.ledger import Ledger
+from hubfarm.hub.profiles.accounts import Accounts
 from hubfarm.hub.profiles.front_door import FrontDoor
 from hubfarm.hub.profiles.host_names import HostNames
 from hubfarm.hub.profiles.standard import StandardProfile
@@ -45,8 +46,9 @@ from hubfarm.spec.rhythm import DRAIN, until_beat
 from hubfarm.spec.states import HubKind, HubState
 from hubfarm.wire.addresses import is_loopback
 from hubfarm.wire.connections import raise_descriptor_limit, room
+from hubfarm.wire.http_client import HttpClient
 from hubfarm.wire.http_server import HttpLimits, HttpServer
-from hubfarm.wire.urls import base_url
+from hubfarm.wire.urls import base_url, place_of
 from hubfarm.worker.admission import Admission, policy_of
 from hubfarm.worker.announcement import hub_metadata, lock_file_tokens
 
@@ -123,7 +125,7 @@ class HubProcess:
             base = base_url(sock)
             ledger = self._remember()
             space = room()
-            rule = _callback_rule(spec, sock)
+            self._callback_rule = rule = _callback_rule(spec, sock)
             self._hub = Hub(
                 hub_metadata(spec, base),
                 limits=spec.limits.with_room_for(space.callbacks),
@@ -170,6 +172,7 @@ class HubProcess:
                 self._journal.close()
             self._claim.withdraw()
             raise
+        self._ask_the_kernel()
         if spec.fell and journal is not None:
             self._deliveries.carry_out(self._hub.suspect(journal.marked()))
         self._deliveries.resume()
@@ -179,6 +182,19 @@ class HubProcess:
         self._beat()
         logger.info("serving at {} as {}", running.url, running.name)
         return running
+
+    def _ask_the_kernel(self) -> None:
+        """From now on ask the kernel whose connections are, if that counts for somebody."""
+        counts = self.spec.rule.names_accounts or any(client.principal.uid is not None for client in self._hub.clients)
+        if not counts or self._profile.accounts is not None:
+            return
+        self._profile.accounts = accounts = Accounts(time.monotonic)
+
+        def client_of_account(url: str, uid: int) -> HttpClient:
+            _, port = place_of(url)
+            return self._callback_rule.client(url, lambda host, address: accounts.listens(uid, address, port))
+
+        self._deliveries.client_of_account = client_of_account
 
     def _publish(self) -> None:
         running = self._running
@@ -198,6 +214,7 @@ class HubProcess:
             logger.error("cannot be changed: {}", error)
             return
         logger.info("lets in {}", spec.rule.in_words())
+        self._ask_the_kernel()
         self._deliveries.carry_out(self._hub.restrict(policy_of(spec)))
         self._keep_soon()
 

@@ -14,7 +14,7 @@ from hubfarm.hub.routes import Push
 from hubfarm.samp.errors import BadValue, Fault
 from hubfarm.spec.limits import Limits
 from hubfarm.spec.principal import ANYBODY
-from hubfarm.wire.http_messages import Request
+from hubfarm.wire.http_messages import Ends, Request
 
 OK: dict[str, Any] = {"samp.status": "samp.ok", "samp.result": {"answer": "42"}}
 
@@ -24,7 +24,7 @@ HUB_METADATA: dict[str, Any] = {"samp.name": "Hub"}
 def post(body: bytes, peer: str = "", **headers: bytes) -> Request:
     """Return the HTTP request in which a body comes from an address."""
     named = {name.replace("_", "-").encode(): value for name, value in headers.items()}
-    return Request(b"POST", b"/xmlrpc", named, body, peer)
+    return Request(b"POST", b"/xmlrpc", named, body, Ends(peer))
 
 
 def make_hub(**limits: int) -> Hub:

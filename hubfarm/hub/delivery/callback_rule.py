@@ -9,7 +9,7 @@ for each connection, which goes to an address that was checked and not to the na
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from urllib.parse import SplitResult
 
 from hubfarm.samp.errors import Fault
@@ -64,9 +64,9 @@ class CallbackRule:
             return True
         return str(parsed) in own_addresses()
 
-    def client(self, url: str) -> HttpClient:
-        """Return a connection to a callback URL that keeps to the rule."""
-        return HttpClient(url, permits=self.permits)
+    def client(self, url: str, also: Callable[[str, str], bool] = lambda host, address: True) -> HttpClient:
+        """Return a connection to a callback URL that keeps to the rule, and to another one."""
+        return HttpClient(url, permits=lambda host, address: self.permits(host, address) and also(host, address))
 
     def needs_resolving(self, url: str) -> bool:
         """Tell whether the name service has to be asked about a callback URL before it can be judged.

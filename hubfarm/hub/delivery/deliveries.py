@@ -53,6 +53,8 @@ class Deliveries:
         lines: FrequentLines | None = None,
     ) -> None:
         self.new_client = new_client
+        self.client_of_account: Callable[[str, int], HttpClient] = lambda url, uid: self.new_client(url)
+        """Returns a connection to a callback URL that has to be of an account of this host, by its uid."""
         self._keep_soon = keep_soon
         self._suspect = suspect
         self._hub = hub
@@ -76,6 +78,11 @@ class Deliveries:
                     self._depart(effect)
                 case LeftOut():
                     self._lines.log("WARNING", "{}: left out of {}: its queue is full", effect.client, effect.mtype)
+
+    def client_for(self, client: Client, url: str) -> HttpClient:
+        """Return a connection to where a client is called back."""
+        uid = client.principal.uid
+        return self.new_client(url) if uid is None else self.client_of_account(url, uid)
 
     def soon(self, work: Callable[[], None]) -> None:
         """Do some work at the end of this turn of the loop, or of one soon."""

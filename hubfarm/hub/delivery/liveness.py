@@ -18,7 +18,7 @@ from hubfarm.samp.methods import CLIENT_PREFIX
 from hubfarm.samp.xmlrpc import encode_call
 from hubfarm.wire.host_sockets import HostSockets
 from hubfarm.wire.http_client import HttpError, Unreachable
-from hubfarm.wire.urls import check_http_url
+from hubfarm.wire.urls import place_of
 
 ROUND = 10
 """Heartbeats until every client has had its turn."""
@@ -62,8 +62,7 @@ class Liveness:
                 self._look_at(client, client.route.url)
 
     def _look_at(self, client: Client, url: str) -> None:
-        parts = check_http_url(url)
-        listens = self._sockets.listens(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+        listens = self._sockets.listens(*place_of(url))
         if listens:
             self._absent.pop(client, None)
         elif listens is False:
@@ -77,7 +76,7 @@ class Liveness:
         self._tasks[client] = asyncio.get_running_loop().create_task(self._ask(client, url))
 
     async def _ask(self, client: Client, url: str) -> None:
-        http = self._deliveries.new_client(url)
+        http = self._deliveries.client_for(client, url)
         gone = False
         try:
             await http.post(_QUESTION, timeout=None)

@@ -49,7 +49,9 @@ class Post(Protocol):
     """Whom an outbox tells what becomes of its deliveries; see `hubfarm.hub.delivery.deliveries.Deliveries`."""
 
     suspended: bool
-    new_client: Callable[[str], HttpClient]
+
+    def client_for(self, client: Client, url: str) -> HttpClient:
+        """Return a connection to where a client is called back."""
 
     def soon(self, work: Callable[[], None]) -> None:
         """Do some work at the end of this turn of the loop, or of one soon."""
@@ -232,7 +234,7 @@ class PushOutbox:
             return "it is not callable any more"
         if self._http is None or self._http.url != url:
             self.close()
-            self._http = self._post.new_client(url)
+            self._http = self._post.client_for(self._client, url)
         answer: bytes | HttpError
         try:
             answer = await self._http.post(*encode_delivery(delivery), timeout=timeout)

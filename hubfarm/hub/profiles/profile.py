@@ -17,6 +17,7 @@ from hubfarm.hub.core import Hub
 from hubfarm.hub.delivery.deliveries import Deliveries
 from hubfarm.hub.frequent_lines import FrequentLines
 from hubfarm.hub.model import Client, Outcome
+from hubfarm.hub.profiles.accounts import Accounts
 from hubfarm.hub.profiles.large_requests import Files, LargeRequests
 from hubfarm.hub.profiles.throttle import HeldAnswers
 from hubfarm.hub.profiles.waits import Waits
@@ -116,6 +117,8 @@ class Profile:
         self.clock = clock
         self.lines = lines or FrequentLines(clock)
         self.held = HeldAnswers(clock)
+        self.accounts: Accounts | None = None
+        """Asks the kernel whose connections are, if that counts on this hub."""
         shared = {name: partial(strategy, self) for name, strategy in SHARED.items()}
         strategies = shared | self.own_strategies()
         self._calls = {f"{self.PREFIX}{name}": (method, strategies[name]) for name, method in self.METHODS.items()}
@@ -243,10 +246,26 @@ class Profile:
             count = f"{len(takes)} parameter{'s' * (len(takes) != 1)}"
             raise Fault(f"{call.method} takes {count} ({', '.join(takes)}), not {given}", WRONG_PARAMETERS)
         if method.caller is Caller.CLIENT:
+            if self.accounts is not None:
+                self._check_account(self.client_of(call.params[0]), request)
             for value, parameter in zip(call.params[1:], method.parameters, strict=True):
                 if parameter not in STRUCTURED:
                     expect_string(value, f"the parameter {parameter}")
         return strategy(call.params, request)
+
+    def uid_of(self, request: Request) -> int | None:
+        """Return whose account a request is from; None if that does not count here, or is not known."""
+        return None if self.accounts is None else self.accounts.uid(request.ends)
+
+    def _check_account(self, client: Client, request: Request) -> None:
+        """Refuse a private key that comes from another account than the one that it was given to."""
+        bound = client.principal.uid
+        if bound is None:
+            return
+        uid = self.uid_of(request)
+        if uid != bound:
+            logger.warning("{}: its private key comes from the account {}: refused", client, uid)
+            raise NotAdmitted("this private key was given to another account")
 
     def client_of(self, key: Param) -> Client:
         """Return the client that a call's private key names.
@@ -263,7 +282,9 @@ class Profile:
             raise NotAdmitted(fault.text) from None
 
     def close(self) -> None:
-        """Read no more large requests."""
+        """Read no more large requests, and ask the kernel no more."""
+        if self.accounts is not None:
+            self.accounts.close()
         self._large.close()
 
 

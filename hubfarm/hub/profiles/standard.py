@@ -1,19 +1,25 @@
 """The Standard Profile: programs that know the lock file's secret, and listen at a URL of theirs (SAMP 1.3, 4).
 
 Who shows the secret is nobody in particular; who shows a password beside it, by HTTP Basic, is that user; who shows a
-ticket in its stead is the ticket's.  Whether that is enough is for the hub's policy to say.
+ticket in its stead is the ticket's.  Where accounts of this host may enter, the kernel's word will do.  Whether what
+was shown is enough is for the hub's policy to say.
 """
 
 import asyncio
+import contextlib
 import hmac
-from collections.abc import Callable, Sequence
+import ipaddress
+from collections.abc import Awaitable, Callable, Sequence
 
 from loguru import logger
+from msgspec.structs import replace
 
+from hubfarm.access.host_accounts import Account
 from hubfarm.hub.core import Hub
 from hubfarm.hub.delivery.callback_rule import CallbackRule
 from hubfarm.hub.delivery.deliveries import Deliveries
 from hubfarm.hub.frequent_lines import FrequentLines
+from hubfarm.hub.model import Client
 from hubfarm.hub.profiles.large_requests import Files
 from hubfarm.hub.profiles.passwords import Credentials, PasswordChecks, credentials_in
 from hubfarm.hub.profiles.profile import DONE, Answered, NotAdmitted, Profile, Strategy, answer_with, refuse
@@ -26,7 +32,9 @@ from hubfarm.samp.xmlrpc import Param, encode_fault
 from hubfarm.spec.principal import Principal
 from hubfarm.visible import visible
 from hubfarm.wire.http_messages import Request, Response
-from hubfarm.wire.urls import check_http_url
+from hubfarm.wire.urls import check_http_url, place_of
+
+_WRONG_SECRET = "the secret is wrong: it stands in the hub's lock file as samp.secret"
 
 
 class StandardProfile(Profile):
@@ -79,53 +87,63 @@ class StandardProfile(Profile):
         return {"register": self._register, "setXmlrpcCallback": self._set_callback}
 
     def _register(self, params: Sequence[Param], request: Request) -> "Param | Answered":
-        """Register who knows the secret, or shows a ticket."""
+        """Register who knows the secret, shows a ticket, or is of an account that may enter."""
         given = params[0] if isinstance(params[0], str) else ""
-        if not hmac.compare_digest(given.encode(errors="replace"), self._secret):
-            ticket = self._ticket_of(given)
-            if ticket is None:
-                raise NotAdmitted("the secret is wrong: it stands in the hub's lock file as samp.secret")
-            return self.enter(self._holder_of(ticket, request))
-        shown = credentials_in(request.headers.get(b"authorization"))
-        if shown is None:
-            return self.enter(Principal(profile=self.NAME, host=request.peer))
-        return asyncio.ensure_future(self._enter_by_password(shown, request))
+        knows_secret = hmac.compare_digest(given.encode(errors="replace"), self._secret)
+        uid = self.uid_of(request)
+        who = Principal(profile=self.NAME, host=request.peer, uid=uid)
+        if knows_secret:
+            shown = credentials_in(request.headers.get(b"authorization"))
+            if shown is not None:
+                return asyncio.ensure_future(self._enter_by_password(shown, who))
+        elif ticket := self._ticket_of(given):
+            return self.enter(self._holder_of(ticket, who))
+        if uid is not None and self.accounts is not None:
+            return asyncio.ensure_future(self._enter_by_account(self.accounts.account(uid), knows_secret, who))
+        if not knows_secret:
+            raise NotAdmitted(_WRONG_SECRET)
+        return self.enter(who)
 
-    def _holder_of(self, ticket: Ticket, request: Request) -> Principal:
-        return Principal(
-            profile=self.NAME,
+    def _holder_of(self, ticket: Ticket, who: Principal) -> Principal:
+        return replace(
+            who,
             user=ticket.user,
             groups=ticket.groups,
             admin=ticket.admin,
             ticket=ticket.id,
             revision=self._revision(),
-            host=request.peer,
         )
 
-    async def _enter_by_password(self, shown: Credentials, request: Request) -> Response:
+    async def _enter_by_account(self, asked: Awaitable[Account], knows_secret: bool, who: Principal) -> Response:
+        account = await asked
+        who = replace(who, account=account.name, account_groups=account.groups)
+        if not knows_secret and self.hub.refusal_to_enter(who):
+            what = f"a wrong secret, from the account {account.name}"
+            return await self._held(_WRONG_SECRET, who, what)
+        try:
+            return answer_with(self.enter(who))
+        except Fault as fault:
+            return refuse(fault)
+
+    async def _held(self, fault: str, who: Principal, what: str) -> Response:
+        answer = self.held.hold(Response(encode_fault(Fault(fault))), who.host, what)
+        return await answer if isinstance(answer, asyncio.Future) else answer
+
+    async def _enter_by_password(self, shown: Credentials, who: Principal) -> Response:
         revision = self._revision()  # a user who is disconnected meanwhile is thrown out
         try:
             found = await self._passwords.check(shown) if self._passwords is not None else None
             if found is not None:
-                who = Principal(
-                    profile=self.NAME,
-                    user=found.user,
-                    groups=found.groups,
-                    admin=found.admin,
-                    revision=revision,
-                    host=request.peer,
-                )
+                user, groups, admin = found.user, found.groups, found.admin
+                who = replace(who, user=user, groups=groups, admin=admin, revision=revision)
                 return answer_with(self.enter(who))
         except Fault as fault:
             return refuse(fault)
         except HubfarmError as error:
             logger.error("passwords cannot be checked: {}", error)
             return refuse(Fault("passwords cannot be checked now; the hub's log says why"))
-        wrong = encode_fault(Fault("the user or the password is wrong"))
-        answer = self.held.hold(
-            Response(wrong), request.peer, f"a wrong password of the user {visible(shown.user[:100])!r}"
-        )
-        return await answer if isinstance(answer, asyncio.Future) else answer
+        what = f"a wrong password of the user {visible(shown.user[:100])!r}"
+        return await self._held("the user or the password is wrong", who, what)
 
     def close(self) -> None:
         """Read no more large requests, and check no more passwords."""
@@ -152,6 +170,24 @@ class StandardProfile(Profile):
         return DONE
 
     def _set_route(self, key: str, url: str) -> Param:
-        outcome = self.hub.set_route(self.client_of(key), Push(url) if url else None, self.clock())
+        client = self.client_of(key)
+        self._check_port(client, url)
+        outcome = self.hub.set_route(client, Push(url) if url else None, self.clock())
         self.deliveries.carry_out(outcome.effects)
         return outcome.result
+
+    def _check_port(self, client: Client, url: str) -> None:
+        """Refuse a callback URL whose port is another account's; of a name, that is seen when it is called."""
+        uid = client.principal.uid
+        if uid is None or self.accounts is None or not url:
+            return
+        host, port = place_of(url)
+        if _is_address(host) and not self.accounts.listens(uid, host, port):
+            raise Fault(f"nobody of your account listens at the port {port} of {host}: listen first, then say where")
+
+
+def _is_address(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(host)
+        return True
+    return host == "localhost"

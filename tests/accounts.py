@@ -1,0 +1,79 @@
+"""Accounts of this host, made for a test; and what is done as one of them, in a process of its own."""
+
+import encodings.idna  # noqa: F401  # which the account may not be able to read
+import multiprocessing
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from xmlrpc.client import Fault
+
+import pytest
+
+from tests.support import PATIENCE
+
+B, C = "hubfarm-t-b", "hubfarm-t-c"
+GROUP = "hubfarm-t-mima"
+"""B is of this group too."""
+
+
+@contextmanager
+def two_accounts() -> Iterator[None]:
+    """Make the accounts, and remove them."""
+    if os.geteuid() or not shutil.which("useradd"):
+        pytest.skip("making accounts takes root and useradd")
+    _run("groupadd", "--force", GROUP)
+    try:
+        for name in (B, C):
+            _run("useradd", "--no-create-home", "--home-dir", "/nonexistent", name)
+        _run("usermod", "--append", "--groups", GROUP, B)
+        yield
+    finally:
+        for command in (["userdel", B], ["userdel", C], ["groupdel", GROUP]):
+            subprocess.run(command, check=False, capture_output=True)
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def as_account(account: str, work: Callable[[], Any], home: Path | None = None) -> Any:
+    """Return what a function returns, or raise what it raises, that is run by another account.
+
+    By a fork of this process: the account may not be able to read its interpreter.  So what the function needs
+    has to be imported already.
+    """
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe(duplex=False)
+
+    def run() -> None:
+        entry = pwd.getpwnam(account)
+        os.initgroups(account, entry.pw_gid)
+        os.setgid(entry.pw_gid)
+        os.setuid(entry.pw_uid)
+        if home is not None:
+            os.environ["HOME"] = str(home)
+        try:
+            there.send((True, work()))
+        except Fault as fault:  # which cannot be pickled
+            there.send((False, (fault.faultCode, fault.faultString)))
+        except BaseException as error:
+            there.send((False, error))
+
+    process = context.Process(target=run, daemon=True)
+    process.start()
+    there.close()
+    try:
+        assert here.poll(PATIENCE), f"{account} has not come to an end"
+        succeeded, result = here.recv()
+    finally:
+        process.join(PATIENCE)
+        process.kill()
+        here.close()
+    if succeeded:
+        return result
+    raise Fault(*result) if isinstance(result, tuple) else result
