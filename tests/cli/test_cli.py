@@ -206,8 +206,8 @@ def test_stop_says_what_it_has_stopped(cli: RunCli, two: list[HubInfo]) -> None:
     assert cli("stop", "--all").stdout == "no hub to stop\n"
 
 
-def test_gc_says_file_by_file_what_it_removed_or_kept_and_why(cli: RunCli, farm: Farm, two: list[HubInfo]) -> None:
-    killed, kept = two
+def test_gc_says_file_by_file_what_it_removed_or_kept_and_why(cli: RunCli, farm: Farm) -> None:
+    killed, kept = farm.start(count=2, group="mima", restart="never")
     assert killed.pid is not None
     with coordinator_suspended(farm):  # or it would clear up itself
         os.kill(killed.pid, signal.SIGKILL)
