@@ -1,6 +1,7 @@
 """Accounts of this host, made for a test; and what is done as one of them, in a process of its own."""
 
 import encodings.idna  # noqa: F401  # which the account may not be able to read
+import fcntl
 import multiprocessing
 import os
 import pwd
@@ -22,19 +23,33 @@ GROUP = "hubfarm-t-mima"
 
 
 @contextmanager
-def two_accounts() -> Iterator[None]:
-    """Make the accounts, and remove them."""
+def making_accounts() -> Iterator[None]:
+    """Be the one test of this host that has accounts made; those that a killed one has left are removed."""
     if os.geteuid() or not shutil.which("useradd"):
         pytest.skip("making accounts takes root and useradd")
-    _run("groupadd", "--force", GROUP)
-    try:
+    with open("/tmp/hubfarm-t-accounts", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _clear()
+        try:
+            yield
+        finally:
+            _clear()
+
+
+@contextmanager
+def two_accounts() -> Iterator[None]:
+    """Make the accounts, and remove them."""
+    with making_accounts():
+        _run("groupadd", GROUP)
         for name in (B, C):
             _run("useradd", "--no-create-home", "--home-dir", "/nonexistent", name)
         _run("usermod", "--append", "--groups", GROUP, B)
         yield
-    finally:
-        for command in (["userdel", B], ["userdel", C], ["groupdel", GROUP]):
-            subprocess.run(command, check=False, capture_output=True)
+
+
+def _clear() -> None:
+    for command in (["userdel", B], ["userdel", C], ["groupdel", GROUP]):
+        subprocess.run(command, check=False, capture_output=True)
 
 
 def _run(*command: str) -> None:

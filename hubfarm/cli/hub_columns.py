@@ -12,6 +12,7 @@ HUB_COLUMNS: list[Column[HubInfo]] = [
     Column(name="label", of=lambda hub: hub.label, priority=1, cut=Cut.END, floor=20),
     Column(name="owner", of=lambda hub: hub.owner, priority=4, cut=Cut.END),
     Column(name="group", of=lambda hub: hub.group, priority=4, cut=Cut.END),
+    Column(name="account", of=lambda hub: hub.account, priority=3, cut=Cut.END, rare=True),
     Column(name="access", of=lambda hub: hub.access, priority=3, dull="open", rare=True),
     Column(name="state", of=lambda hub: hub.state, priority=1),
     Column(name="kind", of=lambda hub: hub.kind, priority=4, dull="farm"),

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from hubfarm.access.shared import shared_entries
 from hubfarm.client.background import borrowed
 from hubfarm.client.errors import SAMPHubNotNamed
 from hubfarm.registry.entry import Entry, Standing
@@ -124,7 +125,7 @@ def _key(url: str) -> str:
 
 
 def entries_near(paths: Paths | None = None) -> list[Entry]:
-    """Return the lock files of hubs that can be asked from here; what has a problem is none.
+    """Return the lock files of hubs that can be asked from here, others' shared ones too; what has a problem is none.
 
     Parameters
     ----------
@@ -136,8 +137,10 @@ def entries_near(paths: Paths | None = None) -> list[Entry]:
     HubfarmError
         The lock directory cannot be read, or is somebody else's.
     """
-    entries = LockDir(paths or Paths.from_environment()).scan()
-    return [entry for entry in entries if not entry.problem and entry.standing is not Standing.DEAD and _near(entry)]
+    paths = paths or Paths.from_environment()
+    entries = LockDir(paths).scan()
+    own = [entry for entry in entries if not entry.problem and entry.standing is not Standing.DEAD and _near(entry)]
+    return own + (shared_entries(paths) if os.path.isdir(paths.shared) else [])
 
 
 def _near(entry: Entry) -> bool:

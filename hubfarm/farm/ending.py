@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 STOP_TIMEOUT = 15.0
 """How long a hub that is ended by signal may take, and a coordinator that is asked to end, seconds."""
 
-OTHERS = (HubKind.FOREIGN, HubKind.EMBEDDED)
+OTHERS = (HubKind.FOREIGN, HubKind.EMBEDDED, HubKind.SHARED)
 """Kinds of hubs whose processes are other programs."""
 
 LOOK_EVERY = 0.02
@@ -130,6 +130,8 @@ def may_be_ended(hub: HubInfo) -> HubInfo:
     match hub.kind:
         case HubKind.EMBEDDED:
             raise WrongUse(f"the hub {hub.name} is embedded in {process}: it ends with that program")
+        case HubKind.SHARED:
+            raise WrongUse(f"the hub {hub.name} is the account's {hub.account}: that account ends it")
         case HubKind.FOREIGN:
             known = ", ".join(filter(None, (process, hub.problem))) or "hubfarm does not know which"
             raise WrongUse(f"the hub {hub.name} is foreign: it ends with the program that runs it ({known})")

@@ -106,6 +106,8 @@ def _tokens_of(hub: HubInfo, paths: Paths) -> Mapping[str, str]:
     """
     if hub.kind is HubKind.FOREIGN:
         raise WrongUse(f"the hub {hub.name} is foreign: it knows nothing of the farm's users")
+    if hub.kind is HubKind.SHARED:
+        raise WrongUse(f"the hub {hub.name} is of the account {hub.account}: it lets you in by the kernel's word")
     tokens = LockDir(paths).read(hub.lock_file).tokens
     if "hubfarm.access" not in tokens:
         raise WrongUse(f"the hub {hub.name} runs an earlier release, which knows no users: hubfarm restart {hub.name}")

@@ -74,7 +74,7 @@ class Farm:
     # ------------------------------------------------------------------ listing
 
     def hubs(self, *, everything: bool = False) -> list[HubInfo]:
-        """List the hubs that run: ours by their guards, foreign ones if they answer.
+        """List the hubs that run: ours by their guards, foreign ones if they answer, and those shared by others.
 
         Hubs that have failed since a day are listed too, until a hub takes their label.
 
@@ -90,6 +90,10 @@ class Farm:
             The lock directory or the state table cannot be read.
         """
         hubs = found_hubs(self._lockdir, self._ask)
+        if os.path.isdir(self.paths.shared):
+            from hubfarm.access.shared import shared_hubs  # brings msgspec
+
+            hubs += shared_hubs(self.paths)
         ended = ended_hubs(self.paths, {hub.label for hub in hubs if hub.alive})
         if everything:
             return hubs + ended

@@ -70,6 +70,8 @@ class HubInfo:
         Whom it lets in; see `hubfarm.spec.access.Access`.
     allow : tuple of str
         Who else may enter.
+    account : str
+        Which other account of this host shares it with this one; empty if none does.
     """
 
     id: int | None
@@ -98,6 +100,7 @@ class HubInfo:
     version: str = ""
     access: str = Access.OPEN
     allow: tuple[str, ...] = ()
+    account: str = ""
 
     @property
     def alive(self) -> bool:
@@ -113,7 +116,7 @@ class HubInfo:
     def names(self) -> HubNames:
         """What it may be called by; see `hubfarm.registry.select`."""
         name = None if self.pid is None or self.id is None else HubName(self.pid, self.id)
-        foreign = self.kind is HubKind.FOREIGN
+        foreign = self.kind in (HubKind.FOREIGN, HubKind.SHARED)
         return HubNames(self.label, self.owner, self.group, name, self.lock_file, foreign)
 
     @property
@@ -210,6 +213,11 @@ def _describe(entry: Entry, record: Record | None, paths: Paths, answering: Coll
         access=tokens.get("hubfarm.access", Access.OPEN),
         allow=tuple(map(unquote, tokens.get("hubfarm.allow", "").split())),
     )
+
+
+def describe_answering(entry: Entry, paths: Paths) -> HubInfo:
+    """Return what a lock file says of a hub that is known to answer."""
+    return _describe(entry, None, paths, {entry.url})
 
 
 def _kind(entry: Entry) -> HubKind:

@@ -15,6 +15,8 @@ from pathlib import Path
 from hubfarm.samp.errors import HubfarmError, WrongUse
 
 RUNTIME_VARIABLE = "HUBFARM_RUNTIME_DIR"
+SHARED_VARIABLE = "HUBFARM_SHARED_DIR"
+SHARED = Path("/run/hubfarm")
 MAX_SOCKET_PATH = 107
 """Longest path of a Unix socket, bytes (Linux; macOS has 103)."""
 
@@ -33,6 +35,8 @@ class Paths:
         The farm's own directory on this host.
     host : str
         This host's name, as lock files carry it.
+    shared : Path
+        The directory of the hubs that accounts of this host share.
 
     Examples
     --------
@@ -44,6 +48,7 @@ class Paths:
     home: Path
     runtime: Path
     host: str
+    shared: Path = SHARED
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Paths":
@@ -71,7 +76,7 @@ class Paths:
                 f"the path {runtime} is {longest - MAX_SOCKET_PATH} bytes too long for Unix sockets to lie in it: "
                 f"set {RUNTIME_VARIABLE} to a shorter one, a directory of your own"
             )
-        return cls(home, runtime, host)
+        return cls(home, runtime, host, Path(environ.get(SHARED_VARIABLE) or SHARED))
 
     @property
     def single(self) -> Path:

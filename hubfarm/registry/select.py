@@ -7,6 +7,8 @@ a *selector*, which may be any of its own names, or by label, owner and group.  
 2. The beginning of a label will do if one hub alone has it.
 3. Of two that bear the same name, one of this farm beats a foreign one.
 4. Owner and group are whole, or not asked for.
+5. A hub that another account shares is named with that account (``anna/mima-1``), or not at all: owner, group and the
+   beginning of a name are what that account says, and might be said to lure somebody in.
 
 It knows names and nothing else: which hubs there are, and which of them answer, others tell.
 """
@@ -126,10 +128,14 @@ def with_names(hubs: Sequence[Hub], *, label: str = "", owner: str = "", group: 
     owner, group : str
         Theirs.
     """
+    by_account = "/" in label or not (label or owner or group)
     fitting = [
         hub
         for hub in hubs
-        if hub.names.label.startswith(label) and owner in ("", hub.names.owner) and group in ("", hub.names.group)
+        if hub.names.label.startswith(label)
+        and owner in ("", hub.names.owner)
+        and group in ("", hub.names.group)
+        and (by_account or "/" not in hub.names.label)
     ]
     if not label:
         return fitting

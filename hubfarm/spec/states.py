@@ -17,6 +17,8 @@ class HubKind(StrEnum):
     """A program that has it in itself (`SAMPHubServer`)."""
     FOREIGN = "foreign"
     """A program that hubfarm does not know."""
+    SHARED = "shared"
+    """Another account of this host, which lets this one in."""
 
     @classmethod
     def read(cls, text: str) -> "HubKind":

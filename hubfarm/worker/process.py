@@ -20,6 +20,7 @@ import msgspec
 import uvloop
 from loguru import logger
 
+from hubfarm.access.shared import Share
 from hubfarm.hub.core import Hub
 from hubfarm.hub.delivery.callback_rule import ANY, CallbackRule
 from hubfarm.hub.delivery.deliveries import Deliveries
@@ -145,6 +146,7 @@ class HubProcess:
                 journal.mark if journal else lambda number: None,
                 self._lines,
             )
+            self._share = Share(self._paths, spec)
             self._admission = Admission(spec, self._paths, time.monotonic)
             self._profile = StandardProfile(
                 self._hub,
@@ -196,9 +198,15 @@ class HubProcess:
 
         self._deliveries.client_of_account = client_of_account
 
+    def _tokens(self) -> dict[str, str]:
+        return lock_file_tokens(self.spec, self._paths, self._running.name, self._running.url, self._kind)
+
     def _publish(self) -> None:
-        running = self._running
-        self._claim.publish(lock_file_tokens(self.spec, self._paths, running.name, running.url, self._kind))
+        self._claim.publish(self._tokens())
+        if self.spec.rule.names_accounts:
+            self._share.publish(self._tokens())
+        else:
+            self._share.withdraw()
 
     def heed_changes(self) -> None:
         """Be what the hub was changed to while it runs; throw out whom it does not let in any more."""
@@ -260,6 +268,7 @@ class HubProcess:
         self._begin_stop()
         self._deliveries.carry_out(self._hub.shut_down())
         self._claim.unpublish()
+        self._share.withdraw()
         await self._deliveries.close(DRAIN)
         self._close()
         if self._journal is not None:
@@ -339,6 +348,8 @@ class HubProcess:
                 logger.warning("put back {}", what)
             if self._journal is not None:
                 self._journal.mend()
+            if self.spec.rule.names_accounts:
+                self._share.mend(self._tokens)
             self._trouble = ""
         except (HubfarmError, OSError) as error:  # out of file descriptors, say
             if str(error) != self._trouble:  # once, and not every second

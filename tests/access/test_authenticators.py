@@ -1,7 +1,5 @@
 """Who checks passwords: the users file, PAM with a real account, or another package; as the settings say."""
 
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,10 +14,11 @@ from hubfarm.farm import Farm
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.settings import AccessSettings
 from hubfarm.samp.errors import HubfarmError, WrongUse
+from tests.accounts import B, making_accounts
 from tests.conftest import RunCli
 from tests.support import need_module
 
-ACCOUNT, PASSWORD = "hubfarm-t-pam", "of the account: 1"
+ACCOUNT, PASSWORD = B, "of the account: 1"
 
 
 @pytest.fixture
@@ -33,14 +32,10 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def account() -> Iterator[str]:
     """An account of this host with a password."""
-    if os.geteuid() or not shutil.which("useradd"):
-        pytest.skip("making an account takes root and useradd")
-    subprocess.run(["useradd", "--no-create-home", "--groups", "users", ACCOUNT], check=True)
-    try:
+    with making_accounts():
+        subprocess.run(["useradd", "--no-create-home", "--groups", "users", ACCOUNT], check=True)
         subprocess.run(["chpasswd"], input=f"{ACCOUNT}:{PASSWORD}\n", text=True, check=True)
         yield ACCOUNT
-    finally:
-        subprocess.run(["userdel", ACCOUNT], check=True)
 
 
 def test_pam_knows_an_accounts_password_and_its_groups(account: str, paths: Paths) -> None:
