@@ -69,6 +69,11 @@ class Ledger:
 
     # ------------------------------------------------------------------ the journal's side
 
+    @property
+    def has_changed(self) -> bool:
+        """Whether `take_changes` or `take_files` would return anything."""
+        return bool(self._changes or self._left_files)
+
     def take_changes(self) -> list[Record]:
         """Return the records of what has changed since the last time."""
         changes, self._changes = self._changes, []

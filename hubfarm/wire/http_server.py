@@ -138,6 +138,7 @@ class _Connection(asyncio.Protocol):
         self._refused = False
         self._lingering: asyncio.TimerHandle | None = None
         self._write_paused = False
+        self._reading_paused = False
         self._in_request = False
         self._new_head = b""  # that of the request being parsed, if it may be remembered
         self._in_body = False
@@ -286,10 +287,12 @@ class _Connection(asyncio.Protocol):
                 self._parser = httptools.HttpRequestParser(self)
 
     def _read_or_pause(self) -> None:
-        if self._transport.is_closing():
-            return
         may_wait = self._write_paused or self._out_size > MOST_UNSENT or self._unread_size > MOST_UNREAD
-        if may_wait and not self._ended:
+        pause = may_wait and not self._ended
+        if pause is self._reading_paused or self._transport.is_closing():
+            return
+        self._reading_paused = pause
+        if pause:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
@@ -410,11 +413,12 @@ class _Connection(asyncio.Protocol):
             self._server.flush_soon(self)
 
     def _send(self, response: Response, asked: _Asked) -> None:
-        self._write(*encode(response, keep_alive=asked.keep_alive, version=asked.version))
+        for piece in encode(response, keep_alive=asked.keep_alive, version=asked.version):
+            self._write(piece)
 
-    def _write(self, *pieces: bytes) -> None:
-        self._out += pieces
-        self._out_size += sum(map(len, pieces))
+    def _write(self, piece: bytes) -> None:
+        self._out.append(piece)
+        self._out_size += len(piece)
 
     def flush(self) -> None:
         """Write the answers that are ready."""

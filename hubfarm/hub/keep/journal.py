@@ -287,6 +287,8 @@ class Journal:
 
     def keep(self) -> None:
         """Write down what has changed; before an answer that tells of it."""
+        if not self._ledger.has_changed:
+            return
         changes = self._ledger.take_changes()
         if changes:
             data = _frame(changes)
