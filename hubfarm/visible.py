@@ -5,6 +5,8 @@ characters command the terminal (colours, the cursor, what it answers), bidirect
 and invisible ones make two names look alike.  Whatever a person is shown goes through here; it may know nothing.
 """
 
+from datetime import timedelta
+
 
 def visible(text: str, *, lines: bool = False) -> str:
     r"""Return `text` with every character written out that is not printable.
@@ -29,5 +31,34 @@ def visible(text: str, *, lines: bool = False) -> str:
     return "".join(each if each.isprintable() or (lines and each == "\n") else _escaped(each) for each in text)
 
 
+def brief(text: str, longest: int) -> str:
+    r"""Return `text` on one line, visible, and no longer than `longest` characters; only so much of it is looked at.
+
+    Examples
+    --------
+    >>> brief("a name\n\x1b[31m", 20), brief("x" * 1000, 5)
+    ('a name\\n\\x1b[31m', 'xxxx…')
+    """
+    shown = visible(text[: longest + 1])
+    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
+
+
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def span(seconds: float | None) -> str:
+    """Write a time span for people.
+
+    Examples
+    --------
+    >>> span(3725.4), span(None), span(float("nan"))
+    ('1:02:05', '-', '-')
+    """
+    if seconds is None or not abs(seconds) < _LONGEST:
+        return "-"
+    return str(timedelta(seconds=int(seconds)))
+
+
+_LONGEST = 1e12
+"""Seconds that are no time span any more: somebody has written rubbish into a file."""

@@ -79,7 +79,8 @@ def _told_by_hub(context: click.Context) -> list[dict[str, Any]]:
     selector = context.params.get("selector") or _selector_typed(context)
     if not selector:
         return []
-    from hubfarm.cli.hub_client import clients_on, command_on
+    from hubfarm.cli.hub_client import command_on
+    from hubfarm.client.others import clients_on
 
     with command_on(selector, "complete") as client:
         return [one | {"name": one["metadata"].get("samp.name", "")} for one in clients_on(client)]

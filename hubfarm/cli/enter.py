@@ -10,7 +10,7 @@ import click
 from hubfarm.cli.asking import password_of, password_option
 from hubfarm.cli.listing import View, listing
 from hubfarm.cli.options import json_option, selector_argument
-from hubfarm.cli.show import print_json, say, span
+from hubfarm.cli.show import print_json, say
 from hubfarm.cli.table import Column, Cut
 from hubfarm.cli.use import SHELLS
 from hubfarm.farm import Farm
@@ -20,6 +20,7 @@ from hubfarm.samp.errors import WrongUse
 from hubfarm.spec.access import Rule
 from hubfarm.spec.checks import read_span
 from hubfarm.spec.states import Access
+from hubfarm.visible import span
 
 
 @click.command()

@@ -2,10 +2,10 @@
 
 import socket
 
-from hubfarm.cli.show import span
 from hubfarm.cli.table import Column, Cut
 from hubfarm.registry.listing import HubInfo
 from hubfarm.version import __version__
+from hubfarm.visible import span
 
 HUB_COLUMNS: list[Column[HubInfo]] = [
     Column(name="id", of=lambda hub: hub.id, priority=1, right=True),

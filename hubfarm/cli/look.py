@@ -8,11 +8,12 @@ from hubfarm.cli.coordinator import absence
 from hubfarm.cli.hub_columns import HUB_COLUMNS
 from hubfarm.cli.listing import View, listing
 from hubfarm.cli.options import group_option, json_option, owner_option
-from hubfarm.cli.show import print_json, span
+from hubfarm.cli.show import print_json
 from hubfarm.cli.table import Column, Cut
 from hubfarm.farm import Farm
 from hubfarm.registry.history import Ending
 from hubfarm.registry.listing import HubInfo
+from hubfarm.visible import span
 
 
 @click.command("ls")

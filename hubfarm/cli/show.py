@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
 import click
@@ -144,23 +143,6 @@ _STYLES: dict[str, dict[str, Any]] = {
     "replace": _PASSING,
     "differs": _PASSING,
 }
-
-
-def span(seconds: float | None) -> str:
-    """Write a time span for people.
-
-    Examples
-    --------
-    >>> span(3725.4), span(None), span(float("nan"))
-    ('1:02:05', '-', '-')
-    """
-    if seconds is None or not abs(seconds) < _LONGEST:
-        return "-"
-    return str(timedelta(seconds=int(seconds)))
-
-
-_LONGEST = 1e12
-"""Seconds that are no time span any more: somebody has written rubbish into a file."""
 
 
 # ---------------------------------------------------------------------- while something goes on

@@ -10,12 +10,13 @@ from hubfarm.cli.coordinator import absence
 from hubfarm.cli.logs import last_lines
 from hubfarm.cli.look import local_time
 from hubfarm.cli.options import json_option
-from hubfarm.cli.show import print_json, say, span
+from hubfarm.cli.show import print_json, say
 from hubfarm.farm import Farm
 from hubfarm.registry.history import End, Ending
 from hubfarm.registry.listing import HubInfo
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.spec.states import HubState
+from hubfarm.visible import span
 
 FALLS = (End.CRASHED, End.HUNG, End.RESTARTED)
 """Ends of a worker after which a successor goes on."""
@@ -134,7 +135,9 @@ def _clients(hub: HubInfo) -> list[str]:
     """Ask the hub who is registered; nothing if it cannot say."""
     if hub.state is HubState.HUNG or hub.clients == 0:
         return []
-    from hubfarm.cli.hub_client import called, client_of, clients_on
+    from hubfarm.cli.hub_client import client_of
+    from hubfarm.client.membership import called
+    from hubfarm.client.others import clients_on
 
     with contextlib.suppress(HubfarmError), client_of(hub.lock_file, "status") as client:
         others = [one for one in clients_on(client) if one["id"] != client.client.membership.hub_id]

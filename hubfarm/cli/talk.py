@@ -11,16 +11,19 @@ import click
 
 from hubfarm.cli.asking import Who, as_user
 from hubfarm.cli.complete import complete_client, complete_mtype
-from hubfarm.cli.hub_client import Names, as_map, called, check, client_of, clients_on, command_on
+from hubfarm.cli.hub_client import Names, client_of, command_on
 from hubfarm.cli.listing import View, listing
 from hubfarm.cli.options import json_option, seconds, selector_argument
-from hubfarm.cli.show import compact, print_json, say, span
+from hubfarm.cli.show import compact, print_json, say
 from hubfarm.cli.table import Column, Cut
 from hubfarm.client.data import DATA_TIMEOUT, only_listens
+from hubfarm.client.membership import called
+from hubfarm.client.others import as_map, check, clients_on
 from hubfarm.client.sniff import SNIFFED, kind_of
 from hubfarm.farm import Farm
 from hubfarm.hub.said_by_hub import DOOR, GROUPS, USER
 from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.visible import span
 
 wait_option = click.option(
     "--wait",

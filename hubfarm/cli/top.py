@@ -11,12 +11,13 @@ import psutil
 from hubfarm.cli.coordinator import absence
 from hubfarm.cli.listing import View, listing
 from hubfarm.cli.options import json_option
-from hubfarm.cli.show import print_json, redraw, span
+from hubfarm.cli.show import print_json, redraw
 from hubfarm.cli.table import Column, Cut
 from hubfarm.farm import Farm
 from hubfarm.registry.listing import HubInfo
 from hubfarm.samp.errors import WrongUse
 from hubfarm.spec.states import HubKind
+from hubfarm.visible import span
 
 EXTRA = 'to scroll, filter and open hubs: pip install "hubfarm[top]"'
 

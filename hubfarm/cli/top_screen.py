@@ -17,12 +17,13 @@ from textual.screen import Screen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from hubfarm.cli.hub_client import client_of, clients_on
+from hubfarm.cli.hub_client import client_of
 from hubfarm.cli.listing import View
 from hubfarm.cli.show import style_of
 from hubfarm.cli.table import GAP, T, column_of, fitted
 from hubfarm.cli.talk import CLIENT_COLUMNS, Told
 from hubfarm.cli.top import Meter, Row
+from hubfarm.client.others import clients_on
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.visible import visible
 

@@ -19,6 +19,7 @@ from hubfarm.client.errors import SAMPHubUnreachable, SAMPNotConnected, SAMPProx
 from hubfarm.client.handlers import Bindings, Message, matching, response_to, response_to_failure
 from hubfarm.client.keyword_messages import EasySending
 from hubfarm.client.membership import Membership, described
+from hubfarm.client.shown import Shown, Standing
 from hubfarm.client.typed import restored
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.samp.methods import Kind
@@ -30,6 +31,7 @@ _log = logging.getLogger("hubfarm.client")
 
 
 class AsyncClient(
+    Shown,
     ByDecorator,
     EasySending[Coroutine[Any, Any, Any]],
     DataSending[Coroutine[Any, Any, Any], Coroutine[Any, Any, list[Receipt]]],
@@ -133,8 +135,8 @@ class AsyncClient(
         reconnect: bool | None = None,
         pool_size: int | None = None,
         timeout: float | None = None,
-    ) -> None:
-        """Connect to a hub and register; parameters and errors are those of `SAMPIntegratedClient.connect`.
+    ) -> Self:
+        """Connect to a hub, register, and return this client; see `SAMPIntegratedClient.connect`.
 
         What is not given is as it was given when the client was made.  A hub that is named here takes the place
         of all by which one was named there.
@@ -160,6 +162,7 @@ class AsyncClient(
         except BaseException:
             await self._take_down(membership)
             raise
+        return self
 
     async def disconnect(self) -> None:
         """Unregister and leave the hub; without a hub there is nothing to do."""
@@ -185,13 +188,15 @@ class AsyncClient(
         await self._outbox.close()
 
     async def __aenter__(self) -> Self:
-        await self.connect()
-        return self
+        return await self.connect()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.disconnect()
+
+    def _standing(self) -> Standing:
+        return Standing(self.metadata, self.bindings, self._membership)
 
     # ------------------------------------------------------------------ callbacks
 

@@ -23,6 +23,7 @@ from hubfarm.client.handlers import (
 )
 from hubfarm.client.membership import Membership, described
 from hubfarm.client.proxy import SAMPHubProxy
+from hubfarm.client.shown import Shown, Standing
 from hubfarm.client.typed import restored
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.samp.methods import Kind
@@ -38,7 +39,7 @@ T = TypeVar("T")
 
 
 @with_original_names
-class SAMPClient(ByFunction):
+class SAMPClient(Shown, ByFunction):
     """A client of the hub that a proxy is connected to.
 
     The API is that of ``astropy.samp.SAMPClient`` and ``pyvo.samp.SAMPClient``; ``docs/clients.md`` says
@@ -195,6 +196,9 @@ class SAMPClient(ByFunction):
     def get_public_id(self) -> str | None:
         """Return the public id, None without registration."""
         return (self._membership.id or None) if self._membership else None
+
+    def _standing(self) -> Standing:
+        return Standing(self._metadata, self.bindings, self._membership)
 
     # ------------------------------------------------------------------ what is declared
 

@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 from hubfarm.client.files import FileServer
 from hubfarm.client.handlers import Message
 from hubfarm.client.keyword_messages import Answer
-from hubfarm.client.membership import Membership
+from hubfarm.client.membership import Membership, called
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.samp.lockfile import file_path
 from hubfarm.samp.values import Map, error_response
+from hubfarm.visible import brief
 
 DATA_TIMEOUT = 60.0
 """How long a recipient may take to load what it was sent, seconds."""
@@ -65,6 +66,16 @@ class Receipt:
         """Why it did not, or what it warns of; empty if all is well."""
         error = self.response.get("samp.error")
         return str(error.get("samp.errortxt", "")) if isinstance(error, dict) else ""
+
+    def __repr__(self) -> str:
+        said = f"{called(self.name, self.id)}: {self.response.get('samp.status', '')} {self.error}"
+        return f"<Receipt {brief(said.rstrip(), 160)}>"
+
+    def _repr_html_(self) -> str:
+        from hubfarm import html
+
+        said = html.state(self.response.get("samp.status", ""), self.ok)
+        return html.facts(called(self.name, self.id), {"status": said, "why": self.error})
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from hubfarm.samp.errors import BadValue
 from hubfarm.samp.mtype import candidates, check_pattern
 from hubfarm.samp.toolkit import SAMP_STATUS_OK, SAMP_STATUS_WARNING
 from hubfarm.samp.values import Map, check_map, check_message, check_response, error_response, ok_response
+from hubfarm.visible import brief
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,17 @@ class Message:
         checked = restored(check_message(content))
         mtype, params = str(checked.pop("samp.mtype")), check_map(checked.pop("samp.params", {}), "samp.params")
         return cls(sender, msg_id, mtype, params, checked)
+
+    def __repr__(self) -> str:
+        kind = f"call {self.id}" if self.id is not None else "notification"
+        said = f"{self.mtype} from {self.sender}, {kind}: {', '.join(self.params)}"
+        return f"<Message {brief(said, 160)}>"
+
+    def _repr_html_(self) -> str:
+        from hubfarm import html
+
+        params, more = (html.facts("", told) if told else "" for told in (self.params, self.extra))
+        return html.facts(self.mtype, {"from": self.sender, "call": self.id, "parameters": params, "more": more})
 
 
 class Binding(NamedTuple):

@@ -19,6 +19,7 @@ from hubfarm.client.errors import SAMPHubUnreachable, SAMPProxyError
 from hubfarm.client.handlers import Bindings, Message
 from hubfarm.client.keyword_messages import EasySending
 from hubfarm.client.proxy import SAMPHubProxy, warn_if_unheard
+from hubfarm.client.shown import Shown, Standing
 from hubfarm.samp.toolkit import SAMPClientError, with_original_names
 from hubfarm.samp.values import Map
 from hubfarm.switches import conf
@@ -27,7 +28,7 @@ T = TypeVar("T")
 
 
 @with_original_names
-class SAMPIntegratedClient(ByFunction, ByDecorator, EasySending[Any], DataSending[Any, list[Receipt]]):
+class SAMPIntegratedClient(Shown, ByFunction, ByDecorator, EasySending[Any], DataSending[Any, list[Receipt]]):
     """A client of a hub.
 
     The API is that of ``astropy.samp.SAMPIntegratedClient`` and ``pyvo.samp.SAMPIntegratedClient``, and
@@ -187,6 +188,9 @@ class SAMPIntegratedClient(ByFunction, ByDecorator, EasySending[Any], DataSendin
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.disconnect()
+
+    def _standing(self) -> Standing:
+        return self.client._standing()
 
     # ------------------------------------------------------------------ callbacks
 

@@ -40,6 +40,17 @@ def described(name: str | None, description: str | None, metadata: Mapping[str, 
     return given | {key: value for key, value in named.items() if value is not None}
 
 
+def called(name: str, id: str) -> str:
+    """Return what people are shown of a client.
+
+    Examples
+    --------
+    >>> called("TOPCAT", "c24"), called("", "c3")
+    ('TOPCAT (c24)', 'c3')
+    """
+    return f"{name} ({id})" if name else id
+
+
 class Membership:
     """A client of a hub.
 

@@ -23,6 +23,7 @@ from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.samp.lockfile import file_path, lock_url, parse_samp_hub
 from hubfarm.spec.checks import check_seconds
 from hubfarm.spec.states import Access, HubKind, HubState
+from hubfarm.visible import brief, span
 
 # What is imported further below, where it is needed, `hubfarm ls` need not pay for: msgspec and psutil, 10 ms each.
 if TYPE_CHECKING:
@@ -70,6 +71,26 @@ class Farm:
     def __init__(self, paths: Paths | None = None) -> None:
         self.paths = (paths or Paths.from_environment()).check_trusted()
         self._lockdir = LockDir(self.paths)
+
+    def __repr__(self) -> str:
+        return f"<Farm in {brief(str(self.paths.lockdir), 160)}>"
+
+    def _repr_html_(self) -> str:
+        from hubfarm import html
+
+        try:
+            hubs = self.hubs()
+        except HubfarmError as error:
+            return html.facts(repr(self), {"problem": error})
+        columns = ("id", "label", "owner", "group", "state", "clients", "messages", "idle", "url")
+        rows = [
+            [
+                *(hub.id, hub.label, hub.owner, hub.group, html.state(hub.state, hub.alive)),
+                *(hub.clients, hub.messages, span(hub.idle), hub.url or hub.problem),
+            ]
+            for hub in hubs
+        ]
+        return html.table(columns, rows, f"{len(hubs)} hub{'' if len(hubs) == 1 else 's'} in {self.paths.lockdir}")
 
     # ------------------------------------------------------------------ listing
 

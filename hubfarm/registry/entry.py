@@ -66,17 +66,17 @@ class Entry:
     @property
     def label(self) -> str:
         """The hub's label, under whichever of its names."""
-        return self._first("samp.hub.label", "hub.label")
+        return label_of(self.tokens)
 
     @property
     def owner(self) -> str:
         """The hub's owner, under whichever of its names."""
-        return self._first("samp.hub.owner", "hub.owner.name")
+        return _first(self.tokens, "samp.hub.owner", "hub.owner.name")
 
     @property
     def group(self) -> str:
         """The hub's group, under whichever of its names."""
-        return self._first("samp.hub.owner_group", "hub.owner.group")
+        return _first(self.tokens, "samp.hub.owner_group", "hub.owner.group")
 
     @property
     def names(self) -> HubNames:
@@ -89,8 +89,14 @@ class Entry:
         named = self.tokens.get(GUARD)
         return Path(os.fsdecode(unquote_to_bytes(named))) if named else None
 
-    def _first(self, *keys: str) -> str:
-        return next((self.tokens[key] for key in keys if self.tokens.get(key)), "")
+
+def label_of(tokens: Mapping[str, str]) -> str:
+    """Return the label that a lock file's content says, under whichever of its names; empty for none."""
+    return _first(tokens, "samp.hub.label", "hub.label")
+
+
+def _first(tokens: Mapping[str, str], *keys: str) -> str:
+    return next((tokens[key] for key in keys if tokens.get(key)), "")
 
 
 def parse_name(filename: str) -> HubName | None:

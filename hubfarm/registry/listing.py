@@ -24,6 +24,7 @@ from hubfarm.samp.lockfile import lock_url
 from hubfarm.spec.checks import check_label, check_seconds
 from hubfarm.spec.rhythm import HUNG_AFTER
 from hubfarm.spec.states import Access, HubKind, HubState
+from hubfarm.visible import brief, span
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,16 @@ class HubInfo:
     def samp_hub(self) -> str:
         """The value of ``SAMP_HUB`` that leads a program to it, by its stable name if it has one."""
         return lock_url(self.stable_name or self.lock_file)
+
+    def __repr__(self) -> str:
+        return f"<HubInfo {brief(f'{self.name}: {self.state}, {self.url or self.problem}', 160)}>"
+
+    def _repr_html_(self) -> str:
+        from hubfarm import html
+
+        told = asdict(self) | {name: span(getattr(self, name)) for name in ("idle", "timeout", "uptime")}
+        told["state"] = html.state(self.state, self.alive)
+        return html.facts(self.name, told)
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it as JSON can carry it."""
