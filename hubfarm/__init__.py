@@ -83,6 +83,7 @@ _NAMES = {
     ),
     "hubfarm.dropin.web": ("SAFE_MTYPES", "SAMP_ICON", "WebProfileDialog"),
     "hubfarm.dropin.xmlrpc": ("SAMPXXEServerProxy", "safe_xmlrpc_loads"),
+    "hubfarm.notebook": ("load_ipython_extension", "unload_ipython_extension"),
     "hubfarm.switches": ("conf",),
     "hubfarm.worker.embedded": ("SAMPHubServer",),
 }

@@ -13,7 +13,17 @@ from hubfarm.client.binding import ByDecorator, F, Function
 from hubfarm.client.callback_server import Callback
 from hubfarm.client.calls import POOL_SIZE, TIMEOUT, HubCalls, to_value
 from hubfarm.client.credentials import Credentials, Password
-from hubfarm.client.data import DataSending, Outbox, Prepared, Receipt, SendPrepared, find_client, read_table
+from hubfarm.client.data import (
+    TABLE_MTYPES,
+    DataSending,
+    Outbox,
+    Prepared,
+    Receipt,
+    Sending,
+    SendPrepared,
+    find_client,
+    read_table,
+)
 from hubfarm.client.discovery import Choice, HubLike, ticket_text
 from hubfarm.client.errors import SAMPHubUnreachable, SAMPNotConnected, SAMPProxyError
 from hubfarm.client.handlers import Bindings, Message, matching, response_to, response_to_failure
@@ -223,7 +233,7 @@ class AsyncClient(
             if inspect.isawaitable(result):
                 await result
 
-        for mtype in ("table.load.votable", "table.load.fits"):
+        for mtype in TABLE_MTYPES:
             self.on_call(mtype)(load)
         return function
 
@@ -304,8 +314,9 @@ class AsyncClient(
     async def _call(self, method: str, *params: object) -> Any:
         return await self._registered.call(method, *params)
 
-    async def _send_data(self, prepare: Callable[[], Prepared], send: SendPrepared) -> list[Receipt]:
-        return await send(self._registered, await asyncio.to_thread(prepare))
+    async def _send_data(self, sending: Sending, prepare: Callable[[], Prepared], send: SendPrepared) -> list[Receipt]:
+        with sending:
+            return await send(self._registered, await asyncio.to_thread(prepare))
 
     async def ping(self) -> Any:
         """Ask whether the hub answers."""

@@ -33,6 +33,9 @@ _MTYPES = {
 }
 """What is sent in which format, by which MType."""
 
+TABLE_MTYPES = tuple(mtype for (kind, _), mtype in _MTYPES.items() if kind == "table")
+"""Those of tables."""
+
 LISTENS = "hubfarm.listens"
 """The annotation of a subscription whose client shows what passes, and makes nothing of it."""
 
@@ -98,6 +101,92 @@ class Prepared:
     format: str
     where: Path | str
     params: Map
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How a sending goes.
+
+    Parameters
+    ----------
+    kind : str
+        ``table``, ``image`` or ``spectrum``.
+    size : int or None
+        Of its file, bytes; None while it is being written, and of what lies at a URL.
+    waiting : tuple of str
+        Who has not answered yet: ``TOPCAT (c24)``.
+    receipts : tuple of Receipt
+        What the others made of it.
+    is_over : bool
+        Whether it has come to its end, or has failed.
+
+    Examples
+    --------
+    >>> print(Progress("table", 2_500_000, ("TOPCAT (c24)",), (Receipt("c2", "DS9", {}),), False))
+    the table (2.5 MB): 1 of 2 have answered, TOPCAT (c24) loads it
+    """
+
+    kind: str
+    size: int | None
+    waiting: tuple[str, ...]
+    receipts: tuple[Receipt, ...]
+    is_over: bool
+
+    def __str__(self) -> str:
+        what = f"the {self.kind}" + (f" ({self.size / 1e6:.1f} MB)" if self.size is not None else "")
+        if not (self.waiting or self.receipts):
+            return f"{what} is sent to nobody" if self.is_over else f"{what} is being prepared"
+        answered = f"{what}: {len(self.receipts)} of {len(self.receipts) + len(self.waiting)} have answered"
+        if not self.waiting:
+            return answered
+        return f"{answered}, {', '.join(self.waiting)} {'loads' if len(self.waiting) == 1 else 'load'} it"
+
+
+class Sending:
+    """One sending, from its preparation to its last receipt; a context manager, whose watcher is told of each step.
+
+    Parameters
+    ----------
+    kind : str
+        ``table``, ``image`` or ``spectrum``.
+    watch : callable
+        `DataSending.watch`; called as it begins.
+    """
+
+    def __init__(self, kind: str, watch: Callable[[], Callable[[Progress], None]]) -> None:
+        self._kind = kind
+        self._watch = watch
+        self._size: int | None = None
+        self._waiting: dict[str, str] = {}
+        self._receipts: list[Receipt] = []
+
+    def __enter__(self) -> None:
+        self._tell = self._watch()
+        self._step()
+
+    def __exit__(self, *failure: object) -> None:
+        self._step(is_over=True)
+
+    def leaves(self, where: Path | str, recipients: Collection[str]) -> None:
+        """Note that it is prepared, and goes to these."""
+        self._size = where.stat().st_size if isinstance(where, Path) else None
+        self._waiting = {recipient: recipient for recipient in recipients}
+        self._step()
+
+    def is_for(self, recipient: str, name: str) -> None:
+        """Note a recipient's name."""
+        self._waiting[recipient] = called(name, recipient)
+        self._step()
+
+    def arrived(self, receipt: Receipt) -> Receipt:
+        """Note an answer, and return it."""
+        self._waiting.pop(receipt.id, None)
+        self._receipts.append(receipt)
+        self._step()
+        return receipt
+
+    def _step(self, *, is_over: bool = False) -> None:
+        self._tell(Progress(self._kind, self._size, tuple(self._waiting.values()), tuple(self._receipts), is_over))
 
 
 class Outbox:
@@ -262,7 +351,14 @@ def _write_image(data: Any, outbox: Outbox) -> Path:
 
 
 async def send(
-    membership: Membership, outbox: Outbox, prepared: Prepared, *, to: str | None, serve: bool, timeout: float
+    membership: Membership,
+    outbox: Outbox,
+    prepared: Prepared,
+    sending: Sending,
+    *,
+    to: str | None,
+    serve: bool,
+    timeout: float,
 ) -> list[Receipt]:
     """Send what is prepared to one client or all that can take it, and return what each answered.
 
@@ -278,7 +374,8 @@ async def send(
     params = {"url": url, f"{prepared.kind}-id": url} | prepared.params
     message = {"samp.mtype": mtype, "samp.params": params}
     recipients = [await find_client(membership, to)] if to else await _takers(membership, message)
-    return list(await asyncio.gather(*(_send_to(membership, one, message, timeout) for one in recipients)))
+    sending.leaves(prepared.where, recipients)
+    return list(await asyncio.gather(*(_send_to(membership, one, message, sending, timeout) for one in recipients)))
 
 
 async def _takers(membership: Membership, message: Mapping[str, object]) -> Collection[str]:
@@ -298,13 +395,17 @@ def only_listens(annotations: object) -> bool:
     return isinstance(annotations, dict) and LISTENS in annotations
 
 
-async def _send_to(membership: Membership, recipient: str, message: Mapping[str, object], timeout: float) -> Receipt:
+async def _send_to(
+    membership: Membership, recipient: str, message: Mapping[str, object], sending: Sending, timeout: float
+) -> Receipt:
     name = ""
     try:
         name = await _name(membership, recipient)
-        return Receipt(recipient, name, await membership.call_and_wait(recipient, message, timeout))
+        sending.is_for(recipient, name)
+        response = await membership.call_and_wait(recipient, message, timeout)
     except HubfarmError as error:
-        return Receipt(recipient, name, error_response(str(error)))
+        response = error_response(str(error))
+    return sending.arrived(Receipt(recipient, name, response))
 
 
 async def _name(membership: Membership, client: str) -> str:
@@ -344,13 +445,25 @@ class DataSending(Generic[Answer, Receipts]):
     enotify: Callable[..., Answer]
     enotify_all: Callable[..., Answer]
 
-    def _send_data(self, prepare: Callable[[], Prepared], send: SendPrepared) -> Receipts:
+    @staticmethod
+    def watch() -> Callable[[Progress], None]:
+        """Begin to watch a sending: what this returns is told how it goes, in whatever thread, and returns at once.
+
+        Nobody watches, unless a subclass does; ``%load_ext hubfarm`` shows in notebooks what takes long.
+        """
+        return lambda progress: None
+
+    def _send_data(self, sending: Sending, prepare: Callable[[], Prepared], send: SendPrepared) -> Receipts:
         raise NotImplementedError
 
     def _send(self, kind: str, data: Any, name: str, id: str, to: str | None, serve: bool, timeout: float) -> Receipts:
+        sending = Sending(kind, self.watch)
         return self._send_data(
+            sending,
             lambda: prepare(kind, data, self._outbox, name=name, id=id),
-            lambda membership, prepared: send(membership, self._outbox, prepared, to=to, serve=serve, timeout=timeout),
+            lambda membership, prepared: send(
+                membership, self._outbox, prepared, sending, to=to, serve=serve, timeout=timeout
+            ),
         )
 
     def send_table(

@@ -54,10 +54,17 @@ async def _fetch_all(urls: list[str]) -> dict[str, bytes]:
     async def fetch(url: str) -> tuple[str, bytes]:
         try:
             async with session.get(url) as answer:
-                content = await answer.content.read(LARGEST + 1) if answer.ok else b""
+                return url, await read(answer.content) if answer.ok else b""
         except (aiohttp.ClientError, TimeoutError, ValueError):
-            content = b""
-        return url, content if len(content) <= LARGEST else b""
+            return url, b""
+
+    async def read(stream: aiohttp.StreamReader) -> bytes:
+        content = b""
+        async for part in stream.iter_any():
+            content += part
+            if len(content) > LARGEST:
+                return b""
+        return content
 
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE)) as session:
         fetched = await asyncio.gather(*map(fetch, urls))

@@ -13,7 +13,17 @@ from hubfarm.client.calls import POOL_SIZE, TIMEOUT
 from hubfarm.client.chooser import ask
 from hubfarm.client.client import SAMPClient
 from hubfarm.client.credentials import Credentials, Password
-from hubfarm.client.data import DataSending, Outbox, Prepared, Receipt, SendPrepared, find_client, read_table
+from hubfarm.client.data import (
+    TABLE_MTYPES,
+    DataSending,
+    Outbox,
+    Prepared,
+    Receipt,
+    Sending,
+    SendPrepared,
+    find_client,
+    read_table,
+)
 from hubfarm.client.discovery import Choice, HubLike, selectable_hubs, ticket_text
 from hubfarm.client.errors import SAMPHubUnreachable, SAMPProxyError
 from hubfarm.client.handlers import Bindings, Message
@@ -210,7 +220,7 @@ class SAMPIntegratedClient(Shown, ByFunction, ByDecorator, EasySending[Any], Dat
         def load(message: Message) -> None:
             function(read_table(message))
 
-        for mtype in ("table.load.votable", "table.load.fits"):
+        for mtype in TABLE_MTYPES:
             self.on_call(mtype)(load)
         return function
 
@@ -222,9 +232,10 @@ class SAMPIntegratedClient(Shown, ByFunction, ByDecorator, EasySending[Any], Dat
     def _call(self, method: str, *params: object) -> Any:
         return self._run(self.client.membership.call(method, *params))
 
-    def _send_data(self, prepare: Callable[[], Prepared], send: SendPrepared) -> list[Receipt]:
+    def _send_data(self, sending: Sending, prepare: Callable[[], Prepared], send: SendPrepared) -> list[Receipt]:
         membership = self.client.membership
-        return self._run(send(membership, prepare()))
+        with sending:
+            return self._run(send(membership, prepare()))
 
     def ping(self) -> Any:
         """Ask whether the hub answers."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from hubfarm import AsyncClient, Message, SAMPHubServer, SAMPIntegratedClient, WrongUse
+from hubfarm.client.data import Progress
 from tests.client.client_support import Inbox, hub, our_threads, pair
 from tests.support import need_module, open_files, wait_for
 
@@ -217,3 +219,30 @@ def test_code_written_for_astropy_samp_works_with_the_import_changed(hub: SAMPHu
     assert mine.received.next() == (params,)
     sender.disconnect()
     receiver.disconnect()
+
+
+def test_a_subclass_is_told_how_each_sending_goes(hub: SAMPHubServer, table: Any) -> None:
+    told: list[Progress] = []
+
+    class Watching(SAMPIntegratedClient):
+        @staticmethod
+        def watch() -> Callable[[Progress], None]:
+            return told.append
+
+    with Watching("one") as one, SAMPIntegratedClient("two") as two:
+        one.connect(hub)
+        two.connect(hub)
+        two.on_table(Inbox())
+        receipts = one.send_table(table)
+        me = f"two ({two.get_public_id()})"
+        assert told[0] == Progress("table", None, (), (), False)
+        assert [progress.waiting for progress in told[1:]] == [(two.get_public_id(),), (me,), (), ()]
+        assert (told[-1].receipts, told[-1].is_over) == (tuple(receipts), True)
+        assert told[-1].size
+        told.clear()
+        with pytest.raises(WrongUse, match="cannot send the file"):
+            one.send_table("/none")
+        assert [progress.is_over for progress in told] == [False, True]
+        told.clear()
+        assert one.send_image([[1.0]]) == []
+        assert str(told[-1]).endswith("is sent to nobody")
