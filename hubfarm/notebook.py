@@ -42,6 +42,9 @@ class Shell(Protocol):
     display_pub: Any
     magics_manager: Any
 
+    def set_hook(self, name: str, hook: Callable[..., Any], *, str_key: str) -> None:
+        """Have a function called for what is being completed."""
+
     def register_magic_function(self, func: Callable[[str], None], magic_kind: str, magic_name: str) -> None:
         """Make a function a magic."""
 
@@ -193,6 +196,11 @@ def _name_of_notebook() -> str:
     return Path(path).stem if path.endswith(".ipynb") else "notebook"
 
 
+def _labels(shell: object, event: object) -> list[str]:
+    """Return what can come after ``%samp``."""
+    return ["--off", *(hub.label for hub in Farm().hubs() if hub.alive and hub.label.isprintable())]
+
+
 # ---------------------------------------------------------------------- progress
 
 
@@ -247,6 +255,7 @@ def load_ipython_extension(shell: Shell) -> None:
     """Do what ``%load_ext hubfarm`` is to do."""
     session = _sessions.setdefault(id(shell), Session(shell))
     shell.register_magic_function(session.samp, "line", "samp")
+    shell.set_hook("complete_command", _labels, str_key="%samp")
     DataSending.watch = staticmethod(lambda: ProgressCell(shell).tell)  # type: ignore[method-assign]
 
 

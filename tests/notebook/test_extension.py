@@ -89,6 +89,11 @@ def test_it_is_called_as_its_file_where_jupyter_says_it(
     assert notebook.shown()[-1].startswith("<SAMPIntegratedClient galaxies:")
 
 
+@pytest.mark.filterwarnings("ignore:.*Completer.complete.*:PendingDeprecationWarning")
+def test_labels_are_completed(hub: SAMPHubServer, notebook: Notebook) -> None:
+    assert "mine" in notebook.shell.complete("mi", "%samp mi")[1]
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
