@@ -9,6 +9,7 @@ import ipaddress
 import socket
 import struct
 from contextlib import suppress
+from functools import lru_cache
 
 from hubfarm.wire.http_messages import Ends
 
@@ -42,6 +43,7 @@ class HostSockets:
 
     def __init__(self) -> None:
         self._netlink: socket.socket | None = None
+        self._number = 0
         if hasattr(socket, "AF_NETLINK"):
             with suppress(OSError):
                 self._netlink = socket.socket(
@@ -115,11 +117,11 @@ class HostSockets:
         int or None
             None if the connection does not come from this host over loopback, or it is not known.
         """
+        peer, own = _on_loopback(here.peer), _on_loopback(here.own)
+        if not (peer and own):
+            return None
         try:
-            peer, own = (_without_mapping(address) for address in (here.peer, here.own))
-            if not (peer.is_loopback and own.is_loopback):
-                return None
-            said = self._ask(str(peer), here.peer_port, str(own), here.own_port)
+            said = self._ask(peer, here.peer_port, own, here.own_port)
         except (OSError, ValueError):
             return None
         return _uid(said) if said and said[_STATE] == _ESTABLISHED else None
@@ -133,21 +135,14 @@ class HostSockets:
         """Return what the kernel says of the one socket (its ``inet_diag_msg``), nothing if there is none."""
         if self._netlink is None:
             raise OSError(errno.EOPNOTSUPP, "no netlink")
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        where, to = (
-            (socket.inet_pton(family, each) if each else b"").ljust(16, b"\0") for each in (address, to_address)
-        )
-        request = (
-            _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0xFFFFFFFF)
-            + _PORTS.pack(port, to_port)
-            + where
-            + to
-            + _INTERFACE_AND_COOKIE
-        )
-        header = _HEADER.pack(_HEADER.size + len(request), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 0, 0)
-        self._netlink.send(header + request)
-        answer = self._netlink.recv(4096)
-        kind = _HEADER.unpack_from(answer)[1]
+        request = _question(address, port, to_address, to_port)
+        self._number = (self._number + 1) % 2**32
+        size = _HEADER.size + len(request)
+        self._netlink.send(_HEADER.pack(size, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, self._number, 0) + request)
+        answer, kind, number = b"", 0, -1
+        while number != self._number:  # an answer that was not taken, as memory was short, must not be this one's
+            answer = self._netlink.recv(4096)
+            _, kind, _, number, _ = _HEADER.unpack_from(answer)
         if kind == _SOCK_DIAG_BY_FAMILY:
             return answer[_HEADER.size :]
         code = -_ERROR.unpack_from(answer, _HEADER.size)[0] if kind == _NLMSG_ERROR else errno.EPROTO
@@ -156,10 +151,30 @@ class HostSockets:
         raise OSError(code, "netlink")
 
 
+@lru_cache(1024)
+def _question(address: str, port: int, to_address: str, to_port: int) -> bytes:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    where, to = ((socket.inet_pton(family, each) if each else b"").ljust(16, b"\0") for each in (address, to_address))
+    return (
+        _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0xFFFFFFFF)
+        + _PORTS.pack(port, to_port)
+        + where
+        + to
+        + _INTERFACE_AND_COOKIE
+    )
+
+
 def _uid(said: bytes) -> int:
     return int(_UID.unpack_from(said, _UID_AT)[0])
 
 
-def _without_mapping(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    return parsed.ipv4_mapped or parsed if isinstance(parsed, ipaddress.IPv6Address) else parsed
+@lru_cache(1024)
+def _on_loopback(address: str) -> str:
+    """Return an address as the kernel has it for the other end, empty if it is none of loopback."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    return str(parsed) if parsed.is_loopback else ""
