@@ -9,9 +9,9 @@ import click
 from hubfarm.cli.asking import Who, as_user
 from hubfarm.cli.options import json_option, selector_argument
 from hubfarm.cli.show import print_json, say
-from hubfarm.farm import Farm
+from hubfarm.farm import Farm, HubInfo
 from hubfarm.samp.errors import WrongUse
-from hubfarm.spec.states import Access
+from hubfarm.spec.states import Access, HubKind
 
 PROGRAM_LASTS = 400 * 86400.0
 """No program runs longer, seconds: its ticket ends with it."""
@@ -84,6 +84,8 @@ def execute(selector: str, command: tuple[str, ...], who: Who) -> None:
         farm.find(selector)  # before anybody types a password
         password = who.password()
         login = farm.log_in(selector, user=who.user, password=password, seconds=PROGRAM_LASTS, for_this_process=True)
+    elif warning := _why_not_in(farm.find(selector)):
+        say(f"hubfarm exec: {warning}", err=True)
     environment = os.environ | farm.environment(selector, arguments, login=login)
     sys.stdout.flush()
     try:
@@ -91,3 +93,10 @@ def execute(selector: str, command: tuple[str, ...], who: Who) -> None:
     except OSError as error:
         say(f"hubfarm exec: cannot run {arguments[0]}: {error.strerror}", err=True)
         raise click.exceptions.Exit(127 if isinstance(error, FileNotFoundError) else 126) from None
+
+
+def _why_not_in(hub: HubInfo) -> str:
+    """Say that a hub will not let in a program that shows nothing, if so it is."""
+    if hub.access == Access.OPEN or hub.kind is HubKind.SHARED or any(who.startswith("account") for who in hub.allow):
+        return ""
+    return f"{hub.name} lets in nobody who does not say who they are: hubfarm exec --user NAME {hub.name} -- …"

@@ -166,6 +166,7 @@ class HubProcess:
             front_door = FrontDoor(spec.name, self._profile.handle, self._profile.refusal_of, is_ours)
             self._server = HttpServer(front_door.answer, limits, _log_failure, self._keep, front_door.admit)
             self._liveness = Liveness(self._hub, self._deliveries)
+            self._ask_the_kernel()  # before anybody is answered
             await self._server.start(sock)
             self._running = running = Running(HubName(os.getpid(), spec.id), f"{base}xmlrpc", self._claim.path)
             self._publish()
@@ -174,7 +175,6 @@ class HubProcess:
                 self._journal.close()
             self._claim.withdraw()
             raise
-        self._ask_the_kernel()
         if spec.fell and journal is not None:
             self._deliveries.carry_out(self._hub.suspect(journal.marked()))
         self._deliveries.resume()

@@ -92,6 +92,7 @@ def test_jsamp_that_is_led_to_the_public_lock_file_does_not_enter(farm: Farm, ho
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
     assert done.returncode != 0
     assert "this hub is for the group mima" in done.stdout + done.stderr
+    assert "hubfarm exec --user NAME mima-1" in done.stderr.splitlines()[0]
     assert "not let in: nobody in particular" in farm.log_file("mima-1").read_text()
 
 
