@@ -70,13 +70,12 @@ def restart(log_level: str) -> None:
     Example:
       hubfarm coordinator restart
     """
-    farm = Farm()
-    farm.end_coordinator()
-    _say_who(farm.start_coordinator(log_level))
+    _say_who(Farm().restart_coordinator(log_level))
 
 
 def _say_who(status: dict[str, object]) -> None:
     hubs = status["hubs"]
     assert isinstance(hubs, list)
     count = len(hubs)
-    say(f"the coordinator is process {status['pid']}, hubfarm {status['version']}; it looks after {count} hubs")
+    care = f"it looks after {count} hub{'s' * (count != 1)}"
+    say(f"the coordinator is process {status['pid']}, hubfarm {status['version']}; {care}")

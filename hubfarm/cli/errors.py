@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 what was asked for failed; 2 wrong use; 130 interrupted.
 import contextlib
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -16,6 +17,14 @@ from hubfarm.visible import visible
 
 DEBUG_VARIABLE = "HUBFARM_DEBUG"
 """Set, an unexpected exception shows its traceback."""
+
+
+class _Ended(BaseException):
+    """A signal ends the command; what it is in the middle of is left in order, as a hub that it has registered with."""
+
+
+def _end_by(number: int, _frame: object) -> None:
+    raise _Ended(number)
 
 
 def run_command(command: click.Command, name: str) -> int:
@@ -40,6 +49,8 @@ def run_command(command: click.Command, name: str) -> int:
         return _say(name, str(error), 1)
     except (click.Abort, KeyboardInterrupt, EOFError):
         return _say(name, "interrupted", 130)
+    except _Ended as ended:
+        return 128 + int(ended.args[0])
     except BrokenPipeError:
         _drop_output()
         return 1
@@ -87,6 +98,9 @@ def entry_point(load: Callable[[], click.Command], name: str) -> Callable[[], in
     """Return the function that a launcher calls."""
 
     def main() -> int:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores the one
+                signal.signal(number, _end_by)
         return run_command(load(), name)
 
     return main

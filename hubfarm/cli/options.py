@@ -19,14 +19,22 @@ if TYPE_CHECKING:
 LOG_LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR")
 
 
+def given(_context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Refuse an option that was given and says nothing, as with a shell's variable that is not set; a `callback`."""
+    source = _context.get_parameter_source(str(parameter.name))
+    if value == "" and source is click.core.ParameterSource.COMMANDLINE:
+        raise WrongUse(f"{parameter.opts[0]} is empty: leave it out, or say what it is to be")
+    return value
+
+
 def group_option(help: str = "Only hubs of this group.") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return the option that narrows to a group."""
-    return click.option("--group", default="", metavar="G", help=help, shell_complete=complete_group)
+    return click.option("--group", default="", metavar="G", help=help, callback=given, shell_complete=complete_group)
 
 
 def owner_option(help: str = "Only hubs of this owner.") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return the option that narrows to an owner."""
-    return click.option("--owner", default="", metavar="O", help=help, shell_complete=complete_owner)
+    return click.option("--owner", default="", metavar="O", help=help, callback=given, shell_complete=complete_owner)
 
 
 log_level_option = click.option(
@@ -50,7 +58,9 @@ def _moment(_context: click.Context, parameter: click.Parameter, value: str) -> 
     if not value:
         return None
     try:
-        return datetime.now() - timedelta(seconds=float(value.rstrip("smhd")) * _UNITS[value[-1]])
+        ago = timedelta(seconds=float(value.rstrip("smhd")) * _UNITS[value[-1]])
+        if ago >= timedelta():
+            return datetime.now() - ago
     except (KeyError, ValueError, OverflowError):
         pass
     try:
@@ -116,6 +126,7 @@ def hub_option(field: "Field", flags: Sequence[str] = ()) -> Callable[[Callable[
         show_default=isinstance(field.default, str) and field.default != "",
         metavar=how.metavar,
         help=how.help,
+        callback=given,
         shell_complete=_COMPLETIONS.get(field.name),
     )
 

@@ -21,7 +21,7 @@ from hubfarm.cli.options import (
 from hubfarm.cli.show import print_json, progress, say
 from hubfarm.cli.table import Column, Cut
 from hubfarm.farm import Farm, HubInfo
-from hubfarm.samp.errors import WrongUse
+from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.spec.farm_file import read_farm_file
 from hubfarm.spec.hub_request import HubRequest, encode_requests
 from hubfarm.spec.options import asked
@@ -111,7 +111,7 @@ def _ask_first(hubs: list[HubInfo]) -> None:
 
     Raises
     ------
-    click.Abort
+    HubfarmError
         They are not.
     """
     ending = [hub for hub in hubs if hub.alive and hub.kind in (HubKind.FARM, HubKind.STANDALONE)]
@@ -121,7 +121,8 @@ def _ask_first(hubs: list[HubInfo]) -> None:
     say(f"{len(ending)} hubs will end; of these have clients:", err=True)
     for hub in used:
         say(f"  {hub.name}: {hub.clients}" + (f", owner {hub.owner}" if hub.owner else ""), err=True)
-    click.confirm("End them?", abort=True, err=True)
+    if not click.confirm("End them?", err=True):
+        raise HubfarmError("nothing was stopped")
 
 
 @click.command()

@@ -24,6 +24,7 @@ COMINGS = "samp.hub.event.register"
 GOINGS = "samp.hub.event.unregister"
 METADATA = "samp.hub.event.metadata"
 SUBSCRIPTIONS = "samp.hub.event.subscriptions"
+END = "samp.hub.event.shutdown"
 EVENTS = (COMINGS, METADATA, SUBSCRIPTIONS, GOINGS)
 """What a hub tells of its clients (SAMP 1.3, 3.11): here, who they are."""
 
@@ -107,7 +108,7 @@ class Hearing:
 @click.option("--all", "everything", is_flag=True, help="Also that commands of hubfarm come and go.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, a message a line.")
 def snoop(selector: str, who: Who, pattern: str, everything: bool, as_json: bool) -> None:
-    """Print every message that is sent to all, until interrupted.
+    """Print every message that is sent to all, until interrupted or the hub ends.
 
     \b
     Example:
@@ -134,7 +135,7 @@ def snoop(selector: str, who: Who, pattern: str, everything: bool, as_json: bool
         for id in (str(client.get_public_id()), *client.get_registered_clients()):
             with contextlib.suppress(HubfarmError):  # it has left meanwhile
                 hearing.know(id, client.get_metadata(id))
-        for each in (pattern, *(event for event in EVENTS if not matching({pattern}, event))):
+        for each in (pattern, *(event for event in (*EVENTS, END) if not matching({pattern}, event))):
             client.on_call(each, {LISTENS: "1"})(listen)
         say(f"listening on {selector} for {pattern}; Ctrl-C ends", err=True)
         while True:
@@ -142,8 +143,12 @@ def snoop(selector: str, who: Who, pattern: str, everything: bool, as_json: bool
                 os.read(more, 2**16)
             now = time.monotonic()
             while not heard.empty():
-                for message in hearing.hear(heard.get(), now):
+                one = heard.get()
+                for message in hearing.hear(one, now):
                     _show(message, names, as_json=as_json)
+                if one.mtype == END:
+                    say(f"the hub {selector} has ended", err=True)
+                    return
             for message in hearing.overdue(now):
                 _show(message, names, as_json=as_json)
 

@@ -13,16 +13,17 @@ from hubfarm.cli.asking import Who, as_user
 from hubfarm.cli.complete import complete_client, complete_mtype
 from hubfarm.cli.hub_client import Names, client_of, command_on
 from hubfarm.cli.listing import View, listing
-from hubfarm.cli.options import json_option, seconds, selector_argument
+from hubfarm.cli.options import given, json_option, seconds, selector_argument
 from hubfarm.cli.show import compact, print_json, say
 from hubfarm.cli.table import Column, Cut
-from hubfarm.client.data import DATA_TIMEOUT, only_listens
+from hubfarm.client.data import DATA_TIMEOUT, Receipt, only_listens
 from hubfarm.client.membership import called
 from hubfarm.client.others import as_map, check, clients_on
 from hubfarm.client.sniff import SNIFFED, kind_of
 from hubfarm.farm import Farm
 from hubfarm.hub.said_by_hub import DOOR, GROUPS, USER
-from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.samp.errors import BadValue, HubfarmError, WrongUse
+from hubfarm.samp.mtype import check_mtype
 from hubfarm.visible import span
 
 wait_option = click.option(
@@ -38,6 +39,7 @@ wait_option = click.option(
 to_option = click.option(
     "--to",
     metavar="CLIENT",
+    callback=given,
     shell_complete=complete_client,
     help="Its id or name; by default all who can take it.",
 )
@@ -155,11 +157,17 @@ def send(
       hubfarm send mima-2 coord.pointAt.sky ra=10.68 dec=41.27
       hubfarm send mima-2 samp.app.ping --call --to topcat
     """
-    params = {}
+    try:
+        check_mtype(mtype)
+    except BadValue as error:
+        raise WrongUse(str(error)) from None
+    params: dict[str, str] = {}
     for parameter in parameters:
         key, equals, value = parameter.partition("=")
-        if not equals:
+        if not (key and equals):
             raise WrongUse(f"not a parameter: {parameter!r}; write KEY=VALUE")
+        if key in params:
+            raise WrongUse(f"the parameter {key!r} is given twice")
         params[key] = value
     message = {"samp.mtype": mtype, "samp.params": params}
     with command_on(selector, "send", who) as client:
@@ -204,16 +212,25 @@ def load(selector: str, who: Who, source: str, to: str | None, name: str, serve:
     Example:
       hubfarm load mima-2 galaxies.vot --to topcat
     """
-    kind = kind_of(_start_of(source))
+    start = _start_of(source)
+    if not start:
+        raise WrongUse(f"{source} is empty")
+    kind = kind_of(start)
     with command_on(selector, "load", who) as client:
         send_it = getattr(client, f"send_{kind}")
         receipts = send_it(source, name, to, serve=serve, timeout=wait)
     if not receipts:
         raise HubfarmError(f"nobody on the hub {selector} takes this {kind}")
     for receipt in receipts:
-        say(receipt.name or receipt.id, f"took the {kind}" if receipt.ok else receipt.error)
+        say(receipt.name or receipt.id, _what_became(receipt, kind))
     if not any(receipt.ok for receipt in receipts):
         raise HubfarmError(f"nobody took the {kind}")
+
+
+def _what_became(receipt: Receipt, kind: str) -> str:
+    if not receipt.ok:
+        return receipt.error
+    return f"took the {kind}" + (f", and warns: {receipt.error}" if receipt.error else "")
 
 
 def _start_of(source: str) -> bytes:
@@ -224,6 +241,7 @@ def _start_of(source: str) -> bytes:
         with Path(source).open("rb") as file:
             return file.read(SNIFFED)
     except OSError as error:
-        raise WrongUse(f"cannot read {source}: {error.strerror or error}") from None
+        reason = getattr(error, "reason", error)  # urllib's errors have another inside
+        raise WrongUse(f"cannot read {source}: {getattr(reason, 'strerror', None) or reason}") from None
     except (ValueError, http.client.HTTPException) as error:  # no URL, or no HTTP behind it
         raise WrongUse(f"cannot read {source}: {error}") from None

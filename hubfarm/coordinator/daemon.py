@@ -125,7 +125,8 @@ class Coordinator:
 
     async def _end_farm(self, watching: "asyncio.Task[None]") -> None:
         notify_service_manager("STOPPING=1")
-        logger.info("ending the farm")
+        leaving = self._supervisor.closing
+        logger.info("ending; the hubs serve on" if leaving else "ending the farm")
         await self._supervisor.close()
         await watching
 

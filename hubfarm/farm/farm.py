@@ -233,7 +233,7 @@ class Farm:
         selectors : collection of str
             Which; see `find`.
         group, owner : str
-            All of a group, or of an owner.
+            All of a group, of an owner, or of both.
         everything : bool
             All that the coordinator runs.
         progress : callable
@@ -248,6 +248,7 @@ class Farm:
         """
         if not (selectors or group or owner or everything):
             raise WrongUse("say which hubs to restart: selectors, a group, an owner, or all")
+        _check_one_way(selectors, group, owner, everything)
         alive = [hub for hub in self.hubs() if hub.alive]
         ours = [hub for hub in alive if hub.kind is HubKind.FARM]
         selected = [select(alive, selector) for selector in selectors]
@@ -376,7 +377,7 @@ class Farm:
         selectors : collection of str
             Which; see `find`.
         group, owner : str
-            All of a group, or of an owner.
+            All of a group, of an owner, or of both.
         everything : bool
             All of ours on this host.
         coordinator : bool
@@ -393,6 +394,7 @@ class Farm:
         """
         if not (selectors or group or owner or everything or coordinator):
             raise WrongUse("say which hubs to stop: selectors, a group, an owner, or all")
+        _check_one_way(selectors, group, owner, everything)
         alive = [hub for hub in self.hubs() if hub.alive]
         hubs = [hub for hub in alive if hub.kind not in OTHERS]
         selected = [may_be_ended(select(alive, selector)) for selector in selectors]
@@ -489,6 +491,22 @@ class Farm:
         if status is None:
             raise HubfarmError("the coordinator has ended again: hubfarm logs coordinator says why")
         return status
+
+    def restart_coordinator(self, log_level: str = "INFO") -> dict[str, Any]:
+        """Replace the coordinator by one of the release that is installed; hubs serve on.  See `start_coordinator`.
+
+        Raises
+        ------
+        WrongUse
+            The settings file is wrong, with which none could start: the present one was left alone.
+        HubfarmError
+            It did not end in time, or none could start.
+        """
+        from hubfarm.registry.settings import load_settings
+
+        load_settings()
+        self.end_coordinator()
+        return self.start_coordinator(log_level)
 
     def end_coordinator(self) -> int | None:
         """End the coordinator alone, and return its PID; None if none ran.  Its hubs serve on.
@@ -696,8 +714,18 @@ class Farm:
 
 
 def _chosen(selected: list[HubInfo], hubs: list[HubInfo], *, group: str, owner: str, everything: bool) -> list[HubInfo]:
-    """Return the hubs that were selected, and those of `hubs` that are of the group or the owner; each once."""
-    chosen = selected + (hubs if everything else [])
-    chosen += with_names(hubs, group=group) if group else []
-    chosen += with_names(hubs, owner=owner) if owner else []
-    return list({hub.lock_file: hub for hub in chosen}.values())
+    """Return the hubs that were selected, and all of `hubs` or those of the group and the owner; each once."""
+    narrowed = with_names(hubs, group=group, owner=owner) if group or owner else []
+    return list({hub.lock_file: hub for hub in (*selected, *narrowed, *(hubs if everything else ()))}.values())
+
+
+def _check_one_way(selectors: Collection[str], group: str, owner: str, everything: bool) -> None:
+    """Refuse hubs that are named in two ways: it would be guesswork whether both must hold, or one.
+
+    Raises
+    ------
+    WrongUse
+        They are.
+    """
+    if sum((bool(selectors), bool(group or owner), everything)) > 1:
+        raise WrongUse("name the hubs, or say a group and an owner, or all: not two of these")

@@ -1,10 +1,13 @@
 """The commands that talk on a hub, and the how-to, pasted block by block."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +16,7 @@ from hubfarm.client.sniff import kind_of
 from hubfarm.switches import conf
 from tests.client.client_support import Inbox, hub, pair
 from tests.conftest import RunCli
-from tests.support import ROOT, need_module, running
+from tests.support import PATIENCE, ROOT, need_module, running
 
 __all__ = ["hub", "pair"]
 
@@ -65,6 +68,63 @@ def test_snoop_prints_a_message_a_line(hub: SAMPHubServer, pair: Pair) -> None:
             "id": None,
             "message": {"samp.mtype": "my.text", "samp.params": {"text": "x"}},
         }
+
+
+def test_snoop_ends_with_its_hub(hub: SAMPHubServer) -> None:
+    command = [sys.executable, "-u", "-m", "hubfarm", "snoop", "mine", "my.*"]
+    with running(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert "listening" in process.stderr.readline()
+        hub.stop()
+        assert process.wait(PATIENCE) == 0
+        assert process.stderr.read() == "the hub mine has ended\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_command_that_is_ended_by_a_signal_leaves_its_hub_in_order(
+    hub: SAMPHubServer, pair: Pair, number: signal.Signals
+) -> None:
+    command = [sys.executable, "-u", "-m", "hubfarm", "snoop", "mine"]
+    with running(*command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert "listening" in process.stderr.readline()
+        assert len(pair[0].get_registered_clients()) == 3
+        process.send_signal(number)
+        assert process.wait(PATIENCE) == 128 + number
+        assert len(pair[0].get_registered_clients()) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["load", "mine", "x.vot", "--to", ""], "--to is empty"),
+        (["start", "--label", ""], "--label is empty"),
+        (["ls", "--group", ""], "--group is empty"),
+        (["send", "mine", "bad mtype"], "not an MType"),
+        (["send", "mine", "my.text", "=x"], "not a parameter: '=x'"),
+        (["send", "mine", "my.text", "x=1", "x=2"], "'x' is given twice"),
+        (["load", "mine", os.devnull], "is empty"),
+        (["load", "mine", "file:///no/such/file"], "No such file or directory"),
+        (["logs", "mine", "--since", "-5m"], "write a time span as 90s"),
+    ],
+)
+def test_what_a_command_cannot_mean_is_wrong_use(
+    hub: SAMPHubServer, cli: RunCli, arguments: list[str], said: str
+) -> None:
+    done = cli(*arguments)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert said in done.stderr
+
+
+def test_load_shows_what_a_client_warns_of(pair: Pair, cli: RunCli, tmp_path: Path) -> None:
+    (tmp_path / "t.vot").write_text("<VOTABLE/>")
+
+    @pair[1].on_call("table.load.votable")
+    def warn(message: Message) -> Any:
+        pair[1].ereply(message.id, "samp.warning", {}, {"samp.errortxt": "seen, and not acted on"})
+
+    done = cli("load", "mine", str(tmp_path / "t.vot"))
+    assert "took the table, and warns: seen, and not acted on" in done.stdout, done.stderr
 
 
 def test_load_works_out_what_a_file_is(pair: Pair, cli: RunCli, tmp_path: Path) -> None:

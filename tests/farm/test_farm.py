@@ -482,3 +482,31 @@ def test_gc_clears_after_the_whole_farm_was_killed(farm: Farm, four: list[HubInf
 def test_gc_of_a_farm_that_never_ran_makes_nothing(farm: Farm, home: Path) -> None:
     assert farm.gc() == []
     assert list(home.iterdir()) == []
+
+
+def test_hubs_to_end_are_named_in_one_way_and_a_group_and_an_owner_narrow_each_other(farm: Farm) -> None:
+    farm.start(count=2, group="mima", owner="luigi")
+    farm.start(group="mima", label="annas", owner="anna")
+    farm.start(group="vandels", label="other", owner="luigi")
+    for both in ({"selectors": ["other"], "group": "mima"}, {"group": "mima", "everything": True}):
+        with pytest.raises(WrongUse, match="not two of these"):
+            farm.stop(**both)
+        with pytest.raises(WrongUse, match="not two of these"):
+            farm.restart(**both)
+    assert sorted(farm.stop(group="mima", owner="luigi")) == ["mima-1", "mima-2"]
+    assert sorted(hub.label for hub in farm.hubs()) == ["annas", "other"]
+
+
+def test_settings_that_are_wrong_leave_the_coordinator_that_runs(
+    farm: Farm, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    farm.start(label="h")
+    before = farm.coordinator()
+    (home / "settings.toml").write_text("late_beats = 'many'\n")
+    monkeypatch.setenv("HUBFARM_CONFIG", str(home / "settings.toml"))
+    with pytest.raises(WrongUse, match="late_beats"):
+        farm.restart_coordinator()
+    after = farm.coordinator()
+    assert before is not None
+    assert after is not None
+    assert after["pid"] == before["pid"]
