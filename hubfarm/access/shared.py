@@ -73,17 +73,16 @@ class Share:
         self._trouble = ""
 
     def publish(self, tokens: Mapping[str, str]) -> None:
-        """Write the lock file, and remove those that predecessors have left.
+        """Write the lock file, in place of a predecessor's: who was led to that one finds this.
 
         Parameters
         ----------
         tokens : dict of str to str
             The content of the hub's own.
         """
-        self.withdraw()
         try:
             check_shared(self._directory)
-            self._clear()
+            self._path = self._predecessors()
             told = {name: tokens[name] for name in _CARRIED if name in tokens}
             self._path = self._write({lockfile.SECRET: NO_SECRET, **told, _MARK: self._mark})
         except (HubfarmError, OSError) as error:
@@ -91,25 +90,30 @@ class Share:
                 self._trouble = str(error)
                 logger.warning("other accounts are let in, and do not find this hub: {}", error)
 
+    def _predecessors(self) -> Path | None:
+        """Return the file that this hub has already, and remove those of this account's hubs that have died."""
+        own = None
+        with contextlib.closing(HostSockets()) as sockets:
+            for path, uid, tokens in _files(self._directory):
+                if uid == os.getuid() and tokens.get(_MARK) == self._mark:
+                    own = path
+                elif uid == os.getuid() and not _is_served(sockets, uid, tokens):
+                    path.unlink(missing_ok=True)
+        return own
+
     def _write(self, tokens: Mapping[str, str]) -> Path:
         descriptor, temporary = tempfile.mkstemp(prefix=".new-", dir=self._directory)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(lockfile.write(tokens, "a SAMP hub of hubfarm, shared with other accounts of this host"))
                 os.fchmod(file.fileno(), 0o644)
-            # A name that nobody can have taken beforehand.
-            path = self._directory / f"hub-{os.getuid()}-{secrets.token_hex(8)}"
+            # A new name is one that nobody can have taken beforehand.
+            path = self._path or self._directory / f"hub-{os.getuid()}-{secrets.token_hex(8)}"
             os.replace(temporary, path)
         except BaseException:
             os.unlink(temporary)
             raise
         return path
-
-    def _clear(self) -> None:
-        with contextlib.closing(HostSockets()) as sockets:
-            for path, uid, tokens in _files(self._directory):
-                if uid == os.getuid() and (tokens.get(_MARK) == self._mark or not _is_served(sockets, uid, tokens)):
-                    path.unlink(missing_ok=True)
 
     def mend(self, tokens: Callable[[], Mapping[str, str]]) -> None:
         """Write the lock file again, if it is missing and should be there, or could not be written."""
