@@ -388,6 +388,25 @@ def test_hub_whose_restriction_cannot_be_read_lets_in_nobody(people: Farm) -> No
     assert not [each for each in people.hubs() if each.state == "running"]
 
 
+def test_damaged_users_file_lets_in_nobody_by_password_and_throws_out_nobody(people: Farm, hub: HubInfo) -> None:
+    ticket = ticket_of(people, hub)
+    whole = people.users.path.read_bytes()
+    with joined(ticket) as inside:
+        people.users.path.write_bytes(b"{")
+        with pytest.raises(SAMPProxyError, match="passwords cannot be checked now"):
+            SAMPIntegratedClient().connect(label="mima-1", user="luigi", password=LUIGI)
+        with pytest.raises(HubfarmError, match="is damaged"):
+            people.log_in("mima-1", user="luigi", password=LUIGI)
+        log = people.log_file("mima-1")
+        wait_for(lambda: "cannot tell who was disconnected" in log.read_text(), "the hub says so")
+        assert is_in(inside)
+        people.users.path.write_bytes(whole)
+        with SAMPIntegratedClient() as client:
+            client.connect(label="mima-1", user="luigi", password=LUIGI)
+        assert is_in(inside)
+    assert log.read_text().count("cannot tell who was disconnected") == 1
+
+
 @pytest.mark.timeout(600)
 def test_killed_under_load_nobody_enters_who_may_not_and_nobody_is_asked_again(
     people: Farm, hub: HubInfo, request: pytest.FixtureRequest
