@@ -3,7 +3,6 @@
 Exit codes: 0 done; 1 what was asked for failed; 2 wrong use; 130 interrupted.
 """
 
-import contextlib
 import io
 import os
 import signal
@@ -81,16 +80,19 @@ def _open_streams() -> None:
 
 
 def _drop_output() -> None:
-    """Let go of what could not be written, or the interpreter complains of it at exit."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Let go of what could not be written, or the interpreter complains of it at exit, by exit code 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _say(name: str, text: str, code: int) -> int:
-    with contextlib.suppress(OSError):  # the exit code says it too
+    try:
         click.echo(visible(f"{name}: {' '.join(text.split())}"), err=True)
+    except OSError:  # the exit code says it too
+        _drop_output()
     return code
 
 
