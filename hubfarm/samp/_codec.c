@@ -1268,7 +1268,7 @@ skip_declaration(Reader *reader)
     if (reader->end - reader->at < 6 || memcmp(reader->at, "<?xml", 5) != 0 || !is_kind(reader->at[5], SPACE))
         return true;
     reader->at += 5;
-    if (!skip_pseudo_attribute(reader, "version", value, sizeof value))
+    if (!skip_pseudo_attribute(reader, "version", value, sizeof value) || strchr(value, ':'))
         return malformed(reader);
     if (skip_pseudo_attribute(reader, "encoding", value, sizeof value)) {
         if ((value[0] | 32) < 'a' || (value[0] | 32) > 'z' || strchr(value, ':'))

@@ -262,6 +262,7 @@ NAME = "<methodName>m</methodName>"
         NAME,
         "<html/>",
         encode_response("a response").decode(),
+        f"<?xml version='1.:'?><methodCall>{NAME}</methodCall>",
         f"<?xml version='1.0' encoding='no-such'?><methodCall>{NAME}</methodCall>",
         f"<?xml version='1.0' encoding='rot13'?><methodCall>{NAME}</methodCall>",
         f"<?xml version='1.0' encoding='undefined'?><methodCall>{NAME}</methodCall>",
