@@ -6,6 +6,7 @@ disconnected tells every hub which of its clients came in too long ago.
 """
 
 import os
+import time
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -68,6 +69,8 @@ class Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Raised by each change.
     users : tuple of User
         In the order of their names.
+    changed : dict of str to int
+        At which revision a user was last changed, removed or disconnected: earlier tickets do not let in.
     disconnected : dict of str to int
         At which revision a user's clients were last thrown out.
     """
@@ -75,6 +78,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     version: int = VERSION
     revision: int = 0
     users: tuple[User, ...] = ()
+    changed: dict[str, int] = {}
     disconnected: dict[str, int] = {}
 
 
@@ -239,10 +243,12 @@ class Users:
             before = self.content()
             users = {user.name: user for user in before.users}
             change(users)
-            revision = before.revision + 1
+            # By the clock: also a file that is made anew, or restored, goes on above what hubs remember.
+            revision = max(before.revision + 1, time.time_ns())
             content = Content(
                 revision=revision,
                 users=tuple(users[name] for name in sorted(users)),
+                changed=before.changed | {name: revision},
                 disconnected=before.disconnected | ({name: revision} if disconnect else {}),
             )
             write_private(self.path, msgspec.json.format(msgspec.json.encode(content)).decode())

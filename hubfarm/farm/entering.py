@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from hubfarm.access.authenticators import authenticator
+from hubfarm.access.authenticators import authenticator, users_path
 from hubfarm.access.somebody import check_somebody
-from hubfarm.registry.changes import write_changes
+from hubfarm.access.users import Users
+from hubfarm.registry.changes import changes_path, write_changes
 from hubfarm.registry.listing import HubInfo
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
+from hubfarm.registry.settings import load_settings
 from hubfarm.registry.statetable import HubName
 from hubfarm.registry.tickets import Ticket, Tickets
 from hubfarm.samp.errors import HubfarmError, WrongUse
@@ -52,6 +54,7 @@ class Login(NamedTuple):
 def log_in(hub: HubInfo, paths: Paths, *, user: str, password: str, seconds: float, for_this_process: bool) -> Login:
     """Prove who somebody is, and make a ticket; see `hubfarm.farm.Farm.log_in`."""
     tokens = _tokens_of(hub, paths)
+    revision = Users(users_path(load_settings().access, paths)).content().revision  # a change from now on counts
     known = authenticator(paths).authenticate(user, password)
     if known is None:
         raise HubfarmError("the user or the password is wrong")
@@ -63,6 +66,7 @@ def log_in(hub: HubInfo, paths: Paths, *, user: str, password: str, seconds: flo
         user=known.user,
         groups=known.groups,
         admin=known.admin,
+        revision=revision,
         seconds=seconds,
         for_this_process=for_this_process,
     )
@@ -76,7 +80,7 @@ def set_access(hub: HubInfo, paths: Paths, access: Access, allow: Sequence[str])
     spec = HubSpec.from_tokens(_tokens_of(hub, paths))
     wanted = msgspec.structs.replace(spec, access=access, allow=tuple(allow))
     check_somebody([wanted], paths)
-    write_changes(paths.changes(spec.id), wanted)
+    write_changes(changes_path(paths, spec), wanted)
     assert hub.pid is not None
     lockdir = LockDir(paths)
     if lockdir.is_alive(HubName(hub.pid, spec.id)):

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from hubfarm.registry.files import read_private, write_private
+from hubfarm.registry.paths import Paths
 from hubfarm.registry.tickets import mark_of
 from hubfarm.samp.errors import BadLockFile, HubfarmError, WrongUse
 from hubfarm.spec.hub_spec import HubSpec
@@ -31,6 +32,11 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     hub: str
     access: Access
     allow: tuple[str, ...] = ()
+
+
+def changes_path(paths: Paths, spec: HubSpec) -> Path:
+    """Return where the changes of a hub are kept, beside its journal; two hubs of one id have a file each."""
+    return paths.journals / f"hub-{spec.id}-{mark_of(spec.secret)[:16]}.changes"
 
 
 def write_changes(path: Path, spec: HubSpec) -> None:

@@ -137,10 +137,6 @@ class Paths:
         """Return the journal of the hub with this id."""
         return self.journals / f"hub-{hub_id}"
 
-    def changes(self, hub_id: int) -> Path:
-        """Return what was changed about the hub with this id since it was started; a successor needs it too."""
-        return self.journals / f"hub-{hub_id}.changes"
-
     @property
     def users(self) -> Path:
         """The users and their passwords, unless the settings name another file."""

@@ -57,6 +57,8 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
         It counts only as long as a program holds its guard.
     admits : bool
         It lets in; otherwise those who came in by it may stay, and nobody else enters.
+    revision : int
+        The users file's, from before the password was checked; see `hubfarm.access.users.Content`.
     """
 
     id: str
@@ -70,6 +72,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     until: float
     guarded: bool = False
     admits: bool = True
+    revision: int = 0
 
 
 def mark_of(secret: str) -> str:
@@ -96,6 +99,7 @@ class Tickets:
         user: str,
         groups: tuple[str, ...],
         admin: bool,
+        revision: int = 0,
         seconds: float,
         for_this_process: bool = False,
     ) -> tuple[Ticket, Path]:
@@ -105,8 +109,8 @@ class Tickets:
         ----------
         hub : dict
             The content of the hub's lock file.
-        user, groups, admin
-            Whose it is.
+        user, groups, admin, revision
+            Whose it is; as in `Ticket`.
         seconds : float
             How long it counts.
         for_this_process : bool
@@ -126,6 +130,7 @@ class Tickets:
             user=user,
             groups=groups,
             admin=admin,
+            revision=revision,
             hub=mark,
             label=label,
             digest=sha256(secret.encode()).hexdigest(),

@@ -268,7 +268,8 @@ class _Connection(asyncio.Protocol):
         """Remember the head of the request that is complete, if it is as most are."""
         parser, headers = self._parser, self._headers
         usual = b"content-length" in headers and b"transfer-encoding" not in headers and b"expect" not in headers
-        if usual and parser.should_keep_alive():
+        # A password is not kept longer than its request.
+        if usual and b"authorization" not in headers and parser.should_keep_alive():
             says = _Says(parser.get_method(), self._target, headers, parser.get_http_version())
             self._server.known.remember(head, body, says)
 
@@ -317,6 +318,8 @@ class _Connection(asyncio.Protocol):
         name = name.lower()
         if name == b"host" and name in self._headers:
             raise _refused(HTTPStatus.BAD_REQUEST, "the request names two hosts")
+        if name == b"authorization" and name in self._headers:
+            raise _refused(HTTPStatus.BAD_REQUEST, "the request has two Authorization fields")
         self._headers[name] = value
 
     def on_headers_complete(self) -> None:

@@ -59,7 +59,15 @@ class Admission:
 
     def ticket_of(self, secret: str) -> Ticket | None:
         """Return the ticket whose secret somebody has shown, None if it is none that counts at this hub."""
-        return self._tickets.shown(secret, self._mark)
+        ticket = self._tickets.shown(secret, self._mark)
+        if ticket is None:
+            return None
+        try:
+            changed = self._users.content().changed.get(ticket.user, 0)
+        except HubfarmError as error:
+            self._complain(error)
+            return None  # who cannot be looked up is not let in
+        return ticket if ticket.revision >= changed else None
 
     def revision(self) -> int:
         """Return the revision of the users file that is in force, 0 if it cannot be read."""

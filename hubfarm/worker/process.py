@@ -33,7 +33,7 @@ from hubfarm.hub.profiles.front_door import FrontDoor
 from hubfarm.hub.profiles.host_names import HostNames
 from hubfarm.hub.profiles.standard import StandardProfile
 from hubfarm.hub.profiles.waits import Waits
-from hubfarm.registry.changes import with_changes
+from hubfarm.registry.changes import changes_path, with_changes
 from hubfarm.registry.claim import Claim, claim_for
 from hubfarm.registry.handover import hand_over
 from hubfarm.registry.history import End, record_end
@@ -103,6 +103,8 @@ class HubProcess:
         self._timer: asyncio.TimerHandle | None = None
         self._claim: Claim
         self._journal: Journal | None = None
+        self._is_published = True
+        """The lock file says who may enter."""
         self._trouble = ""
         self._requests = 0
         self._mend_at = 0.0
@@ -122,7 +124,7 @@ class HubProcess:
         if spec.id != self._claim.name.id:
             self.spec = spec = msgspec.structs.replace(spec, id=self._claim.name.id)
         try:
-            self.spec = spec = with_changes(self._paths.changes(spec.id), spec)
+            self.spec = spec = with_changes(changes_path(self._paths, spec), spec)
             base = base_url(sock)
             ledger = self._remember()
             space = room()
@@ -213,18 +215,24 @@ class HubProcess:
         if self._state is HubState.STARTING:
             return  # it will, before it serves
         try:
-            spec = with_changes(self._paths.changes(self.spec.id), self.spec)
-            if spec == self.spec:
-                return
-            self.spec = spec
-            self._publish()
+            spec = with_changes(changes_path(self._paths, self.spec), self.spec)
         except HubfarmError as error:
             logger.error("cannot be changed: {}", error)
             return
-        logger.info("lets in {}", spec.rule.in_words())
-        self._ask_the_kernel()
-        self._deliveries.carry_out(self._hub.restrict(policy_of(spec)))
-        self._keep_soon()
+        if spec != self.spec:
+            # First of all the rule is in force, whatever fails after it.
+            self.spec = spec
+            logger.info("lets in {}", spec.rule.in_words())
+            self._ask_the_kernel()
+            self._deliveries.carry_out(self._hub.restrict(policy_of(spec)))
+            self._keep_soon()
+            self._is_published = False
+        if not self._is_published:
+            try:
+                self._publish()
+                self._is_published = True
+            except HubfarmError as error:
+                logger.error("the lock file does not say yet who may enter: {}", error)
 
     def _remember(self) -> Ledger:
         """Return what the hub knows from the first: what a worker that fell has left, if one did."""
@@ -275,7 +283,7 @@ class HubProcess:
             self._journal.remove()
             Wanted(self._paths).drop(self.spec)
         with contextlib.suppress(OSError):
-            self._paths.changes(self.spec.id).unlink()
+            changes_path(self._paths, self.spec).unlink()
         with contextlib.suppress(OSError):
             self._admission.end()
         record_end(self._paths, self.spec, os.getpid(), how, reason, time.monotonic() - self._started, self._kind)

@@ -97,8 +97,18 @@ def test_each_change_raises_the_revision_and_disconnecting_notes_it(users: Users
     users.disconnect("known to PAM")
     users.remove("luigi")
     content = users.content()
-    assert (content.revision, content.users) == (4, ())
-    assert content.disconnected == {"luigi": 2, "known to PAM": 3}
+    assert content.users == ()
+    assert content.changed == {"luigi": content.revision, "known to PAM": content.disconnected["known to PAM"]}
+    assert list(content.disconnected) == ["luigi", "known to PAM"]
+    assert content.disconnected["luigi"] < content.disconnected["known to PAM"] < content.revision
+
+
+def test_file_that_is_made_anew_goes_on_above_what_hubs_remember(users: Users) -> None:
+    users.add("luigi", "a password")
+    before = users.content().revision
+    users.path.unlink()
+    users.disconnect("luigi")
+    assert users.content().disconnected["luigi"] > before
 
 
 def test_changes_at_the_same_time_lose_nobody(users: Users) -> None:

@@ -380,12 +380,25 @@ def test_access_is_changed_while_the_hub_runs_and_survives_crash_restart_and_coo
 def test_hub_whose_restriction_cannot_be_read_lets_in_nobody(people: Farm) -> None:
     (hub,) = people.start(label="h")
     people.set_access("h", "users")
-    people.paths.changes(1).write_text("{}")
+    (changes,) = people.paths.journals.glob("*.changes")
+    changes.write_text("{}")
     assert hub.pid is not None
     os.kill(hub.pid, signal.SIGKILL)
     log = people.log_file("h")
     wait_for(lambda: "which is damaged" in log.read_text(), "the successor says why it cannot start")
     assert not [each for each in people.hubs() if each.state == "running"]
+
+
+def test_ticket_of_a_login_that_was_under_way_when_its_user_went_lets_in_nobody(people: Farm) -> None:
+    people.start(label="h", access="users")
+    login = people.log_in("h", user="luigi", password=LUIGI)
+    record = people.paths.tickets / f"{login.ticket.id}.ticket"
+    kept, lock_file = record.read_bytes(), login.lock_file.read_bytes()
+    people.users.remove("luigi")
+    for path, content in ((record, kept), (login.lock_file, lock_file)):  # as if it had been written only now
+        path.write_bytes(content)
+        path.chmod(0o600)
+    assert "the secret is wrong" in refuses(login.lock_file)
 
 
 def test_damaged_users_file_lets_in_nobody_by_password_and_throws_out_nobody(people: Farm, hub: HubInfo) -> None:

@@ -50,6 +50,7 @@ AMBIGUOUS = {
     "a chunk beyond 64 bits": post(CHUNKED, body=b"fffffffffffffffff\r\n"),
     "a chunk longer than it says": post(CHUNKED, body=b"3\r\nhello\r\n0\r\n\r\n"),
     "two hosts": post(b"Host: a", b"Host: b", LENGTH),
+    "two passwords": post(b"Authorization: Basic eDp4", b"Authorization: Basic eDp4", LENGTH),
 }
 
 UNREADABLE = {

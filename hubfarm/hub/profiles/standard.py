@@ -111,7 +111,7 @@ class StandardProfile(Profile):
             groups=ticket.groups,
             admin=ticket.admin,
             ticket=ticket.id,
-            revision=self._revision(),
+            revision=ticket.revision,
         )
 
     async def _enter_by_account(self, asked: Awaitable[Account], knows_secret: bool, who: Principal) -> Response:
