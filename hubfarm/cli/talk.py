@@ -213,10 +213,10 @@ def load(selector: str, who: Who, source: str, to: str | None, name: str, serve:
       hubfarm load mima-2 galaxies.vot --to topcat
     """
     start = _start_of(source)
-    if not start:
-        raise WrongUse(f"{source} is empty")
     kind = kind_of(start)
     with command_on(selector, "load", who) as client:
+        if not start:
+            raise WrongUse(f"{source} is empty")
         send_it = getattr(client, f"send_{kind}")
         receipts = send_it(source, name, to, serve=serve, timeout=wait)
     if not receipts:

@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 from hubfarm.client.callback_server import Callback, CallbackServer
 from hubfarm.client.calls import HubCalls, to_value
 from hubfarm.client.discovery import Choice
-from hubfarm.client.errors import SAMPNotConnected, SAMPProxyError
+from hubfarm.client.errors import SAMPHubUnreachable, SAMPNotConnected, SAMPProxyError
+from hubfarm.registry.lockdir import LockDir
+from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import Fault, HubfarmError
 from hubfarm.samp.lockfile import SECRET
 from hubfarm.samp.methods import Kind
@@ -248,9 +250,15 @@ class Membership:
 
     async def _find(self, last: dict[str, str], choice: Choice) -> dict[str, str]:
         """Connect to the hub where it was, or where it is now, if it was lost; return its tokens."""
-        if self.hub.is_open:
-            return self.hub.tokens
+        # What we show a hub is nothing for another program that has got its port.
+        present = await asyncio.to_thread(LockDir(Paths.from_environment()).present, last)
         try:
+            if present is None:
+                self.hub.close()
+                raise SAMPHubUnreachable("the hub has ended")
+            if self.hub.is_open:
+                return dict(present)
+            last = dict(present)
             await self.hub.open(last)
         except HubfarmError:
             last = await choice.tokens(self.hub.timeout)

@@ -86,8 +86,13 @@ class Entry:
     @property
     def guard(self) -> Path | None:
         """The guard of a hub of hubfarm, wherever its farm has it; None if the lock file does not say."""
-        named = self.tokens.get(GUARD)
-        return Path(os.fsdecode(unquote_to_bytes(named))) if named else None
+        return guard_named_in(self.tokens)
+
+
+def guard_named_in(tokens: Mapping[str, str]) -> Path | None:
+    """Return the guard that a lock file names, None if it names none."""
+    named = tokens.get(GUARD)
+    return Path(os.fsdecode(unquote_to_bytes(named))) if named else None
 
 
 def label_of(tokens: Mapping[str, str]) -> str:

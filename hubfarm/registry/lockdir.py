@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from hubfarm.registry.entry import GUARD_FILE, PREFIX, Entry, Standing, check_url, name_in, parse_name
+from hubfarm.registry.entry import GUARD_FILE, PREFIX, Entry, Standing, check_url, guard_named_in, name_in, parse_name
 from hubfarm.registry.files import lasting_identity, points_to, read_private
 from hubfarm.registry.locks import guard_is_held, holding
 from hubfarm.registry.paths import Paths
@@ -175,6 +175,27 @@ class LockDir:
             problem = "a symbolic link" if error.errno == errno.ELOOP else str(error.strerror)
         name = parse_name(path.name) if path.parent == self.paths.lockdir else name_in(tokens)
         return Entry(path, name, self._standing(name, tokens), tokens, problem)
+
+    def present(self, tokens: Mapping[str, str]) -> Mapping[str, str] | None:
+        """Return what leads to a hub now whose lock file said `tokens` once: a successor's, if it was replaced.
+
+        None if it is one of this farm's that has ended and has no successor: what listens at its port is none of ours.
+        """
+        name = name_in(tokens)
+        here = where_is(tokens, self.paths.host) is Where.HERE
+        if name is None or not here or guard_named_in(tokens) != self.guard_path(name) or self.is_alive(name):
+            return tokens
+        from hubfarm.registry.tickets import is_ticket  # msgspec, which `hubfarm ls` need not pay for
+
+        secret = tokens.get(lockfile.SECRET, "")
+        for each in self.living():
+            if each.tokens.get(lockfile.URL) != tokens.get(lockfile.URL):
+                continue
+            if each.tokens.get(lockfile.SECRET) == secret:
+                return each.tokens
+            if is_ticket(secret):
+                return {**each.tokens, lockfile.SECRET: secret}
+        return None
 
     def _standing(self, name: HubName | None, tokens: Mapping[str, str]) -> Standing:
         if name is None:

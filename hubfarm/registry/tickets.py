@@ -75,6 +75,11 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
 
 
+def is_ticket(secret: str) -> bool:
+    """Tell whether a secret has the form of a ticket's."""
+    return _SECRET.fullmatch(secret) is not None
+
+
 def mark_of(secret: str) -> str:
     """Return what a hub's secret has to do with its tickets: it lasts as long as the hub, restarts included."""
     return sha256(f"hubfarm hub {secret}".encode()).hexdigest()[:32]

@@ -204,11 +204,11 @@ class HubProcess:
         return lock_file_tokens(self.spec, self._paths, self._running.name, self._running.url, self._kind)
 
     def _publish(self) -> None:
-        self._claim.publish(self._tokens())
         if self.spec.rule.names_accounts:
             self._share.publish(self._tokens())
         else:
             self._share.withdraw()
+        self._claim.publish(self._tokens())  # the last: who has changed the rule waits for it
 
     def heed_changes(self) -> None:
         """Be what the hub was changed to while it runs; throw out whom it does not let in any more."""

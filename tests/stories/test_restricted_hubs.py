@@ -6,8 +6,10 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import pytest
 
 from hubfarm import AsyncClient, SAMPHubProxy, SAMPHubServer, SAMPIntegratedClient
 from hubfarm.client.errors import SAMPProxyError
+from hubfarm.client.membership import CHECK_EVERY
 from hubfarm.farm import Farm
 from hubfarm.registry.listing import HubInfo
 from hubfarm.samp.errors import HubfarmError, WrongUse
@@ -509,3 +512,33 @@ def test_no_password_and_no_ticket_is_told_to_anybody(
                 found += leaks(path.read_bytes(), str(path), live)
     assert found == []
     assert hub.alive
+
+
+def test_client_that_reconnects_shows_nothing_to_another_who_has_got_its_hubs_port(people: Farm) -> None:
+    (hub,) = people.start(label="h", access="users")
+    port = int(hub.url.split(":")[2].split("/")[0])
+    with SAMPIntegratedClient("luigi's") as client:
+        client.connect(label="h", user="luigi", password=LUIGI, reconnect=True)
+        secret = read_lock_file(hub.lock_file)["samp.secret"].encode()
+        people.stop(["h"])
+        shown = b""
+        with socket.create_server(("127.0.0.1", port)) as squatter, contextlib.suppress(TimeoutError):
+            deadline = time.monotonic() + 3 * CHECK_EVERY
+            while (left := deadline - time.monotonic()) > 0:
+                squatter.settimeout(left)
+                connection, _ = squatter.accept()
+                with connection:
+                    connection.settimeout(1)
+                    shown += connection.recv(2**16)
+        assert b"Authorization" not in shown
+        assert b"samp.hub.register" not in shown
+        assert secret not in shown
+        people.start(label="h", access="users", port=port)
+        wait_for(lambda: client.is_connected and is_known(client), "it is back once its hub is")
+
+
+def is_known(client: SAMPIntegratedClient) -> bool:
+    try:
+        return "hub" in client.get_registered_clients()
+    except HubfarmError:
+        return False
