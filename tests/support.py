@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, NoReturn, ParamSpec, Self
 from xmlrpc.client import Fault, ServerProxy
 from xmlrpc.server import SimpleXMLRPCServer
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -135,6 +136,14 @@ def read_lock_file(path: Path) -> dict[str, str]:
     """Read a lock file as a foreign client would: no code of ours."""
     lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
     return dict(line.split("=", 1) for line in lines)
+
+
+def is_dead(process: psutil.Process) -> bool:
+    """Tell whether a process has ended, reaped or not."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # between the two questions
+        return True
 
 
 def serves(lock_file: Path) -> bool:

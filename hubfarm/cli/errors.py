@@ -18,12 +18,9 @@ DEBUG_VARIABLE = "HUBFARM_DEBUG"
 """Set, an unexpected exception shows its traceback."""
 
 
-class _Ended(BaseException):
-    """A signal ends the command; what it is in the middle of is left in order, as a hub that it has registered with."""
-
-
 def _end_by(number: int, _frame: object) -> None:
-    raise _Ended(number)
+    """End the command by a signal, and leave in order what it is in the middle of: a hub, say, as its client."""
+    raise SystemExit(128 + number)  # which event loops let through, unlike other exceptions
 
 
 def run_command(command: click.Command, name: str) -> int:
@@ -48,8 +45,8 @@ def run_command(command: click.Command, name: str) -> int:
         return _say(name, str(error), 1)
     except (click.Abort, KeyboardInterrupt, EOFError):
         return _say(name, "interrupted", 130)
-    except _Ended as ended:
-        return 128 + int(ended.args[0])
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
     except BrokenPipeError:
         _drop_output()
         return 1

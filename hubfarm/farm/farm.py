@@ -392,6 +392,8 @@ class Farm:
         HubfarmError
             A hub did not end in time.
         """
+        from hubfarm.control.protocol import NoCoordinator
+
         if not (selectors or group or owner or everything or coordinator):
             raise WrongUse("say which hubs to stop: selectors, a group, an owner, or all")
         _check_one_way(selectors, group, owner, everything)
@@ -406,7 +408,8 @@ class Farm:
         self._note_who_asks(chosen)
         self._ender.stop(chosen, progress)
         if status:
-            self._control.shut_down()
+            with contextlib.suppress(NoCoordinator):  # it is ending already
+                self._control.shut_down()
             self._wait_for_coordinator(status.pid)
         return [hub.name for hub in chosen]
 

@@ -20,7 +20,7 @@ from hubfarm.farm import Farm
 from hubfarm.registry.listing import HubInfo
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from tests.conftest import coordinator_suspended, processes_of, remains
-from tests.support import Received, Receiver, StuckReceiver, message, read_lock_file, wait_for
+from tests.support import Received, Receiver, StuckReceiver, is_dead, message, read_lock_file, wait_for
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def kill_and_wait(pid: int) -> None:
     """Kill a process of the farm as a crash would, and wait until it is dead."""
     process = psutil.Process(pid)
     process.kill()
-    wait_for(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, f"process {pid} dies")
+    wait_for(lambda: is_dead(process), f"process {pid} dies")
 
 
 def kill_coordinator(farm: Farm) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hubfarm.coordinator.launch import ensure_coordinator
 from hubfarm.registry.locks import guard_is_held
 from tests.faults.conftest import Scene, answers, cpu_seconds, workers_of
-from tests.support import wait_for
+from tests.support import is_dead, wait_for
 
 
 def pids(scene: Scene) -> list[int | None]:
@@ -22,7 +22,7 @@ def pids(scene: Scene) -> list[int | None]:
 
 def kill(process: psutil.Process) -> None:
     process.kill()
-    wait_for(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, f"{process} dies")
+    wait_for(lambda: is_dead(process), f"{process} dies")
 
 
 @pytest.mark.fault("coordinator killed by SIGKILL", "every hub serves on; the next command that needs one adopts them")
@@ -116,7 +116,7 @@ def test_coordinator_whose_guard_was_taken_steps_down(scene: Scene) -> None:
     assert second.pid != first.pid
     begun = time.perf_counter()
     first.resume()
-    wait_for(lambda: not first.is_running() or first.status() == psutil.STATUS_ZOMBIE, "the first one ends")
+    wait_for(lambda: is_dead(first), "the first one ends")
     scene.figures.noticed.append(time.perf_counter() - begun)
     assert scene.coordinator.pid == second.pid  # its sockets are where they were
     assert scene.farm.paths.handover_socket.is_socket()
