@@ -36,13 +36,12 @@ def _try(what: Path, python: str, scratch: Path, *, compiled: bool, variables: M
     for name in COMMANDS:
         subprocess.run([binaries / name, "--help"], check=True, stdout=subprocess.DEVNULL)
     assert (place / "share" / "man" / "man1" / "hubfarm.1").is_file(), "no man pages"
-    ask = [
-        binaries / "python",
-        "-I",
-        "-c",
-        "from hubfarm.samp.xmlrpc import COMPILED; print(COMPILED)",
-    ]  # not from here
-    assert subprocess.run(ask, check=True, capture_output=True, text=True).stdout.strip() == str(compiled)
+    code = (
+        "from hubfarm.access.shared import TMPFILES; from hubfarm.samp.xmlrpc import COMPILED; "
+        "print(COMPILED, TMPFILES.is_file())"
+    )
+    ask = [binaries / "python", "-I", "-c", code]  # not from here
+    assert subprocess.run(ask, check=True, capture_output=True, text=True).stdout.split() == [str(compiled), "True"]
     with tempfile.TemporaryDirectory(prefix="hf-", dir="/tmp") as home:  # short, as Unix sockets lie below it
         _run_two_hubs(binaries / "hubfarm", home)
 

@@ -39,6 +39,9 @@ NO_SECRET = "the-kernel-says-who-you-are"
 MOST = 1000
 """Files that are looked at."""
 
+TMPFILES = Path(__file__).with_name("hubfarm.tmpfiles.conf")
+"""What makes the directory at each boot, for ``/etc/tmpfiles.d`` (tmpfiles.d(5))."""
+
 _MAX_FILE = 64 * 2**10
 _MARK = "hubfarm.share"
 ACCOUNT = "hubfarm.account"
