@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from hubfarm.client.binding import ByDecorator, F, Function
 from hubfarm.client.callback_server import Callback
@@ -28,7 +28,7 @@ from hubfarm.client.discovery import Choice, HubLike, ticket_text
 from hubfarm.client.errors import SAMPHubUnreachable, SAMPNotConnected, SAMPProxyError
 from hubfarm.client.handlers import Bindings, Message, matching, response_to, response_to_failure
 from hubfarm.client.keyword_messages import EasySending
-from hubfarm.client.membership import Membership, described
+from hubfarm.client.membership import Membership, described, pulls_by
 from hubfarm.client.shown import Shown, Standing
 from hubfarm.client.typed import restored
 from hubfarm.samp.errors import HubfarmError
@@ -65,6 +65,10 @@ class AsyncClient(
         Whether the hub can call this client at all.
     hub, hub_params, label, owner, group, user, password, ticket, reconnect, pool_size, timeout
         As `SAMPIntegratedClient.connect` has them: for ``async with``, and for `connect` if that is not told otherwise.
+    callbacks : str
+        ``push``: the hub calls this client, which listens for it; ``pull``: this client fetches what the hub has for it
+        over a connection of its own, which goes where nobody could call it (a hub of this project; others know no such
+        thing).
 
     Examples
     --------
@@ -101,10 +105,11 @@ class AsyncClient(
         reconnect: bool = False,
         pool_size: int = POOL_SIZE,
         timeout: float = TIMEOUT,
+        callbacks: Literal["push", "pull"] = "push",
     ) -> None:
         self.metadata = described(name, description, metadata)
         self.bindings = Bindings()
-        self._where = {"addr": addr, "port": port, "callable": callable}
+        self._where = {"addr": addr, "port": port, "callable": callable, "pulls": pulls_by(callbacks)}
         self._choice = Choice(hub, hub_params, label, owner, group, ticket_text(ticket))
         self._credentials = Credentials(user, password)
         self._reconnect, self._pool_size, self._timeout = reconnect, pool_size, timeout

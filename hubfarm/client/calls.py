@@ -35,6 +35,13 @@ MARGIN = 5.0
 """How much later than the hub we give up a synchronous call, seconds: the hub's word comes first."""
 
 
+LARGE = 256 * 2**10
+"""A longer answer is read in a thread, bytes: the program's loop goes on meanwhile."""
+
+LONGEST_PULLED = 80 * 2**20
+"""Longest answer to a pull, bytes: one message that a hub takes, and what stands around it."""
+
+
 def to_value(value: object) -> Value:
     """Return `value` as SAMP has it: numbers and truth become strings, tuples lists (SAMP 1.3, 3.4).
 
@@ -125,6 +132,7 @@ class HubCalls:
         self._url = ""
         self._idle: list[HttpClient] = []
         self._clients: set[HttpClient] = set()
+        self._puller: HttpClient | None = None
 
     async def open(self, tokens: Mapping[str, str]) -> None:
         """Connect to the hub that a lock file's content describes, leaving any other.
@@ -169,6 +177,7 @@ class HubCalls:
         self.tokens = {}
         self._url = ""
         self._idle.clear()
+        self._puller = None
         for client in self._clients:
             client.close()
         self._clients.clear()
@@ -214,13 +223,7 @@ class HubCalls:
         client = self._take(url, seconds)
         try:
             shown = await self._credentials.authorization() if method == "register" else b""
-            return decode_response(await client.post(body, timeout=seconds, authorization=shown))
-        except (Unreachable, NoAnswer) as error:
-            raise SAMPHubUnreachable(f"the hub at {url} does not answer {method}: {error}") from None
-        except HttpError as error:
-            raise SAMPHubError(f"no SAMP hub answers at {url}: it {error}") from None
-        except Fault as fault:
-            raise SAMPProxyError(fault.code, fault.text) from None
+            return await _exchange(client, method, body, seconds, shown)
         finally:
             if client in self._clients:
                 self._idle.append(client)
@@ -232,6 +235,32 @@ class HubCalls:
         client = HttpClient(url, connect_timeout=min(seconds, TIMEOUT))
         self._clients.add(client)
         return client
+
+    async def pull(self, key: str, seconds: float) -> list[Value]:
+        """Call ``samp.hub.pullCallbacks`` over a connection of its own, and return what it returns.
+
+        Parameters
+        ----------
+        key : str
+            The private key of who pulls.
+        seconds : float
+            How long the hub waits until it has something.
+
+        Raises
+        ------
+        SAMPProxyError
+            The hub does not know the key, or the client has not allowed reverse callbacks.
+        SAMPHubUnreachable, SAMPNotConnected, SAMPHubError
+            As for `call`.
+        """
+        if not self._url:
+            raise SAMPNotConnected("not connected to a hub: connect first")
+        if self._puller is None or self._puller.url != self._url:
+            self._puller = HttpClient(self._url, connect_timeout=self.timeout, max_body=LONGEST_PULLED)
+            self._clients.add(self._puller)
+        body = encode_call(f"{STANDARD_PREFIX}pullCallbacks", [key, f"{math.ceil(seconds)}"])
+        pulled = await _exchange(self._puller, "pullCallbacks", body, seconds + max(MARGIN, self.timeout))
+        return pulled if isinstance(pulled, list) else []
 
     async def call_and_wait(self, key: str, recipient: str, message: object, timeout: object) -> Map:
         """Call ``samp.hub.callAndWait``, and return the recipient's response.
@@ -254,3 +283,16 @@ class HubCalls:
         waiting = min(seconds, LONGEST_WAIT) if seconds > 0 else LONGEST_WAIT
         response = await self.call("callAndWait", key, recipient, message, math.ceil(seconds), timeout=waiting + MARGIN)
         return restored(response)  # type: ignore[arg-type]  # a hub's response is a map
+
+
+async def _exchange(client: HttpClient, method: str, body: bytes, seconds: float, shown: bytes = b"") -> Value:
+    """Send one call, and return the result in its answer."""
+    try:
+        answer = await client.post(body, timeout=seconds, authorization=shown)
+        return decode_response(answer) if len(answer) <= LARGE else await asyncio.to_thread(decode_response, answer)
+    except (Unreachable, NoAnswer) as error:
+        raise SAMPHubUnreachable(f"the hub at {client.url} does not answer {method}: {error}") from None
+    except HttpError as error:
+        raise SAMPHubError(f"no SAMP hub answers at {client.url}: it {error}") from None
+    except Fault as fault:
+        raise SAMPProxyError(fault.code, fault.text) from None

@@ -4,7 +4,7 @@ import atexit
 import contextlib
 import logging
 from collections.abc import Coroutine, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from hubfarm.client.background import Background, acquire, release
 from hubfarm.client.binding import ByFunction, Function
@@ -21,7 +21,7 @@ from hubfarm.client.handlers import (
     takes_msg_id,
     variable_of,
 )
-from hubfarm.client.membership import Membership, described
+from hubfarm.client.membership import Membership, described, pulls_by
 from hubfarm.client.proxy import SAMPHubProxy
 from hubfarm.client.shown import Shown, Standing
 from hubfarm.client.typed import restored
@@ -61,6 +61,8 @@ class SAMPClient(Shown, ByFunction):
         Likewise; 0 lets the system choose.
     callable : bool
         Whether the hub can call this client at all.
+    callbacks : str
+        ``push`` or ``pull``; see `hubfarm.client.aio.AsyncClient`.
     """
 
     def __init__(
@@ -72,11 +74,13 @@ class SAMPClient(Shown, ByFunction):
         addr: str | None = None,
         port: int = 0,
         callable: bool = True,
+        *,
+        callbacks: Literal["push", "pull"] = "push",
     ) -> None:
         self.hub = hub
         self.bindings = Bindings()
         self._metadata = described(name, description, metadata)
-        self._where = {"addr": addr, "port": port, "callable": callable}
+        self._where = {"addr": addr, "port": port, "callable": callable, "pulls": pulls_by(callbacks)}
         self._callable = callable
         self._membership: Membership | None = None
         self._background: Background | None = None

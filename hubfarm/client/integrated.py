@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from hubfarm.client.background import acquire, release
 from hubfarm.client.binding import ByDecorator, ByFunction, F
@@ -46,7 +46,7 @@ class SAMPIntegratedClient(Shown, ByFunction, ByDecorator, EasySending[Any], Dat
 
     Parameters
     ----------
-    name, description, metadata, addr, port, callable
+    name, description, metadata, addr, port, callable, callbacks
         As for `SAMPClient`.
 
     Examples
@@ -72,6 +72,8 @@ class SAMPIntegratedClient(Shown, ByFunction, ByDecorator, EasySending[Any], Dat
         addr: str | None = None,
         port: int = 0,
         callable: bool = True,
+        *,
+        callbacks: Literal["push", "pull"] = "push",
     ) -> None:
         self.client_arguments: dict[str, Any] = {
             "name": name,
@@ -83,7 +85,7 @@ class SAMPIntegratedClient(Shown, ByFunction, ByDecorator, EasySending[Any], Dat
         }
         """What this was made with; astropy's has it, and programs read it."""
         self.hub = SAMPHubProxy()
-        self.client = SAMPClient(self.hub, **self.client_arguments)
+        self.client = SAMPClient(self.hub, **self.client_arguments, callbacks=callbacks)
         self._outbox = Outbox()
 
     # ------------------------------------------------------------------ life

@@ -12,9 +12,10 @@ from hubfarm.client.callback_server import Callback, CallbackServer
 from hubfarm.client.calls import HubCalls, to_value
 from hubfarm.client.discovery import Choice
 from hubfarm.client.errors import SAMPHubUnreachable, SAMPNotConnected, SAMPProxyError
+from hubfarm.client.puller import Puller
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
-from hubfarm.samp.errors import Fault, HubfarmError
+from hubfarm.samp.errors import Fault, HubfarmError, WrongUse
 from hubfarm.samp.lockfile import SECRET
 from hubfarm.samp.methods import Kind
 from hubfarm.samp.toolkit import SAMPClientError
@@ -42,6 +43,19 @@ def described(name: str | None, description: str | None, metadata: Mapping[str, 
     return given | {key: value for key, value in named.items() if value is not None}
 
 
+def pulls_by(callbacks: str) -> bool:
+    """Tell whether a client pulls, of what it was made with.
+
+    Raises
+    ------
+    WrongUse
+        That is neither ``push`` nor ``pull``.
+    """
+    if callbacks not in ("push", "pull"):
+        raise WrongUse(f"callbacks is {callbacks!r}: it must be 'push' or 'pull'")
+    return callbacks == "pull"
+
+
 def called(name: str, id: str) -> str:
     """Return what people are shown of a client.
 
@@ -67,7 +81,9 @@ class Membership:
     port : int
         Likewise; 0 lets the system choose.
     callable : bool
-        Whether to listen at all.
+        Whether the hub can call this client at all.
+    pulls : bool
+        Fetch what the hub has for this client over a connection to it, instead of listening: where it cannot be called.
     """
 
     def __init__(
@@ -78,6 +94,7 @@ class Membership:
         addr: str | None = None,
         port: int = 0,
         callable: bool = True,
+        pulls: bool = False,
     ) -> None:
         self.hub = hub
         self.key = ""
@@ -89,6 +106,9 @@ class Membership:
         self._receive = receive
         self._addr = addr
         self._port = port
+        self._pulls = pulls
+        self._puller: Puller | None = None
+        self._listens = False
         self._server: CallbackServer | None = None
         self._url = ""
         self._keeper: asyncio.Task[None] | None = None
@@ -102,19 +122,29 @@ class Membership:
     # ------------------------------------------------------------------ in and out
 
     async def listen(self) -> None:
-        """Start the callback server, if this client is callable and it does not run; tell the hub, if registered."""
-        if self.callable and self._server is None:
+        """Be there for the hub's calls from now on, if this client is callable; tell the hub, if registered."""
+        if not self.callable or self._listens:
+            return
+        if not self._pulls:
             server = CallbackServer(self._take, self._is_own)
             self._url = await server.start(self._addr or self.hub.local_host, self._port)
             self._server = server
-            if self.key:
-                await self._become_callable()
+        self._listens = True
+        if self.key:
+            await self._become_callable()
 
     def stop_listening(self) -> None:
-        """Stop the callback server."""
+        """Be there for the hub's calls no more."""
+        self._listens = False
+        self._stop_pulling()
         if self._server is not None:
             self._server.close()
             self._server = None
+
+    def _stop_pulling(self) -> None:
+        if self._puller is not None:
+            self._puller.close()
+            self._puller = None
 
     async def register(self) -> None:
         """Register, become callable, and declare everything.
@@ -136,7 +166,7 @@ class Membership:
             self._forget()
             raise SAMPClientError("the hub gave no id or no private key at registration")
         try:
-            if self._server is not None:
+            if self._listens:
                 await self._become_callable()
             if self.metadata:
                 await self.declare_metadata()
@@ -146,7 +176,11 @@ class Membership:
             raise
 
     async def _become_callable(self) -> None:
-        await self.call("setXmlrpcCallback", self._url)
+        if self._pulls:
+            await self.call("allowReverseCallbacks", "1")
+            self._puller = Puller(self.hub, self.key, self._take)
+        else:
+            await self.call("setXmlrpcCallback", self._url)
         await self.declare_subscriptions()
 
     async def unregister(self) -> None:
@@ -161,6 +195,7 @@ class Membership:
             await self.hub.call("unregister", key, timeout=min(GOODBYE_TIMEOUT, self.hub.timeout))
 
     def _forget(self) -> None:
+        self._stop_pulling()
         self.key = self.id = self.hub_id = ""
 
     # ------------------------------------------------------------------ calls
@@ -222,7 +257,7 @@ class Membership:
         """
         if self._keeper is None:
             self._keeper = asyncio.get_running_loop().create_task(self._keep(choice))
-            if self._server is not None:
+            if self._listens:
                 await self.declare_subscriptions()
 
     def stop_keeping(self) -> None:

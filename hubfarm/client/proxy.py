@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 from hubfarm.client.background import Background, acquire, borrowed, release
-from hubfarm.client.calls import POOL_SIZE, TIMEOUT, HubCalls
+from hubfarm.client.calls import LONGEST_WAIT, POOL_SIZE, TIMEOUT, HubCalls
 from hubfarm.client.credentials import Credentials, Password
 from hubfarm.client.discovery import Choice, HubLike, running_hubs, ticket_text
 from hubfarm.client.errors import SAMPNotConnected
@@ -220,6 +220,17 @@ class SAMPHubProxy:
     def reply(self, private_key: str, msg_id: str, response: Mapping[str, object]) -> str:
         """Answer a call."""
         return cast(str, self._call("reply", private_key, msg_id, response))
+
+    def allow_reverse_callbacks(self, private_key: str, allow: bool | str) -> str:
+        """Let a client pull what it is called with, or make it not callable (SAMP 1.3, 5.2.4)."""
+        return cast(str, self._call("allowReverseCallbacks", private_key, allow))
+
+    def pull_callbacks(self, private_key: str, timeout: float | str) -> list[dict[str, Any]]:
+        """Fetch what a client is called with; wait at most `timeout` seconds (below 0: a day) for something."""
+        return self.background.run(self._pull(private_key, float(timeout)))
+
+    async def _pull(self, private_key: str, seconds: float) -> list[Any]:
+        return await self.calls.pull(private_key, seconds if seconds >= 0 else LONGEST_WAIT)
 
 
 def warn_if_unheard(reached: Collection[str], message: Mapping[str, object]) -> None:

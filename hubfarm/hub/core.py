@@ -25,9 +25,10 @@ from hubfarm.hub.model import (
     Outcome,
     Payload,
     PendingCall,
+    Rerouted,
 )
 from hubfarm.hub.own_answers import own_answers
-from hubfarm.hub.routes import Route
+from hubfarm.hub.routes import Pull, Route
 from hubfarm.hub.said_by_hub import metadata_of
 from hubfarm.samp.errors import BadValue, Fault
 from hubfarm.samp.methods import Kind
@@ -61,6 +62,9 @@ LONGEST_QUESTION = 64 * 2**10
 
 MOST_FALLS = 2
 """How many workers in a row have to fall of themselves, while a delivery is under way, until it is given up."""
+
+MOST_PULLED = 4096
+"""Longest queue of a client that pulls, messages (JSAMP's): it may have stopped, and nobody would see it."""
 
 UNDER_WAY = 32
 """How many of what waits for a client may be under way; see `hubfarm.hub.delivery.push.STREAM`."""
@@ -219,7 +223,7 @@ class Hub:
         """Make `client` callable by a route; without one it is not callable."""
         self._touch(client, now)
         self._ledger.set_route(client, route)
-        return Outcome("", [])
+        return Outcome("", [Rerouted(client)])
 
     def declare_metadata(self, client: Client, metadata: Param, now: float) -> Outcome:
         """Replace a client's metadata (SAMP 1.3, 3.2).
@@ -506,7 +510,7 @@ class Hub:
         if not self._may_send(sender, mtype, client, pattern):
             raise Fault(f"you may not send {mtype} to client {client}")
         if client.route is None:
-            raise Fault(f"client {client} is not callable: it has not set a callback URL")
+            raise Fault(f"client {client} is not callable: it has not said how to reach it")
         return client
 
     def _may_send(self, sender: Client, mtype: str, receiver: Client, pattern: str) -> bool:
@@ -537,6 +541,8 @@ class Hub:
         # An empty queue takes a message that is longer than the queue may be.
         limits, size = self.limits, len(payload.xml)
         own = client.queued < limits.queue and client.queued_bytes + size <= limits.queue_bytes
+        if client.queued >= MOST_PULLED and isinstance(client.route, Pull):
+            own = False
         return (own or client.queued == 0) and self._has_room_beside_others(payload)
 
     def _has_room_beside_others(self, payload: Payload) -> bool:

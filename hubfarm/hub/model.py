@@ -178,6 +178,12 @@ class Departure(NamedTuple):
     farewell: Delivery | None
 
 
+class Rerouted(NamedTuple):
+    """Effect: what waits for `client` goes out another way from now on."""
+
+    client: Client
+
+
 class LeftOut(NamedTuple):
     """Effect: `client` did not get the broadcast `mtype`, because its queue is full."""
 
@@ -185,7 +191,7 @@ class LeftOut(NamedTuple):
     mtype: str
 
 
-Effect = Delivery | Answer | Departure | LeftOut
+Effect = Delivery | Answer | Departure | LeftOut | Rerouted
 
 
 class Outcome(NamedTuple):

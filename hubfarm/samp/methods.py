@@ -75,8 +75,14 @@ METHODS = _table(
     Method("callAll", ("msg-tag", "message"), kept=True),
     Method("callAndWait", ("recipient-id", "message", "timeout")),
     Method("reply", ("msg-id", "response"), kept=True),
+    Method("allowReverseCallbacks", ("allow",)),
+    Method("pullCallbacks", ("timeout",)),
 )
-"""The methods of every profile (SAMP 1.3, 3.11)."""
+"""The methods of every profile (SAMP 1.3, 3.11).
+
+The last two are the Web Profile's (5.2.4); the Standard Profile has them here as an extension, for clients that cannot
+be called.
+"""
 
 STANDARD_METHODS = METHODS | _table(
     Method("register", ("secret",), Caller.NEWCOMER),

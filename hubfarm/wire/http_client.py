@@ -20,6 +20,7 @@ import httptools
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.wire.bare_lf import CrlfHeads
 from hubfarm.wire.known_heads import KnownHeads, head_of
+from hubfarm.wire.sockets import notice_silence
 from hubfarm.wire.urls import check_http_url
 
 MAX_HEAD = 16 * 2**10
@@ -383,7 +384,7 @@ class HttpClient:
             transport, exchange = await loop.create_connection(
                 self._new_exchange, self._host, self._port, ssl=self._ssl
             )
-            _notice_silence(transport)
+            notice_silence(transport)
             return exchange
         # To an address, not to the name: a second look-up could lead elsewhere than was checked.
         found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
@@ -401,7 +402,7 @@ class HttpClient:
         transport, exchange = await loop.create_connection(
             self._new_exchange, address, self._port, ssl=self._ssl, server_hostname=name
         )
-        _notice_silence(transport)
+        notice_silence(transport)
         return exchange
 
     def _new_exchange(self) -> _Exchange:
@@ -422,19 +423,3 @@ class HttpClient:
         if self._exchange is not None:
             self._exchange.close()
             self._exchange = None
-
-
-KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 6}
-"""A peer on another host counts as lost after this time of silence, seconds, if it does not answer the kernel."""
-
-
-def _notice_silence(transport: asyncio.BaseTransport) -> None:
-    """Let the kernel find out if the peer's host is gone, however long an answer may take."""
-    sock = transport.get_extra_info("socket")
-    host = str(transport.get_extra_info("peername")[0])
-    if host == "::1" or host.startswith("127."):
-        return  # this kernel knows
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in KEEPALIVE.items():
-        if hasattr(socket, option):  # macOS has them in part
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

@@ -3,6 +3,7 @@
 It knows nothing of sockets and parsers, and who handles requests need not either.
 """
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -64,11 +65,14 @@ class Response(NamedTuple):
         The status code.
     content_type : bytes
         The media type.
+    written : callable, optional
+        Told whether the kernel has taken the whole of it for the peer, once that is known.  Called once.
     """
 
     body: bytes
     status: int = 200
     content_type: bytes = b"text/xml"
+    written: Callable[[bool], None] | None = None
 
 
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}

@@ -27,7 +27,7 @@ from hubfarm.wire.bare_lf import CrlfHeads
 from hubfarm.wire.connections import MAX_CONNECTIONS, Activity, Connections, Patience
 from hubfarm.wire.http_messages import Ends, Request, Response, encode
 from hubfarm.wire.known_heads import KnownHeads, head_of
-from hubfarm.wire.sockets import BACKLOG
+from hubfarm.wire.sockets import BACKLOG, notice_silence
 
 ON_TRUST = 64 * 2**10
 """A longer body is read on only if its beginning is admitted, bytes."""
@@ -134,6 +134,7 @@ class _Connection(asyncio.Protocol):
         self._unread_size = 0
         self._out: list[bytes] = []
         self._out_size = 0
+        self._unwritten: list[Callable[[bool], None]] = []  # who is to be told that all was written
         self._ended = False  # no further request is read
         self._refused = False
         self._lingering: asyncio.TimerHandle | None = None
@@ -165,6 +166,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
         self._ends = _ends_of(transport)
+        notice_silence(transport)  # a pull may wait for hours
         if not self._server.connections.admit(self):
             self._refuse(_refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections: try again"))
             self.flush()
@@ -180,6 +182,7 @@ class _Connection(asyncio.Protocol):
             self._awaited.cancel()
         if self._lingering is not None:
             self._lingering.cancel()
+        self._tell_written(False)
 
     def data_received(self, data: bytes) -> None:
         if self._ended:
@@ -200,6 +203,7 @@ class _Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._write_paused = False
+        self._look_whether_written()
         self._go_on()
 
     # -------------------------------------------------------------- reading
@@ -395,8 +399,10 @@ class _Connection(asyncio.Protocol):
 
     def _awaited_is_there(self, answer: "asyncio.Future[Response]") -> None:
         self._awaited = None
-        if not self._asked:
-            return  # the peer has left
+        if not self._asked:  # the peer has left
+            if not answer.cancelled() and (written := self._server.result_of(answer).written) is not None:
+                written(False)
+            return
         self.since = self._server.loop.time()
         self._send(self._server.result_of(answer), self._asked.popleft())
         self._go_on()
@@ -418,6 +424,19 @@ class _Connection(asyncio.Protocol):
     def _send(self, response: Response, asked: _Asked) -> None:
         for piece in encode(response, keep_alive=asked.keep_alive, version=asked.version):
             self._write(piece)
+        if response.written is not None:
+            self._unwritten.append(response.written)
+            if not self._transport.is_closing():
+                self._transport.set_write_buffer_limits(high=0)  # so that `resume_writing` says that nothing is left
+
+    def _look_whether_written(self) -> None:
+        if self._unwritten and not self.unsent:
+            self._tell_written(not self._transport.is_closing())
+
+    def _tell_written(self, whether: bool) -> None:
+        unwritten, self._unwritten = self._unwritten, []
+        for written in unwritten:
+            written(whether)
 
     def _write(self, piece: bytes) -> None:
         self._out.append(piece)
@@ -435,6 +454,8 @@ class _Connection(asyncio.Protocol):
             else:
                 for piece in out:  # asyncio's `writelines` never pauses in early 3.12 and 3.13 (CVE-2024-12254)
                     self._transport.write(piece)
+            if self._unwritten:
+                self._look_whether_written()
             if size > MOST_UNSENT and not self._write_paused:
                 self._go_on()
         if self._ended and not self._asked and not self._out:

@@ -1,9 +1,11 @@
-"""Listening sockets: made, and kept from the children that a program forks.
+"""Sockets: those that listen are made, and kept from the children that a program forks; silent peers are noticed.
 
 A child that lives on would keep its dead parent's port open, and a program that connects there would
 wait instead of being refused.
 """
 
+import asyncio
+import contextlib
 import os
 import socket
 from weakref import WeakSet
@@ -56,3 +58,20 @@ def _close_all() -> None:
 
 
 os.register_at_fork(after_in_child=_close_all)
+
+
+KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 6}
+"""A peer on another host counts as lost after this time of silence, seconds, if it does not answer the kernel."""
+
+
+def notice_silence(transport: asyncio.BaseTransport) -> None:
+    """Let the kernel find out if the peer's host is gone, however long an answer may take."""
+    peer = transport.get_extra_info("peername")
+    if not isinstance(peer, tuple) or peer[0] == "::1" or str(peer[0]).startswith("127."):
+        return  # this kernel knows
+    sock = transport.get_extra_info("socket")
+    with contextlib.suppress(OSError):  # it was closed meanwhile
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in KEEPALIVE.items():
+            if hasattr(socket, option):  # macOS has them in part
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

@@ -278,7 +278,7 @@ class HubProcess:
         self._claim.unpublish()
         self._share.withdraw()
         await self._deliveries.close(DRAIN)
-        self._close()
+        await self._close()
         if self._journal is not None:
             self._journal.remove()
             Wanted(self._paths).drop(self.spec)
@@ -300,7 +300,7 @@ class HubProcess:
         await self._deliveries.suspend(DRAIN)
         self._deliveries.carry_out(self._hub.give_up_waiting("the hub is restarted: call again"))
         self._keep()
-        self._close()
+        await self._close()
         if self._journal is not None:
             self._journal.close()
         record_end(self._paths, self.spec, os.getpid(), how, reason, time.monotonic() - self._started)
@@ -312,7 +312,8 @@ class HubProcess:
         self._claim.write(self._record())
         self._liveness.close()
 
-    def _close(self) -> None:
+    async def _close(self) -> None:
+        await asyncio.sleep(0)  # answers that have just become ready leave first
         if self._timer is not None:
             self._timer.cancel()
         self._server.close()

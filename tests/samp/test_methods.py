@@ -11,7 +11,11 @@ from hubfarm.samp.methods import METHODS, STANDARD_METHODS, STRUCTURED, Caller, 
 from hubfarm.samp.toolkit import ORIGINAL_NAMES
 from tests.hub.test_standard_profile import Bench
 
-SNAKE = {"setXmlrpcCallback": "set_xmlrpc_callback"} | ORIGINAL_NAMES
+SNAKE = {
+    "setXmlrpcCallback": "set_xmlrpc_callback",
+    "allowReverseCallbacks": "allow_reverse_callbacks",
+    "pullCallbacks": "pull_callbacks",
+} | ORIGINAL_NAMES
 
 
 @pytest.mark.parametrize("name", STANDARD_METHODS)

@@ -9,16 +9,23 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 from loguru import logger
 
 from hubfarm.hub.core import Hub
+from hubfarm.hub.delivery.pull import PullOutbox
 from hubfarm.hub.delivery.push import PushOutbox
 from hubfarm.hub.frequent_lines import FrequentLines
-from hubfarm.hub.model import Answer, Client, Delivery, Departure, Effect, LeftOut
+from hubfarm.hub.model import Answer, Client, Delivery, Departure, Effect, LeftOut, Rerouted
+from hubfarm.hub.routes import Pull
 from hubfarm.samp.errors import Fault
 from hubfarm.samp.xmlrpc import decode_response
 from hubfarm.wire.http_client import HttpClient, HttpError
+from hubfarm.wire.http_messages import Response
+
+Outbox: TypeAlias = PushOutbox | PullOutbox
+"""What waits for one client, by its route."""
 
 MOST_AT_ONCE = 200
 """Clients that are sent something in one turn of the loop: others get their turn between two such."""
@@ -60,7 +67,7 @@ class Deliveries:
         self._hub = hub
         self._lines = lines or FrequentLines(time.monotonic)
         self._answer = answer
-        self._outboxes: dict[str, PushOutbox] = {}
+        self._outboxes: dict[str, Outbox] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._soon: deque[Callable[[], None]] = deque()
         self.suspended = False
@@ -78,6 +85,8 @@ class Deliveries:
                     self._depart(effect)
                 case LeftOut():
                     self._lines.log("WARNING", "{}: left out of {}: its queue is full", effect.client, effect.mtype)
+                case Rerouted():
+                    self._reroute(effect.client)
 
     def client_for(self, client: Client, url: str) -> HttpClient:
         """Return a connection to where a client is called back."""
@@ -120,11 +129,39 @@ class Deliveries:
         outbox = self._outboxes.get(client.id)
         return outbox is not None and outbox.connected
 
-    def _outbox_of(self, client: Client) -> PushOutbox:
+    def pull(self, client: Client, seconds: float) -> "Response | asyncio.Future[Response]":
+        """Answer a pull of a client's; see `PullOutbox.pull`.
+
+        Raises
+        ------
+        Fault
+            It does not pull.
+        """
+        outbox = self._outbox_of(client)
+        if not isinstance(outbox, PullOutbox):
+            raise Fault("you are not callable by pulling: call allowReverseCallbacks first")
+        return outbox.pull(seconds)
+
+    def silence_of(self, client: Client) -> float:
+        """Return how long a client that pulls has not pulled, seconds; 0 for any other."""
+        outbox = self._outbox_of(client)
+        return outbox.silence if isinstance(outbox, PullOutbox) else 0.0
+
+    def _outbox_of(self, client: Client) -> Outbox:
         try:
             return self._outboxes[client.id]
         except KeyError:
-            return self._outboxes.setdefault(client.id, PushOutbox(client, self))
+            new: Outbox = PullOutbox(client, self) if isinstance(client.route, Pull) else PushOutbox(client, self)
+            return self._outboxes.setdefault(client.id, new)
+
+    def _reroute(self, client: Client) -> None:
+        outbox = self._outboxes.get(client.id)
+        if outbox is None or outbox.serves(client.route):
+            return
+        del self._outboxes[client.id]
+        outbox.leave(None)
+        for delivery in self._hub.deliveries_to(client):
+            self._outbox_of(client).put(delivery)
 
     def _depart(self, departure: Departure) -> None:
         self._lines.log("INFO", "{}: gone: {}", departure.client, departure.reason)

@@ -6,6 +6,9 @@ host is not asked: the kernel knows whether anybody listens at its callback URL.
 error dialogue for a connection that says nothing.)  Who seems gone is asked by a whole call, and is out if
 the connection is refused.  Clients of other hosts are asked likewise, and only while somebody waits for
 their reply.  A client that is slow or busy is not gone.
+
+A client that pulls cannot be asked: it is out when it has not pulled for a while, which is longer for one of another
+host, as that may sleep.
 """
 
 import asyncio
@@ -13,9 +16,10 @@ import asyncio
 from hubfarm.hub.core import Hub
 from hubfarm.hub.delivery.deliveries import Deliveries
 from hubfarm.hub.model import Client
-from hubfarm.hub.routes import Push
+from hubfarm.hub.routes import Pull, Push
 from hubfarm.samp.methods import CLIENT_PREFIX
 from hubfarm.samp.xmlrpc import encode_call
+from hubfarm.wire.addresses import is_loopback
 from hubfarm.wire.host_sockets import HostSockets
 from hubfarm.wire.http_client import HttpError, Unreachable
 from hubfarm.wire.urls import place_of
@@ -25,6 +29,12 @@ ROUND = 10
 
 MOST_ABSENCES = 3
 """Looks in a row at which nobody listened, or the connection was refused: a server may be set up anew."""
+
+LONGEST_SILENCE = 60.0
+"""A client of this host that has not pulled for so long is gone, seconds: a web page was closed, say."""
+
+LONGEST_SILENCE_FAR = 600.0
+"""Likewise one of another host, which may sleep or be out of reach for a while."""
 
 _QUESTION = encode_call(f"{CLIENT_PREFIX}ping", [])
 """No client knows this method. Any answer shows that the client is there."""
@@ -53,13 +63,22 @@ class Liveness:
         """Look at the clients whose turn it is; returns at once."""
         self._beats += 1
         self._absent = {client: times for client, times in self._absent.items() if not client.gone}
-        for place, client in enumerate(self._hub.clients):
+        for place, client in enumerate(list(self._hub.clients)):
+            if isinstance(client.route, Pull):
+                self._look_whether_it_pulls(client)
+                continue
             has_its_turn = (place - self._beats) % ROUND == 0
             if not (has_its_turn or client.owing or client in self._absent):
                 continue
             idle = client not in self._tasks and not self._deliveries.is_connected(client)
             if isinstance(client.route, Push) and idle:
                 self._look_at(client, client.route.url)
+
+    def _look_whether_it_pulls(self, client: Client) -> None:
+        silence = self._deliveries.silence_of(client)
+        far = client.principal.host and not is_loopback(client.principal.host)
+        if silence >= (LONGEST_SILENCE_FAR if far else LONGEST_SILENCE):
+            self._deliveries.throw_out(client, f"it has not pulled for {silence:.0f} s")
 
     def _look_at(self, client: Client, url: str) -> None:
         listens = self._sockets.listens(*place_of(url))

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from loguru import logger
 
 from hubfarm.hub.model import Client, Delivery
-from hubfarm.hub.routes import Push
+from hubfarm.hub.routes import Pull, Push, Route
 from hubfarm.samp.methods import CLIENT_PREFIX
 from hubfarm.samp.xmlrpc import encode_call_around
 from hubfarm.wire.http_client import HttpClient, HttpError, NoAnswer, Unreachable
@@ -94,6 +94,10 @@ class PushOutbox:
     def _url(self) -> str:
         route = self._client.route
         return route.url if isinstance(route, Push) else ""
+
+    def serves(self, route: Route | None) -> bool:
+        """Tell whether this is the way of a route; without one, this says so to the senders of what waits."""
+        return not isinstance(route, Pull)
 
     def put(self, delivery: Delivery) -> None:
         """Deliver this behind what waits already."""

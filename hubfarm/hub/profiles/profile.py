@@ -21,9 +21,10 @@ from hubfarm.hub.profiles.accounts import Accounts
 from hubfarm.hub.profiles.large_requests import Files, LargeRequests
 from hubfarm.hub.profiles.throttle import HeldAnswers
 from hubfarm.hub.profiles.waits import Waits
+from hubfarm.hub.routes import Pull
 from hubfarm.samp.errors import BadValue, Fault, WrongUse
 from hubfarm.samp.methods import STRUCTURED, Caller, Method
-from hubfarm.samp.values import Value, expect_string, parse_float
+from hubfarm.samp.values import Value, expect_string, parse_boolean, parse_float
 from hubfarm.samp.xmlrpc import (
     COMPILED,
     UNKNOWN_METHOD,
@@ -328,6 +329,22 @@ def call_and_wait(profile: Profile, params: Sequence[Param], _: Request) -> Answ
     return waiting
 
 
+def allow_reverse_callbacks(profile: Profile, params: Sequence[Param], _: Request) -> Answered:
+    """Let a client pull what it is called with, or make it not callable any more (SAMP 1.3, 5.2.4)."""
+    client = profile.client_of(params[0])
+    allowed = parse_boolean(str(params[1]))
+    if allowed is not isinstance(client.route, Pull):
+        outcome = profile.hub.set_route(client, Pull() if allowed else None, profile.clock())
+        profile.deliveries.carry_out(outcome.effects)
+    return DONE
+
+
+def pull_callbacks(profile: Profile, params: Sequence[Param], _: Request) -> Answered:
+    """Answer with what a client is called with, at once or when there is something (SAMP 1.3, 5.2.4)."""
+    client = profile.client_of(params[0])
+    return profile.deliveries.pull(client, parse_float(str(params[1])))
+
+
 SHARED: Mapping[str, SharedStrategy] = {
     "ping": lambda profile, params, request: "",
     "unregister": acting(Hub.unregister),
@@ -343,6 +360,8 @@ SHARED: Mapping[str, SharedStrategy] = {
     "callAll": acting(Hub.call_all),
     "callAndWait": call_and_wait,
     "reply": acting(Hub.reply),
+    "allowReverseCallbacks": allow_reverse_callbacks,
+    "pullCallbacks": pull_callbacks,
 }
 """What is done for the methods of every profile."""
 
