@@ -93,9 +93,9 @@ def farm_of(count: int, name: str = "hubfarm", python: str = sys.executable) -> 
     with new_home() as home:
         try:
             hubfarm(home, "start", "--count", str(count), python=python)
-            yield home, [_listed(each, name) for each in json.loads(hubfarm(home, "ls", "--json"))]
+            yield home, [_listed(each, name) for each in json.loads(hubfarm(home, "ls", "--json", python=python))]
         finally:
-            hubfarm(home, "stop", "--all", "--coordinator")
+            hubfarm(home, "stop", "--all", "--coordinator", python=python)
 
 
 def _listed(hub: dict[str, object], name: str) -> RunningHub:

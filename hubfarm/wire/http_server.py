@@ -216,6 +216,8 @@ class _Connection(asyncio.Protocol):
     def _read(self, data: bytes) -> None:
         """Parse what has come, as far as requests may be looked at."""
         try:
+            if not self._in_request and self._crlf.transparent:
+                data = self._take_known(data)
             while data and not (self._ended or self._waits):
                 size = max(SLICE, self._length - self._body_size if self._in_body else 0)
                 piece, data = (data, b"") if len(data) <= size else (data[:size], data[size:])
@@ -241,8 +243,7 @@ class _Connection(asyncio.Protocol):
             if self._past_parser:
                 data = self._take_body(data)
             if data and not self._in_request:
-                data = self._take_known(data)
-                self._new_head = head_of(data) if data else b""
+                self._new_head = head_of(data)
         if data:
             self._unfinished += len(data)
             self._feed(data)
@@ -260,12 +261,20 @@ class _Connection(asyncio.Protocol):
         return data[left:]
 
     def _take_known(self, data: bytes) -> bytes:
-        """Take the requests that `data` begins with and whose heads are known, return the rest of it."""
-        while data and (known := self._server.known.find(data)) and len(data) >= (end := known.size + known.length):
+        """Answer the requests that `data` begins with and whose heads are known, return the rest of it."""
+        server = self._server
+        while data and (known := server.known.find(data)) and len(data) >= (end := known.size + known.length):
+            if self._waits or server.leaving or known.length > ON_TRUST:
+                break
             method, target, headers, version = known.says
             request = Request(method, target, headers, data[known.size : end], self._ends)
-            self._ask(_Asked(request, keep_alive=True, version=version))
             data = data[end:]
+            answer = server.handle(request)
+            if isinstance(answer, Response):  # as nearly always: `_ask` would come to the same
+                self._send(answer, keep_alive=True, version=version)
+            else:
+                self._asked.append(_Asked(request, keep_alive=True, version=version))
+                self._await(answer)
         return data
 
     def _remember(self, head: bytes, body: int) -> None:
@@ -391,11 +400,14 @@ class _Connection(asyncio.Protocol):
         """Answer a request, if that is possible at once."""
         answer = asked.request if isinstance(asked.request, Response) else self._server.handle(asked.request)
         if isinstance(answer, asyncio.Future):
-            self._awaited = answer
-            answer.add_done_callback(self._awaited_is_there)
+            self._await(answer)
             return False
-        self._send(answer, asked)
+        self._send(answer, keep_alive=asked.keep_alive, version=asked.version)
         return True
+
+    def _await(self, answer: "asyncio.Future[Response]") -> None:
+        self._awaited = answer
+        answer.add_done_callback(self._awaited_is_there)
 
     def _awaited_is_there(self, answer: "asyncio.Future[Response]") -> None:
         self._awaited = None
@@ -404,7 +416,8 @@ class _Connection(asyncio.Protocol):
                 written(False)
             return
         self.since = self._server.loop.time()
-        self._send(self._server.result_of(answer), self._asked.popleft())
+        asked = self._asked.popleft()
+        self._send(self._server.result_of(answer), keep_alive=asked.keep_alive, version=asked.version)
         self._go_on()
 
     def _go_on(self) -> None:
@@ -421,8 +434,8 @@ class _Connection(asyncio.Protocol):
             self._read_or_pause()
             self._server.flush_soon(self)
 
-    def _send(self, response: Response, asked: _Asked) -> None:
-        for piece in encode(response, keep_alive=asked.keep_alive, version=asked.version):
+    def _send(self, response: Response, *, keep_alive: bool, version: str) -> None:
+        for piece in encode(response, keep_alive=keep_alive, version=version):
             self._write(piece)
         if response.written is not None:
             self._unwritten.append(response.written)
