@@ -9,10 +9,10 @@ Rules it lives by:
 4. What cannot be done is a `Fault` (or `BadValue`), raised before anything has changed.
 """
 
-from collections.abc import Callable, Collection, Iterator
-from itertools import islice
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import chain, islice
 
-from hubfarm.hub.ledger import Ledger
+from hubfarm.hub.ledger import MOST_URLS, Ledger
 from hubfarm.hub.model import (
     HUB_ID,
     Answer,
@@ -33,6 +33,7 @@ from hubfarm.hub.said_by_hub import metadata_of
 from hubfarm.samp.errors import BadValue, Fault
 from hubfarm.samp.methods import Kind
 from hubfarm.samp.mtype import candidates, check_mtype, check_pattern, matching, without_x
+from hubfarm.samp.urls_in import urls_in
 from hubfarm.samp.values import (
     Map,
     Value,
@@ -145,8 +146,17 @@ class Hub:
         """Return why somebody may not register; empty if they may. See `Policy.refusal_to_enter`."""
         return self._policy.refusal_to_enter(who)
 
-    def register(self, who: Principal, now: float) -> Outcome:
+    def register(self, who: Principal, now: float, key_prefix: str = "") -> Outcome:
         """Register a new client (SAMP 1.3, 4.3.1).
+
+        Parameters
+        ----------
+        who : Principal
+            Who it is.
+        now : float
+            The time, seconds.
+        key_prefix : str
+            What its private key begins with.
 
         Raises
         ------
@@ -162,7 +172,7 @@ class Hub:
             raise Fault(refusal)
         if who.counted_as and self._ledger.by_user[who.counted_as] >= self.limits.user_clients:
             raise Fault(f"{self.limits.user_clients} clients of {who.counted_as} are registered: no more are taken")
-        client = self._ledger.add_client(self._new_key(), who, metadata_of(who), now)
+        client = self._ledger.add_client(f"{key_prefix}{self._new_key()}", who, metadata_of(who), now)
         self._touch(client, now)
         result: Map = {"samp.private-key": client.key, "samp.self-id": client.id, "samp.hub-id": HUB_ID}
         return Outcome(result, list(self._event("register", {"id": client.id})))
@@ -282,8 +292,8 @@ class Hub:
         """
         return self.metadata if client_id == HUB_ID else self._client(client_id).metadata
 
-    def get_subscriptions(self, client_id: str) -> Map:
-        """Return the subscriptions of any client as declared, the hub's included.
+    def get_subscriptions(self, client_id: str, caller: Client | None = None) -> Map:
+        """Return the subscriptions of any client as declared, the hub's included; to a page those that concern it.
 
         Raises
         ------
@@ -291,8 +301,17 @@ class Hub:
             There is no such client.
         """
         if client_id == HUB_ID:
-            return {mtype: {} for mtype in self._own_answers}
-        return self._client(client_id).subscriptions
+            declared: Map = {mtype: {} for mtype in self._own_answers}
+        else:
+            declared = self._client(client_id).subscriptions
+        if caller is None or not caller.is_page or caller.id == client_id:
+            return declared
+        may_send, who = self._policy.may_send, caller.principal
+        return {
+            pattern: said
+            for pattern, said in declared.items()
+            if isinstance(said, dict) and may_send(who, pattern, said)
+        }
 
     def get_registered_clients(self, caller: Client) -> EncodedList:
         """Return the ids of all clients but the caller, the hub's included."""
@@ -307,9 +326,9 @@ class Hub:
             `mtype` is not an MType.
         """
         check_mtype(mtype)
-        result: Map = {HUB_ID: {}} if mtype in self._own_answers else {}
+        result: Map = {HUB_ID: {}} if self._answers(caller, mtype) else {}
         for client, pattern in self._subscribers(mtype):
-            if client is not caller:
+            if client is not caller and self._may_send(caller, mtype, client, pattern):
                 result[client.id] = client.subscriptions[pattern]
         return result
 
@@ -358,7 +377,7 @@ class Hub:
             `message` is not a message.
         """
         checked, mtype = self._take_message(message)
-        ids: list[Value] = [HUB_ID] if mtype in self._own_answers else []
+        ids: list[Value] = [HUB_ID] if self._answers(sender, mtype) else []
         effects: list[Effect] = []
         for effect in self._broadcast(Kind.NOTIFICATION, sender, mtype, Payload.of(checked)):
             effects.append(effect)
@@ -409,7 +428,7 @@ class Hub:
         self._check_calls(sender)
         ids: Map = {}
         effects: list[Effect] = []
-        if mtype in self._own_answers:
+        if self._answers(sender, mtype):
             ids[HUB_ID] = self._ledger.new_message_id(sender.id)
             effects += self._deliver_own_answer(sender, tag, checked, mtype, now)
         payload = Payload.of(checked)
@@ -513,6 +532,10 @@ class Hub:
             raise Fault(f"client {client} is not callable: it has not said how to reach it")
         return client
 
+    def _answers(self, sender: Client, mtype: str) -> bool:
+        """Tell whether the hub itself answers a message to all."""
+        return mtype in self._own_answers and self._policy.may_send(sender.principal, mtype, {})
+
     def _may_send(self, sender: Client, mtype: str, receiver: Client, pattern: str) -> bool:
         annotations = receiver.subscriptions[pattern]
         return self._policy.may_send(sender.principal, mtype, annotations if isinstance(annotations, dict) else {})
@@ -576,6 +599,29 @@ class Hub:
             encoded = encode_value(params) if declared is None else encode_map_around(params, what, declared.xml)
             payload = Payload(encode_map_around({"samp.mtype": mtype}, "samp.params", encoded))
             yield from self._broadcast(Kind.NOTIFICATION, None, mtype, payload)
+
+    # ------------------------------------------------------------------ what web pages may read
+
+    def note_named_by_page(self, said: Iterable[bytes]) -> None:
+        """Note the URLs in what a page says, encoded: what it names first, no page may read.
+
+        Raises
+        ------
+        Fault
+            There are very many.
+        """
+        urls = list(islice(chain.from_iterable(map(urls_in, said)), MOST_URLS + 1))
+        if len(urls) > MOST_URLS:
+            raise Fault(f"a web page may name {MOST_URLS} URLs at a time: send fewer")
+        self._ledger.note_named_by_page(urls)
+
+    def note_sent_to_page(self, xml: bytes) -> None:
+        """Note the URLs in what a page is told otherwise than by a delivery."""
+        self._ledger.note_sent_to_page(xml)
+
+    def may_read(self, url: str) -> bool:
+        """Tell whether pages may read a URL through the translator (SAMP 1.3, 5.2.6)."""
+        return self._ledger.urls.may_read(url)
 
     # ------------------------------------------------------------------ the hub's own answers
 

@@ -7,6 +7,7 @@ hub's to decide; nothing here refuses anything.
 
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterator
+from itertools import islice
 
 from hubfarm.hub.model import EMPTY, HUB_ID, Client, Counters, Delivery, Payload, PendingCall
 from hubfarm.hub.recall import Recalled
@@ -22,13 +23,19 @@ from hubfarm.hub.records import (
     Routed,
     SettledRecord,
     SuspectRecord,
+    UrlsRecord,
     WaitingRecord,
 )
 from hubfarm.hub.routes import Route, write_route
 from hubfarm.samp.methods import Kind
+from hubfarm.samp.urls_in import urls_in
 from hubfarm.samp.values import Map
 from hubfarm.samp.xmlrpc import EncodedList, EncodedMap, encode_value
 from hubfarm.spec.principal import Principal
+from hubfarm.spec.url_tracker import UrlTracker
+
+MOST_URLS = 1000
+"""URLs of one message that are looked at: each takes some microseconds."""
 
 
 class Ledger:
@@ -56,6 +63,8 @@ class Ledger:
         """How often a worker fell of itself while a delivery was under way."""
         self.draining = False
         """No new clients are taken, and the hub ends once nothing waits for any."""
+        self.urls = UrlTracker()
+        """What web pages may read."""
         self.files: set[str] = set()
         """The files in which payloads lie that wait for somebody."""
         self._changes: list[Record] = []
@@ -184,6 +193,8 @@ class Ledger:
         self, to: Client, kind: Kind, sender: str, tag: str, payload: Payload, call: PendingCall | None = None
     ) -> Delivery:
         """Put a delivery into a client's queue; with `call`, wait for the reply to the msg-id `tag`."""
+        if to.is_page and not payload.urls_are_noted:
+            self._note_sent(payload)
         self._last_delivery += 1
         delivery = Delivery(to, kind, sender, tag, payload, self._last_delivery)
         self._enqueue(delivery)
@@ -192,6 +203,10 @@ class Ledger:
         if self._noting:
             self._note_delivery(delivery, call)
         return delivery
+
+    def _note_sent(self, payload: Payload) -> None:
+        payload.urls_are_noted = True
+        self.note_sent_to_page(payload.xml)
 
     def _enqueue(self, delivery: Delivery) -> None:
         to, size, counters = delivery.to, len(delivery.payload.xml), self.counters
@@ -270,6 +285,18 @@ class Ledger:
                 self._note(AnsweredRecord(msg_id))
         return call
 
+    # ------------------------------------------------------------------ what web pages may read
+
+    def note_sent_to_page(self, xml: bytes) -> None:
+        """Note the URLs that a web page is told of; see `UrlTracker`.  Of very many the first are noted."""
+        if new := self.urls.note_sent(islice(urls_in(xml), MOST_URLS)):
+            self._note(UrlsRecord(True, new))
+
+    def note_named_by_page(self, urls: Collection[str]) -> None:
+        """Note URLs that a web page names."""
+        if new := self.urls.note_named(urls):
+            self._note(UrlsRecord(False, new))
+
     # ------------------------------------------------------------------ the whole, for a journal
 
     def snapshot(self) -> Iterator[Record]:
@@ -281,6 +308,9 @@ class Ledger:
         yield CountersRecord(self._last_client, self._last_message, self._last_delivery)
         if self.draining:
             yield DrainingRecord()
+        for permitted, digests in zip((True, False), self.urls.decisions(), strict=True):
+            for first in range(0, len(digests), MOST_URLS):
+                yield UrlsRecord(permitted, digests[first : first + MOST_URLS])
         for client in list(self.clients.values()):
             if not client.gone:
                 yield _client_record(client)
@@ -313,6 +343,8 @@ class Ledger:
         for msg_id, call in recalled.calls:
             self._await_reply(msg_id, call)
         self.suspects.update(recalled.suspects)
+        self.urls.deny(recalled.named)
+        self.urls.permit(recalled.permitted)
         self.draining = recalled.draining
         self.take_changes()  # all that stands there already
         self._last_client, self._last_message, self._last_delivery = recalled.last

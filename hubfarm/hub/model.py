@@ -11,6 +11,7 @@ from hubfarm.samp.methods import Kind
 from hubfarm.samp.values import Map, Value
 from hubfarm.samp.xmlrpc import EncodedMap, decode_value, encode_value
 from hubfarm.spec.principal import ANYBODY, Principal
+from hubfarm.spec.web_pages import WEB
 from hubfarm.visible import visible
 
 HUB_ID = "hub"
@@ -31,13 +32,15 @@ class Payload:
         The name of the file in which a journal has it already; empty for none.
     """
 
-    __slots__ = ("deliveries", "file", "xml")
+    __slots__ = ("deliveries", "file", "urls_are_noted", "xml")
 
     def __init__(self, xml: bytes, file: str = "") -> None:
         self.xml = xml
         self.file = file
         self.deliveries = 0
         """How many deliveries of it wait in queues."""
+        self.urls_are_noted = False
+        """The URLs in it were noted as ones of which pages were told."""
 
     @classmethod
     def of(cls, value: Map | EncodedMap) -> "Payload":
@@ -103,6 +106,12 @@ class Client:
     queued_bytes: int = 0
     pinged: float | None = None
     gone: bool = False
+
+    is_page: bool = field(init=False)
+    """It is a web page."""
+
+    def __post_init__(self) -> None:
+        self.is_page = self.principal.profile == WEB
 
     @property
     def name(self) -> str:

@@ -20,6 +20,7 @@ from hubfarm.hub.records import (
     Routed,
     SettledRecord,
     SuspectRecord,
+    UrlsRecord,
     WaitingRecord,
 )
 from hubfarm.hub.routes import read_route
@@ -49,6 +50,8 @@ class Recalled:
         How often a worker fell while a delivery was under way.
     draining : bool
         The hub takes no new clients.
+    permitted, named : list of bytes
+        The digests of URLs that web pages may read, and of those that they may not.
     last : tuple of int
         The numbers of the last client, message and delivery.
     """
@@ -58,6 +61,8 @@ class Recalled:
     calls: list[tuple[str, PendingCall]]
     suspects: dict[int, int]
     draining: bool
+    permitted: list[bytes]
+    named: list[bytes]
     last: tuple[int, int, int]
 
 
@@ -105,6 +110,8 @@ def _recall(records: Iterable[Record], now: float, load: Callable[[str], bytes |
         calls,
         {each.number: falls for each in deliveries if (falls := reading.suspects[each.number])},
         reading.draining,
+        list(reading.permitted),
+        list(reading.named),
         # The predecessor may have given out numbers that left no record (of synchronous calls):
         # count on from where it cannot have been.
         (reading.last["client"], _next_era(reading.last["message"]), _next_era(reading.last["delivery"])),
@@ -145,6 +152,8 @@ class _Reading:
         self.waiting: dict[str, WaitingRecord] = {}
         self.suspects: Counter[int] = Counter()
         self.draining = False
+        self.permitted: dict[bytes, None] = {}
+        self.named: dict[bytes, None] = {}
         self._messages: dict[int, MessageRecord] = {}
         self._payloads: dict[int, Payload | None] = {}
         self._gone: set[str] = set()
@@ -182,6 +191,8 @@ class _Reading:
                 self._seen("delivery", record.last_delivery)
             case DrainingRecord():
                 self.draining = True
+            case UrlsRecord():
+                (self.permitted if record.permitted else self.named).update(dict.fromkeys(record.digests))
 
     def _take_message(self, record: MessageRecord, to: Iterable[Routed]) -> None:
         for routed in to:

@@ -113,6 +113,13 @@ class DrainingRecord(msgspec.Struct, array_like=True, tag="d", frozen=True):
     """The hub takes no new clients, and ends once nothing waits for any."""
 
 
+class UrlsRecord(msgspec.Struct, array_like=True, tag="u", frozen=True):
+    """It was decided of URLs whether web pages may read them; see `hubfarm.spec.url_tracker`."""
+
+    permitted: bool
+    digests: list[bytes]
+
+
 Record: TypeAlias = (
     ClientRecord
     | GoneRecord
@@ -124,4 +131,5 @@ Record: TypeAlias = (
     | AnsweredRecord
     | CountersRecord
     | DrainingRecord
+    | UrlsRecord
 )

@@ -94,6 +94,15 @@ STANDARD_PREFIX = "samp.hub."
 """What the Standard Profile puts before a method of the hub."""
 
 
+WEB_METHODS = METHODS | _table(
+    Method("register", ("identity-info",), Caller.NEWCOMER),
+)
+"""Those of the Web Profile (SAMP 1.3, 5.2)."""
+
+WEB_PREFIX = "samp.webhub."
+"""What the Web Profile puts before a method of the hub."""
+
+
 class Kind(StrEnum):
     """What a hub hands to a client; the value is the client's method for it (SAMP 1.3, 3.11)."""
 

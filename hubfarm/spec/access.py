@@ -5,15 +5,17 @@ makes a `Principal` of what is proved by it.  `Restricted` holds the principal a
 believes what stands in a principal, and nothing that a client says of itself.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from enum import StrEnum
 
 import msgspec
 
 from hubfarm.samp.errors import WrongUse
 from hubfarm.spec.checks import check_name
+from hubfarm.spec.policy import Open
 from hubfarm.spec.principal import Principal
 from hubfarm.spec.states import Access
+from hubfarm.spec.web_pages import WEB
 
 
 class WhoKind(StrEnum):
@@ -163,8 +165,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         return ", ".join([*listed.get(self.access, []), *self.allow])
 
 
-class Restricted:
-    """The policy of a hub that does not let in everybody; who is in may do everything.
+class Restricted(Open):
+    """The policy of a hub that does not let in everybody; who is in may do what may be done on an open one.
 
     Parameters
     ----------
@@ -185,11 +187,9 @@ class Restricted:
         for_whom = f"this hub is for {self._rule.in_words()}"
         if who.user:
             return f"{for_whom}: the user {who.user} is none of them; hubfarm access {self._name} can change it"
+        if who.profile == WEB:
+            return f"{for_whom}, and a web page is nobody in particular"
         return (
             f"{for_whom}: start the program by hubfarm exec --user NAME {self._name} -- PROGRAM, "
             f"or log in by hubfarm login {self._name} --user NAME"
         )
-
-    def may_send(self, who: Principal, mtype: str, annotations: Mapping[str, object]) -> bool:
-        """Let every message pass."""
-        return True

@@ -59,7 +59,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         if self.account:
             who = f"the account {self.account}" if not self.user else f"{who} of the account {self.account}"
         by = f" by the ticket {self.ticket}" if self.ticket else ""
-        return f"{who}{by}{self.host and f', from {self.host}'}"
+        page = f", a page of {self.origin}" if self.origin else ""
+        return f"{who}{by}{self.host and f', from {self.host}'}{page}"
 
 
 ANYBODY = Principal()

@@ -33,6 +33,7 @@ from hubfarm.hub.profiles.front_door import FrontDoor
 from hubfarm.hub.profiles.host_names import HostNames
 from hubfarm.hub.profiles.standard import StandardProfile
 from hubfarm.hub.profiles.waits import Waits
+from hubfarm.hub.profiles.web import WebProfile
 from hubfarm.registry.changes import changes_path, with_changes
 from hubfarm.registry.claim import Claim, claim_for
 from hubfarm.registry.handover import hand_over
@@ -163,9 +164,18 @@ class HubProcess:
                 ticket_of=self._admission.ticket_of,
                 revision=self._admission.revision,
             )
+            self._web = WebProfile(
+                self._hub,
+                self._deliveries,
+                waits,
+                secret=spec.secret,
+                clock=time.monotonic,
+                files=journal,
+                lines=self._lines,
+            )
             limits = HttpLimits(head=spec.limits.head, body=spec.limits.body, connections=space.connections)
             is_ours = HostNames(sock, spec.host).include
-            front_door = FrontDoor(spec.name, self._profile.handle, self._profile.refusal_of, is_ours)
+            front_door = FrontDoor(spec.name, self._profile.handle, self._profile.refusal_of, is_ours, self._web)
             self._server = HttpServer(front_door.answer, limits, _log_failure, self._keep, front_door.admit)
             self._liveness = Liveness(self._hub, self._deliveries)
             self._ask_the_kernel()  # before anybody is answered
@@ -192,7 +202,7 @@ class HubProcess:
         counts = self.spec.rule.names_accounts or any(client.principal.uid is not None for client in self._hub.clients)
         if not counts or self._profile.accounts is not None:
             return
-        self._profile.accounts = accounts = Accounts(time.monotonic)
+        self._profile.accounts = self._web.accounts = accounts = Accounts(time.monotonic)
 
         def client_of_account(url: str, uid: int) -> HttpClient:
             _, port = place_of(url)
@@ -318,19 +328,24 @@ class HubProcess:
             self._timer.cancel()
         self._server.close()
         self._profile.close()
+        self._web.close()
 
     def _beat(self) -> None:
         now = time.monotonic()
         # First of all: whatever fails below, the next beat comes.
         self._timer = self._loop.call_later(until_beat(now), self._beat)
-        if now < self._quiet_until and self._profile.requests == self._requests:
+        if now < self._quiet_until and self._all_requests == self._requests:
             self._claim.beat(now)
         else:
             self._look_around(now)
 
+    @property
+    def _all_requests(self) -> int:
+        return self._profile.requests + self._web.requests
+
     def _look_around(self, now: float) -> None:
         spec = self.spec
-        self._requests = self._profile.requests
+        self._requests = self._all_requests
         record = self._record()
         self._claim.write(record)
         mending = now >= self._mend_at
@@ -381,7 +396,7 @@ class HubProcess:
             queued=counters.queued,
             queued_bytes=counters.queued_bytes,
             peak=counters.peak,
-            requests=self._profile.requests,
+            requests=self._all_requests,
         )
 
 

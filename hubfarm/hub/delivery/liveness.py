@@ -12,6 +12,8 @@ host, as that may sleep.
 """
 
 import asyncio
+import time
+from collections.abc import Callable
 
 from hubfarm.hub.core import Hub
 from hubfarm.hub.delivery.deliveries import Deliveries
@@ -36,6 +38,9 @@ LONGEST_SILENCE = 60.0
 LONGEST_SILENCE_FAR = 600.0
 """Likewise one of another host, which may sleep or be out of reach for a while."""
 
+LONGEST_SILENCE_OF_CALLS = 600.0
+"""A web page that cannot be called and has called nothing for so long is gone, seconds."""
+
 _QUESTION = encode_call(f"{CLIENT_PREFIX}ping", [])
 """No client knows this method. Any answer shows that the client is there."""
 
@@ -49,9 +54,12 @@ class Liveness:
         Whose clients.
     deliveries : Deliveries
         Knows which of them are connected anyway, and throws out the dead.
+    clock : callable
+        Returns the time by which clients are active, seconds.
     """
 
-    def __init__(self, hub: Hub, deliveries: Deliveries) -> None:
+    def __init__(self, hub: Hub, deliveries: Deliveries, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._hub = hub
         self._deliveries = deliveries
         self._sockets = HostSockets()
@@ -67,6 +75,9 @@ class Liveness:
             if isinstance(client.route, Pull):
                 self._look_whether_it_pulls(client)
                 continue
+            if client.is_page:
+                self._look_whether_it_calls(client)
+                continue
             has_its_turn = (place - self._beats) % ROUND == 0
             if not (has_its_turn or client.owing or client in self._absent):
                 continue
@@ -79,6 +90,13 @@ class Liveness:
         far = client.principal.host and not is_loopback(client.principal.host)
         if silence >= (LONGEST_SILENCE_FAR if far else LONGEST_SILENCE):
             self._deliveries.throw_out(client, f"it has not pulled for {silence:.0f} s")
+
+    def _look_whether_it_calls(self, page: Client) -> None:
+        silence = self._clock() - page.active
+        if silence >= LONGEST_SILENCE_OF_CALLS and not page.asked:
+            self._deliveries.throw_out(
+                page, f"a page that cannot be called, and has called nothing for {silence:.0f} s"
+            )
 
     def _look_at(self, client: Client, url: str) -> None:
         listens = self._sockets.listens(*place_of(url))

@@ -8,6 +8,7 @@ import html
 from collections.abc import Callable
 from importlib.resources import files
 
+from hubfarm.hub.profiles.web import WebProfile, is_for_web
 from hubfarm.wire.http_messages import Request, Response
 
 _PAGE = """<!doctype html>
@@ -37,6 +38,8 @@ class FrontDoor:
         Returns what is to be answered to a long XML-RPC call, if its beginning names no client.
     is_ours : callable
         Tells whether a ``Host`` header names the hub.
+    web : WebProfile
+        Answers what the web's gateway asks.
     """
 
     def __init__(
@@ -45,7 +48,9 @@ class FrontDoor:
         rpc: Callable[[Request], "Response | asyncio.Future[Response]"],
         refusal_of: Callable[[Request], Response | None],
         is_ours: Callable[[bytes], bool],
+        web: WebProfile,
     ) -> None:
+        self._web = web
         self._rpc = rpc
         self._refusal_of = refusal_of
         self._is_ours = is_ours
@@ -54,6 +59,8 @@ class FrontDoor:
 
     def answer(self, request: Request) -> "Response | asyncio.Future[Response]":
         """Answer a request."""
+        if is_for_web(request):
+            return self._web.answer(request)
         refusal = self._refuse(request)
         if refusal is not None:
             return refusal
@@ -66,6 +73,8 @@ class FrontDoor:
 
     def admit(self, request: Request) -> Response | None:
         """Return what is to be answered to a request whose body is long, if it is not to be read on."""
+        if is_for_web(request):
+            return self._web.admit(request)
         if request.method != b"POST":
             return self._refuse(request) or _plain(413, "the request's body is too long")
         return self._refuse(request) or self._refusal_of(request)

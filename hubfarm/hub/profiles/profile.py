@@ -112,6 +112,8 @@ class Profile:
     ) -> None:
         self.requests = 0
         self.is_open = True
+        self.key_prefix = ""
+        """What the private keys of this profile's clients begin with."""
         self.hub = hub
         self.deliveries = deliveries
         self.waits = waits
@@ -144,7 +146,7 @@ class Profile:
         try:
             if not self.is_open:
                 raise Fault(f"this hub takes no clients by the {self.NAME} profile now")
-            outcome = self.hub.register(who, self.clock())
+            outcome = self.hub.register(who, self.clock(), self.key_prefix)
         except Fault as fault:
             self.lines.log("WARNING", "not let in: {}: {}", visible(str(who)), visible(fault.text))
             raise
@@ -351,7 +353,7 @@ SHARED: Mapping[str, SharedStrategy] = {
     "declareMetadata": acting(Hub.declare_metadata),
     "declareSubscriptions": acting(Hub.declare_subscriptions),
     "getMetadata": asking(lambda hub, _, client_id: hub.get_metadata(client_id)),
-    "getSubscriptions": asking(lambda hub, _, client_id: hub.get_subscriptions(client_id)),
+    "getSubscriptions": asking(lambda hub, caller, client_id: hub.get_subscriptions(client_id, caller)),
     "getRegisteredClients": asking(Hub.get_registered_clients),
     "getSubscribedClients": asking(Hub.get_subscribed_clients),
     "notify": acting(Hub.notify),

@@ -1,0 +1,202 @@
+"""The Web Profile: pages in a browser, which a gateway brings in; they pull (SAMP 1.3, 5).
+
+No page comes here by itself: who speaks shows that it knows the hub's secret, for each request anew, and says of which
+origin the page is, by the browser's word.  It has asked the user: to register here is to be let in, unless the hub's
+policy says otherwise.  Who a page is nobody knows; on a hub for certain accounts it is of the gateway's account, whose
+user has let it in.  Pages may not send everything, and URLs that pass by are noted: see `hubfarm.spec.web_pages` and
+`hubfarm.spec.url_tracker`.  Whoever asks whether a page may read one is told here, and fetches it elsewhere.
+"""
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable, Sequence
+from urllib.parse import unquote
+
+from loguru import logger
+from msgspec.structs import replace
+
+from hubfarm.access.host_accounts import Account
+from hubfarm.hub.core import Hub
+from hubfarm.hub.delivery.deliveries import Deliveries
+from hubfarm.hub.frequent_lines import FrequentLines
+from hubfarm.hub.profiles.large_requests import Files
+from hubfarm.hub.profiles.profile import Answered, Profile, Result, Strategy, answer_with, refuse
+from hubfarm.hub.profiles.waits import Waits
+from hubfarm.samp.errors import BadValue, Fault
+from hubfarm.samp.methods import WEB_METHODS, WEB_PREFIX
+from hubfarm.samp.values import check_string
+from hubfarm.samp.xmlrpc import CallInOutline, EncodedMap, Param
+from hubfarm.spec.principal import Principal
+from hubfarm.spec.web_pages import WEB
+from hubfarm.visible import visible
+from hubfarm.wire.http_messages import Request, Response
+from hubfarm.wire.web_door import DOOR, ORIGIN, door_credential, hub_token
+
+LONGEST_ORIGIN = 2048
+"""Longest origin, as it is sent, bytes."""
+
+_DOOR, _ORIGIN = DOOR.lower().encode(), ORIGIN.lower().encode()
+
+
+def is_for_web(request: Request) -> bool:
+    """Tell whether a request is for the web's door."""
+    return _DOOR in request.headers
+
+
+class WebProfile(Profile):
+    """The Web Profile of one hub.
+
+    Parameters
+    ----------
+    hub, deliveries, waits, clock, files, lines
+        As for every `Profile`.
+    secret : str
+        The hub's; a gateway shows what follows from it.
+    """
+
+    NAME = WEB
+    PREFIX = WEB_PREFIX
+    METHODS = WEB_METHODS
+
+    def __init__(
+        self,
+        hub: Hub,
+        deliveries: Deliveries,
+        waits: Waits,
+        *,
+        secret: str,
+        clock: Callable[[], float],
+        files: Files | None = None,
+        lines: FrequentLines | None = None,
+    ) -> None:
+        super().__init__(hub, deliveries, waits, clock=clock, files=files, lines=lines)
+        self.key_prefix = f"{hub_token(secret)}."
+        self._shown = b"web " + door_credential(secret).encode()
+
+    def own_strategies(self) -> dict[str, Strategy]:
+        """Return what is done for the methods that are this profile's alone."""
+        return {"register": self._register}
+
+    # ------------------------------------------------------------------ the door
+
+    def answer(self, request: Request) -> Answered:
+        """Answer a request that is for the web's door."""
+        if not self._is_opened_by(request):
+            return self.held.hold(_plain(403, _SHUT), request.peer, "the web's door is not opened by what it has shown")
+        if request.method == b"POST":
+            return self.handle(request)
+        path, _, query = request.target.partition(b"?")
+        if request.method == b"GET" and path == b"/may-read":
+            return self._may_read(query, request.peer)
+        return _plain(404, "there is no such thing behind this door")
+
+    def admit(self, request: Request) -> Response | None:
+        """Return what is to be answered to a request whose body is long, if it is not to be read on."""
+        if not self._is_opened_by(request):
+            self.held.count(request.peer)
+            return _plain(403, _SHUT)
+        return self.refusal_of(request) if request.method == b"POST" else _plain(413, "the request's body is too long")
+
+    def _is_opened_by(self, request: Request) -> bool:
+        return hmac.compare_digest(request.headers[_DOOR].strip(), self._shown)
+
+    def _register(self, params: Sequence[Param], request: Request) -> "Param | Answered":
+        """Register a page that its user has let in."""
+        name = name_in(params[0])
+        uid = self.uid_of(request)
+        who = Principal(profile=self.NAME, host=request.peer, uid=uid, origin=origin_in(request))
+        logger.debug("a page of {} that calls itself {!r} comes in", visible(who.origin) or "no origin", visible(name))
+        if uid is not None and self.accounts is not None:
+            return asyncio.ensure_future(self._enter_by_account(self.accounts.account(uid), who))
+        return self._enter(who)
+
+    async def _enter_by_account(self, asked: Awaitable[Account], who: Principal) -> Response:
+        account = await asked
+        try:
+            return answer_with(self._enter(replace(who, account=account.name, account_groups=account.groups)))
+        except Fault as fault:
+            return refuse(fault)
+
+    def _enter(self, who: Principal) -> Param:
+        told = self.enter(who)
+        if who.origin:  # the hub tells it to other pages: it is no URL that a program has sent
+            self.hub.note_named_by_page([EncodedMap.of({"origin": who.origin}).xml])
+        return told
+
+    # ------------------------------------------------------------------ what passes by
+
+    def _answer(self, call: CallInOutline, request: Request) -> Answered:
+        answer = super()._answer(call, request)
+        if call.method == f"{self.PREFIX}pullCallbacks":
+            return answer  # what was pulled was noted when it was queued
+        if isinstance(answer, Response):
+            self.hub.note_sent_to_page(answer.body)
+        else:
+            answer.add_done_callback(self._note_answer)
+        return answer
+
+    def _note_answer(self, answer: "asyncio.Future[Response]") -> None:
+        if not answer.cancelled() and answer.exception() is None:
+            self.hub.note_sent_to_page(answer.result().body)
+
+    def _run(self, call: CallInOutline, request: Request) -> "Result | Answered":
+        said = [param.xml for param in call.params if isinstance(param, EncodedMap)]
+        if said and isinstance(call.params[0], str):
+            self.client_of(call.params[0])
+            self.hub.note_named_by_page(said)  # before anybody is told
+        return super()._run(call, request)
+
+    def _may_read(self, query: bytes, peer: str) -> Answered:
+        """Tell whether a page may read a URL; whoever asks fetches it (SAMP 1.3, 5.2.6)."""
+        asked = dict(part.partition("=")[::2] for part in query.decode("latin-1").split("&", 10))
+        try:
+            self.client_of(unquote(asked.get("key", "")))
+        except Fault:
+            return self.held.hold(_plain(403, "no page is registered with this key"), peer)
+        url = unquote(asked.get("url", ""))
+        if not url:
+            return _plain(404, "there is no URL")
+        if self.hub.may_read(url):
+            return _plain(200, "it may be read")
+        return _plain(403, "no program has sent this URL to the pages of this hub")
+
+
+_SHUT = "this is the door of the web's gateway, and it is opened by the hub's secret"
+
+
+def _plain(status: int, text: str) -> Response:
+    return Response(f"{text}\n".encode(), status, b"text/plain; charset=utf-8")
+
+
+def name_in(identity: Param) -> str:
+    """Return what a page that registers calls itself.
+
+    Raises
+    ------
+    BadValue
+        It does not say so.
+
+    Examples
+    --------
+    >>> name_in(EncodedMap.of({"samp.name": "Aladin Lite"})), name_in("an old page")
+    ('Aladin Lite', 'an old page')
+    """
+    name = identity.outline.get("samp.name") if isinstance(identity, EncodedMap) else identity
+    if not isinstance(name, str):
+        raise BadValue("a page that registers has to say what it is called: a map with the string samp.name")
+    return name
+
+
+def origin_in(request: Request) -> str:
+    """Return the origin that a gateway says a page is of; empty for none.
+
+    Raises
+    ------
+    BadValue
+        It is none that a browser says.
+    """
+    sent = request.headers.get(_ORIGIN, b"").strip()
+    if len(sent) > LONGEST_ORIGIN:
+        raise BadValue(f"the origin of the page has {len(sent)} bytes: {LONGEST_ORIGIN} at most")
+    origin = check_string(unquote(sent.decode("latin-1")))
+    return "" if origin == "none" else origin
