@@ -158,6 +158,7 @@ def home(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch, request: pytes
     monkeypatch.setenv(MARK, str(directory))
     monkeypatch.setenv("SPT_NOENV", "1")  # setproctitle leaves the environment readable: `processes_of` reads it
     monkeypatch.setenv("HUBFARM_SHARED_DIR", str(directory / "shared"))
+    monkeypatch.setenv("HUBFARM_SYSTEM_CONFIG", str(directory / "system.toml"))
     for name in ("SAMP_HUB", "HUBFARM_RUNTIME_DIR", "HUBFARM_DEBUG", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
     try:

@@ -89,9 +89,10 @@ def sampy(
     Exit codes: 0 ended in order, 1 failed, 2 wrong use.
     """
     from hubfarm.registry.logs import log_to
+    from hubfarm.registry.settings import load_settings
     from hubfarm.worker.standalone import run_standalone
 
-    hub = asked(HubOptions, options)
+    hub = asked(HubOptions, options, load_settings().limits)
     if secret:
         setproctitle(f"{context.command.name} {hub.label}".rstrip())  # the process list is everybody's to read
     log_to(Path(os.devnull) if log_level == "OFF" else log_output, hub.label or "hub", LEVELS[log_level])

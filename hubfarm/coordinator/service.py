@@ -12,6 +12,7 @@ from loguru import logger
 from hubfarm.coordinator.hubs import Hubs
 from hubfarm.coordinator.managed_hub import ManagedHub
 from hubfarm.coordinator.supervisor import Told
+from hubfarm.registry.settings import load_settings
 from hubfarm.spec.farm_file import Action, difference, read_farm_file
 from hubfarm.spec.hub_request import HubRequest, specs_for
 from hubfarm.spec.hub_spec import HubSpec
@@ -42,12 +43,23 @@ def declared_in(path: Path) -> Purpose:
     What is missing is started, and what the file once declared and no longer does is stopped.  A hub that runs with
     other options is left alone, and the log says so: nobody's clients are to go because of a reload.
     """
+    known: set[str] = set()
 
     async def match(hubs: Hubs, told: Told[ManagedHub]) -> None:
-        file = read_farm_file(path)
+        file = read_farm_file(path, load_settings().limits)
         running = {hub.spec.label: hub for hub in hubs.by_id().values()}
         specs = [hub.spec for hub in running.values()]
         changes = difference(file.hubs, specs, file.origins, prune=True, replace_changed=False)
+        former = known - set(file.origins)
+        kept = {hub.label for hub in file.hubs}
+        left = [label for label, hub in running.items() if hub.spec.origin in former and label not in kept]
+        if left:
+            logger.warning(
+                "the farm file has another name now; hubs that it declared under the old one are left "
+                "(hubfarm stop ends them): {}",
+                ", ".join(left),
+            )
+        known.update(file.origins)
         by_action = {action: [each for each in changes if each.action is action] for action in Action}
         for change in by_action[Action.DIFFERS]:
             logger.warning("{} runs with other options than declared: {}", change.label, change.detail)

@@ -1,19 +1,26 @@
-"""What the user has set in a TOML file: how a coordinator is to behave, and what programs need.
+"""What is set in TOML files: how a coordinator is to behave, what programs need, what hubs take.
 
-The file is ``$HUBFARM_CONFIG``, or ``hubfarm/config.toml`` in ``$XDG_CONFIG_HOME`` or
-``~/.config``; without one, the defaults below hold.  A coordinator reads it at its start and again at SIGHUP.
+The user's file is ``$HUBFARM_CONFIG``, or ``hubfarm/config.toml`` in ``$XDG_CONFIG_HOME`` or ``~/.config``; below it is
+the administrator's, ``/etc/hubfarm/config.toml``, for all accounts.  A coordinator reads them at its start and again at
+SIGHUP.  They are settings and no fences: an account runs its own processes, and may set its own.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from hubfarm.registry.programs import Need
 from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.spec.limits import Limits
+from hubfarm.spec.toml_file import in_our_words, line_of, load_toml
 
 CONFIG_VARIABLE = "HUBFARM_CONFIG"
+SYSTEM_VARIABLE = "HUBFARM_SYSTEM_CONFIG"
+SYSTEM_SETTINGS = Path("/etc/hubfarm/config.toml")
 
 
 class AccessSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -60,6 +67,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
         What programs need to be led to a hub, by name; beside those of `hubfarm.registry.programs`.
     access : AccessSettings
         How people prove who they are.
+    limits : Limits
+        How much hubs take for which nothing else is asked.
     """
 
     late_beats: int = 5
@@ -67,6 +76,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     metrics: str = ""
     programs: dict[str, Need] = {}
     access: AccessSettings = AccessSettings()
+    limits: Limits = Limits()
 
     def __post_init__(self) -> None:
         if self.late_beats < 2:
@@ -86,24 +96,92 @@ def settings_path(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(base) / "hubfarm" / "config.toml"
 
 
+def system_settings_path(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return where the administrator's file is looked for."""
+    return Path(environ.get(SYSTEM_VARIABLE) or SYSTEM_SETTINGS)
+
+
 def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the file, or return the defaults if there is none.
+    """Read the user's file above the administrator's; the defaults hold for what neither sets.
 
     Raises
     ------
     WrongUse
-        Something in it is wrong; the message says what.
+        Something in one is wrong; the message says what, and in which line.
     HubfarmError
-        It cannot be read.
+        One cannot be read, or the administrator's may be written by others.
     """
     path = settings_path(environ)
+    own = _read(path)
+    if own is None and environ.get(CONFIG_VARIABLE):
+        raise WrongUse(f"{CONFIG_VARIABLE} names {path}, and there is no such file")
+    below = _read(system_settings_path(environ), of_system=True)
+    return msgspec.convert(_over(own or {}, below or {}), Settings)
+
+
+def _over(own: dict[str, Any], below: dict[str, Any]) -> dict[str, Any]:
+    """Return what two files set together: of tables what either sets, and of all else what the user does."""
+    tables = {name: _over(own[name], each) for name, each in below.items() if isinstance(own.get(name), dict)}
+    return below | own | tables
+
+
+def _read(path: Path, *, of_system: bool = False) -> dict[str, Any] | None:
+    """Return what a file sets, once it is known to be right; None if there is none."""
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Settings)
+        with open(path, "rb") as file:
+            if of_system:
+                _check_owner(path, os.fstat(file.fileno()))
+            text = file.read().decode()
+        return _checked(text)
     except FileNotFoundError:
-        if environ.get(CONFIG_VARIABLE):
-            raise WrongUse(f"{CONFIG_VARIABLE} names {path}, and there is no such file") from None
-        return Settings()
+        return None
     except OSError as error:
         raise HubfarmError(f"cannot read {path}: {error.strerror}") from None
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+    except UnicodeDecodeError as error:
+        raise WrongUse(f"{path} is no text in UTF-8: see byte {error.start}") from None
+    except WrongUse as error:
         raise WrongUse(f"{path}: {error}") from None
+
+
+def _check_owner(path: Path, status: os.stat_result) -> None:
+    if status.st_uid not in (0, os.getuid()) or status.st_mode & 0o022:
+        raise HubfarmError(
+            f"{path} holds for all accounts, so it must be root's and writable by nobody else: "
+            f"chown root {path} && chmod go-w {path}"
+        )
+
+
+def _checked(text: str) -> dict[str, Any]:
+    table = load_toml(text)
+    _check_names(text, "", table, Settings)
+    try:
+        msgspec.convert(table, Settings)
+    except msgspec.ValidationError as error:
+        said = in_our_words(str(error))
+        named = next((key for key in _keys(table) if re.search(rf"\b{re.escape(key)}\b", said)), "")
+        raise WrongUse(f"{line_of(text, named)}{said}") from None
+    return table
+
+
+def _check_names(text: str, table: str, given: dict[str, Any], kind: type[msgspec.Struct]) -> None:
+    """Refuse what is no setting, and a word that is none of those which a setting may be."""
+    types = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    header = f"[{table}]" if table and f"[{table}]" in text else ""
+    for name, value in given.items():
+        where = line_of(text, name, header) or line_of(text, table)
+        if name not in types:
+            inside = f" in [{table}]" if table else ""
+            raise WrongUse(f"{where}there is no setting {name!r}{inside}: there are {', '.join(types)}")
+        if isinstance(value, dict) and isinstance(types[name], type) and issubclass(types[name], msgspec.Struct):
+            _check_names(text, name, value, types[name])
+        if name == "programs" and isinstance(value, dict):
+            for program, need in value.items():
+                if need not in list(Need):
+                    where = line_of(text, program, "[programs]")
+                    raise WrongUse(f"{where}{program} is {need!r}: it must be one of {', '.join(Need)}")
+
+
+def _keys(table: dict[str, Any]) -> list[str]:
+    """Return the names in a table and in those in it, the innermost first."""
+    inner = [key for value in table.values() if isinstance(value, dict) for key in _keys(value)]
+    return [*inner, *table]

@@ -81,7 +81,7 @@ def check_seconds(value: float, what: str) -> float:
         It is negative, not finite, or over a hundred years.
     """
     if not 0 <= value <= 3.2e9:
-        raise WrongUse(f"{what} is {value:g}: it must be 0 (never) or a number of seconds")
+        raise WrongUse(f"{what} is {value:g}: it must be seconds, 0 or more")
     return value
 
 

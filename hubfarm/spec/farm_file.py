@@ -20,7 +20,6 @@
 
 import os
 import re
-import tomllib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -33,8 +32,9 @@ import msgspec
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.spec.hub_request import HubRequest, check_together
 from hubfarm.spec.hub_spec import HubSpec, write_seconds
-from hubfarm.spec.limits import Limits
+from hubfarm.spec.limits import DEFAULT_LIMITS, Limits
 from hubfarm.spec.options import asked, options
+from hubfarm.spec.toml_file import line_of, load_toml
 
 TABLES = ("name", "defaults", "hub")
 """What a farm file may hold."""
@@ -59,27 +59,34 @@ class FarmFile:
     origins: tuple[str, ...]
 
 
-def read_farm_file(path: Path) -> FarmFile:
+def read_farm_file(path: Path, limits: Limits = DEFAULT_LIMITS) -> FarmFile:
     """Return what the file at `path` declares; an empty one declares nothing.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    limits : Limits
+        Those of hubs for which it sets no others.
 
     Raises
     ------
     WrongUse
-        Something in it is wrong; the message says what, and in which line.
+        There is no such file, or something in it is wrong; the message says what, and in which line.
     HubfarmError
         It cannot be read.
     """
     try:
         text = path.read_bytes().decode()
-        return _declared(text, origin_of(path))
+        return _declared(text, origin_of(path), limits)
+    except FileNotFoundError:
+        raise WrongUse(f"there is no farm file {path}") from None
     except OSError as error:
         raise HubfarmError(f"cannot read the farm file {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, WrongUse) as error:
+    except WrongUse as error:
         raise WrongUse(f"the farm file {path}: {error}") from None
     except UnicodeDecodeError as error:
         raise WrongUse(f"the farm file {path} is no text in UTF-8: see byte {error.start}") from None
-    except RecursionError:
-        raise WrongUse(f"the farm file {path} nests too deeply") from None
 
 
 def origin_of(path: Path) -> str:
@@ -91,75 +98,87 @@ def _digest(data: bytes) -> str:
     return sha256(data).hexdigest()[:16]
 
 
-def _declared(text: str, origin: str) -> FarmFile:
-    file = tomllib.loads(text)
+def _declared(text: str, origin: str, limits: Limits) -> FarmFile:
+    file = load_toml(text)
     for name in file:
         if name not in TABLES:
-            raise WrongUse(f"{_line(text, name)}there is no {name!r} here: there are name, [defaults] and [[hub]]")
+            raise WrongUse(f"{line_of(text, name)}there is no {name!r} here: there are name, [defaults] and [[hub]]")
     name, defaults, tables = file.get("name", ""), file.get("defaults", {}), file.get("hub", [])
     if not isinstance(name, str):
-        raise WrongUse(f"{_line(text, 'name')}name: expected a string")
+        raise WrongUse(f"{line_of(text, 'name')}name: expected text")
     if not isinstance(defaults, dict):
-        raise WrongUse(f"{_line(text, 'defaults')}defaults: write [defaults], and below it what holds for all hubs")
+        raise WrongUse(f"{line_of(text, 'defaults')}defaults: write [defaults], and below it what holds for all hubs")
     if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
-        raise WrongUse(f"{_line(text, 'hub')}hub: write [[hub]] for each hub, and below it what it is to be")
+        raise WrongUse(f"{line_of(text, 'hub')}hub: write [[hub]] for each hub, and below it what it is to be")
     origins = (_digest(b"name " + name.encode()), origin) if name else (origin,)
-    requests = list(_requests(text, defaults, tables, origins[0]))
-    hubs = [spec for request in requests for spec in request.specs(used=())]
-    _check_once("label", [(hub.label, hub.label) for hub in hubs])
-    _check_once("address", [(f"{hub.host}:{hub.port}", hub.label) for hub in hubs if hub.port])
-    return FarmFile(hubs, origins)
+    requests = _requests(text, defaults, tables, limits)
+    declared = [
+        (number, spec)
+        for number, request in requests
+        for spec in msgspec.structs.replace(request, origin=origins[0]).specs(used=())
+    ]
+    _check_once(text, "label", [(number, spec.label, spec.label) for number, spec in declared])
+    addresses = [(number, f"{spec.host}:{spec.port}", spec.label) for number, spec in declared if spec.port]
+    _check_once(text, "port", addresses)
+    return FarmFile([spec for _, spec in declared], origins)
 
 
 def _requests(
-    text: str, defaults: dict[str, Any], tables: Sequence[dict[str, Any]], origin: str
-) -> Iterable[HubRequest]:
+    text: str, defaults: dict[str, Any], tables: Sequence[dict[str, Any]], limits: Limits
+) -> list[tuple[int, HubRequest]]:
+    """Return what each ``[[hub]]`` asks for, with its number; those whose count is 0 ask for nothing."""
     misplaced = [name for name in OF_ONE_HUB if name in defaults]
     if misplaced:
-        where = _line(text, misplaced[0], "[defaults]")
+        where = line_of(text, misplaced[0], "[defaults]")
         raise WrongUse(f"{where}in [defaults]: {misplaced[0]} is another for each hub, put it under [[hub]]")
-    _read(text, "[defaults]", 1, defaults, defaults)
+    _read(text, "[defaults]", 1, defaults, defaults, limits)
     requests = []
     for number, table in enumerate(tables, start=1):
         none = table.get("count") == 0
-        request = _read(text, "[[hub]]", number, table, defaults | table | ({"count": 1} if none else {}))
+        whole = defaults | table | ({"count": 1} if none else {})
+        request = _read(text, "[[hub]]", number, table, whole, limits)
         if not none:
-            requests.append(msgspec.structs.replace(request, origin=origin))
-    check_together(requests)
+            requests.append((number, request))
+    check_together([request for _, request in requests])
     return requests
 
 
-def _read(text: str, header: str, number: int, own: dict[str, Any], whole: dict[str, Any]) -> HubRequest:
+def _read(
+    text: str, header: str, number: int, own: dict[str, Any], whole: dict[str, Any], limits: Limits
+) -> HubRequest:
     try:
         if "origin" in own:
             raise WrongUse("there is no option 'origin'")
-        return asked(HubRequest, whole)
+        return asked(HubRequest, whole, limits)
     except WrongUse as error:
         named = next((key for key in own if re.search(rf"\b{re.escape(key)}\b", str(error))), "")
         where = f"{header} {number}" if header == "[[hub]]" else header
-        raise WrongUse(f"{_line(text, named, header, number)}in {where}: {error}") from None
+        raise WrongUse(f"{line_of(text, named, header, number)}in {where}: {error}") from None
 
 
-def _line(text: str, key: str, header: str = "", number: int = 1) -> str:
-    """Return where a key stands, below the so-many-th `header`, as ``line 3: ``; nothing if it is not found."""
-    seen = 0 if header else number
-    at_header = ""
-    for count, line in enumerate(text.splitlines(), start=1):
-        bare = re.sub(r"\s", "", line)
-        if header and bare.startswith(header):
-            seen += 1
-            at_header = f"line {count}: " if seen == number else at_header
-        elif seen == number and key and re.match(rf"\[*{re.escape(key)}[\].=]", bare):
-            return f"line {count}: "
-    return at_header
+def _check_once(text: str, key: str, declared: Sequence[tuple[int, str, str]]) -> None:
+    """Refuse a value that two hubs have.
 
+    Parameters
+    ----------
+    text : str
+        The file.
+    key : str
+        What the value is.
+    declared : sequence of (int, str, str)
+        Of each hub the number of its ``[[hub]]``, the value, and its label.
 
-def _check_once(what: str, declared: Sequence[tuple[object, str]]) -> None:
-    seen: dict[object, str] = {}
-    for value, label in declared:
+    Raises
+    ------
+    WrongUse
+        Two have one; the message names the line of the second.
+    """
+    seen: dict[str, str] = {}
+    for number, value, label in declared:
         if value in seen:
             whose = "" if seen[value] == label else f", for {seen[value]} and for {label}"
-            raise WrongUse(f"it declares the {what} {value} twice{whose}: give each hub its own")
+            where = line_of(text, key, "[[hub]]", number)
+            raise WrongUse(f"{where}it declares the {key} {value} twice{whose}: give each hub its own")
         seen[value] = label
 
 

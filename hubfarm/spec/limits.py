@@ -75,8 +75,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise WrongUse(f"the limit depth is {self.depth}: it must be {DEEPEST} or less")
 
     @classmethod
-    def parse(cls, settings: Iterable[str]) -> "Limits":
-        """Read ``NAME=NUMBER`` settings; what is not set keeps its default.
+    def parse(cls, settings: Iterable[str], others: "Limits | None" = None) -> "Limits":
+        """Read ``NAME=NUMBER`` settings; what is not set is as in `others`, or has its default.
 
         Raises
         ------
@@ -90,7 +90,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             if name not in names or not re.fullmatch("[0-9]{1,15}", value, re.ASCII):
                 raise WrongUse(f"not a limit: {setting!r}; write NAME=NUMBER with NAME one of {', '.join(names)}")
             values[name] = int(value)
-        return cls(**values)
+        return msgspec.structs.replace(others or cls(), **values)
 
     def write(self) -> list[str]:
         """Return the settings that differ from the defaults, as `parse` reads them."""
@@ -108,3 +108,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def with_room_for(self, clients: int) -> "Limits":
         """Return the same limits, but for no more than this number of registered clients."""
         return self if self.clients <= clients else msgspec.structs.replace(self, clients=clients)
+
+
+DEFAULT_LIMITS = Limits()

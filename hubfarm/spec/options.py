@@ -15,8 +15,9 @@ import msgspec
 from hubfarm.samp.errors import WrongUse
 from hubfarm.spec.access import check_allow
 from hubfarm.spec.checks import check_callback_hosts, check_label, check_name, check_port, check_seconds
-from hubfarm.spec.limits import Limits
+from hubfarm.spec.limits import DEFAULT_LIMITS, Limits
 from hubfarm.spec.states import Access
+from hubfarm.spec.toml_file import in_our_words
 
 FIRST_RELEASE = "0.1.0"
 
@@ -254,7 +255,7 @@ def options() -> tuple[Field, ...]:
 Asked = TypeVar("Asked", bound=msgspec.Struct)
 
 
-def asked(kind: type[Asked], given: Mapping[str, Any]) -> Asked:
+def asked(kind: type[Asked], given: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) -> Asked:
     """Return the structure that keywords, a command line or a table of a farm file ask for.
 
     Parameters
@@ -263,6 +264,8 @@ def asked(kind: type[Asked], given: Mapping[str, Any]) -> Asked:
         `HubOptions`, or what is made of it.
     given : mapping
         Its fields by name; limits may be ``NAME=NUMBER`` settings too.
+    limits : Limits
+        Those that hold where nothing else is asked for.
 
     Raises
     ------
@@ -279,23 +282,24 @@ def asked(kind: type[Asked], given: Mapping[str, Any]) -> Asked:
     if unknown:
         raise WrongUse(f"there is no option {unknown[0]!r}: there are {', '.join(names)}")
     types = {field.name: field.type for field in fields_of(kind)}
-    values = {name: _in_full(types.get(name), name, value) for name, value in given.items()}
+    whole = ({"limits": {}} if "limits" in names else {}) | dict(given)
+    values = {name: _in_full(types.get(name), name, value, limits) for name, value in whole.items()}
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        raise WrongUse(_in_our_words(str(error))) from None
+        raise WrongUse(in_our_words(str(error))) from None
 
 
-def _in_full(kind: Any, name: str, value: Any) -> Any:
-    if kind is Limits and not isinstance(value, (Limits, Mapping)):
-        return Limits.parse(value)
+def _in_full(kind: Any, name: str, value: Any, limits: Limits) -> Any:
+    if kind is Limits and isinstance(value, Mapping):
+        unknown = [each for each in value if each not in Limits.__struct_fields__]
+        if unknown:
+            raise WrongUse(f"limits: there is no {unknown[0]!r}: there are {', '.join(Limits.__struct_fields__)}")
+        return msgspec.to_builtins(limits) | dict(value)
+    if kind is Limits and not isinstance(value, Limits):
+        return Limits.parse(value, limits)
     if get_origin(kind) is tuple and isinstance(value, Iterable) and not isinstance(value, str):
         return tuple(value)
     if isinstance(kind, type) and issubclass(kind, StrEnum) and value not in list(kind):
         raise WrongUse(f"{name} is {value!r}: it must be one of {', '.join(kind)}")
     return value
-
-
-def _in_our_words(text: str) -> str:
-    what, _, where = text.partition(" - at `$")
-    return f"{where.strip('.`')}: {what[0].lower()}{what[1:]}" if where else what

@@ -66,26 +66,28 @@ def test_hubs_are_declared_with_defaults_counts_and_ports_in_a_row(farm_file: Pa
         ("hub = 3", r"line 1: hub: write \[\[hub\]\] for each hub"),
         ("[hub]\ncount = 3", r"line 1: hub: write \[\[hub\]\] for each hub"),
         ("defaults = 3", r"line 1: defaults: write \[defaults\]"),
-        ("name = 3", "line 1: name: expected a string"),
+        ("name = 3", "line 1: name: expected text"),
         (
             "[[hub]]\ngroup = 'a'\nport = 1025\n[[hub]]\nlabel = 'b'\ncount = 2\nport = 1024",
-            "the address 127.0.0.1:1025 twice, for a-1 and for b-2: give each hub its own",
+            "line 7: it declares the port 127.0.0.1:1025 twice, for a-1 and for b-2: give each hub its own",
         ),
         ("# ä\n[[hub]]\n\n[[hub]]\nlabel = 'x'\n  timeout = -5", r"line 6: in \[\[hub\]\] 2: timeout is -5"),
         ("[[hub]]\ncount = 1000000000", "count is 1000000000"),
         (f"hub = {'[' * 100_000}", "nests too deeply"),
         ("[[hub]]\ncolour = 'red'", r"line 2: in \[\[hub\]\] 1: there is no option 'colour': there are label, owner, "),
         ("[[hub]]\norigin = 'x'", "there is no option 'origin'"),
-        ("[[hub]]\n[[hub]]\ntimeout = 'long'", r"in \[\[hub\]\] 2: timeout: expected `float`, got `str`"),
+        ("[[hub]]\n[[hub]]\ntimeout = 'long'", r"in \[\[hub\]\] 2: timeout: expected a number, got text"),
         ("hub = []\n[defaults]\nport = 1", r"in \[defaults\]: port is another for each hub, put it under \[\[hub\]\]"),
-        ("hub = []\n[defaults]\ngroup = 1", r"in \[defaults\]: group: expected `str`, got `int`"),
+        ("hub = []\n[defaults]\ngroup = 1", r"in \[defaults\]: group: expected text, got a whole number"),
         ("[[hub]]\ntimeout = -1", "timeout"),
         ("[[hub]]\nrestart = 'sometimes'", "sometimes"),
         ("[[hub]]\nlimits = { clients = 0 }", "clients"),
         ("[[hub]]\nlimits = { colour = 1 }", "colour"),
         ("[[hub]]\nlabel = 'a/b'", "a/b"),
-        ("[[hub]]\nlabel = 'x'\n[[hub]]\nlabel = 'x'", "declares the label x twice"),
-        ("a = 1\n[[hub", r"farm.toml: .*at (line 2|end of document)"),
+        ("[[hub]]\nlabel = 'x'\n[[hub]]\nlabel = 'x'", "line 4: it declares the label x twice"),
+        ("[[hub]]\nlabel = 'x'\nlabel = 'y'\n", "line 3: it is set twice: \"label = 'y'\""),
+        ("[[hub]]\nlabel = 'x'\n[defaults]\n[defaults]", "line 4: Cannot declare"),
+        ("a = 1\n[[hub", "farm.toml: line 2: "),
     ],
 )
 def test_what_is_wrong_in_a_farm_file_is_named(tmp_path: Path, text: str, said: str) -> None:
@@ -122,8 +124,21 @@ def test_farm_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_farm_file_that_cannot_be_read_is_a_failure(tmp_path: Path) -> None:
-    with pytest.raises(HubfarmError, match="No such file"):
+    with pytest.raises(HubfarmError, match="Is a directory"):
+        read_farm_file(tmp_path)
+
+
+def test_farm_file_that_is_not_there_is_wrong_use(tmp_path: Path) -> None:
+    with pytest.raises(WrongUse, match=f"there is no farm file {tmp_path}/none.toml"):
         read_farm_file(tmp_path / "none.toml")
+
+
+def test_limits_that_the_file_does_not_set_are_the_hosts(tmp_path: Path) -> None:
+    path = tmp_path / "farm.toml"
+    path.write_text("[defaults]\nlimits = { queue = 10 }\n[[hub]]\n[[hub]]\nlabel = 'b'\nlimits = { clients = 5000 }")
+    a, b = read_farm_file(path, Limits(clients=20, calls=30)).hubs
+    assert a.limits == Limits(clients=20, calls=30, queue=10)
+    assert b.limits == Limits(clients=5000, calls=30)
 
 
 # ---------------------------------------------------------------------- the difference

@@ -226,6 +226,23 @@ def test_farm_file_as_a_service_is_read_again_at_sighup(farm: Farm, home: Path, 
     assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
 
 
+def test_farm_file_that_has_another_name_leaves_its_hubs_and_says_so(farm: Farm, home: Path) -> None:
+    file = home / "farm.toml"
+    file.write_text('name = "old"\n[[hub]]\nlabel = "a"\n[[hub]]\nlabel = "b"\n')
+    command = [sys.executable, "-m", "hubfarm", "up", str(file), "--foreground"]
+    with running(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert [process.stdout.readline().split()[0] for _ in range(2)] == ["a", "b"]
+        file.write_text('name = "new"\n[[hub]]\nlabel = "b"\n')
+        process.send_signal(signal.SIGHUP)
+        warned = next(line for line in iter(process.stderr.readline, "") if "another name" in line)
+        assert "are left (hubfarm stop ends them): a" in warned
+        assert sorted(hub.label for hub in farm.hubs()) == ["a", "b"]
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+
+
 # ---------------------------------------------------------------------- seeing
 
 
