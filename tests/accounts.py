@@ -1,5 +1,6 @@
 """Accounts of this host, made for a test; and what is done as one of them, in a process of its own."""
 
+import encodings.ascii
 import encodings.idna  # noqa: F401  # which the account may not be able to read
 import fcntl
 import multiprocessing

@@ -8,16 +8,15 @@ from typing import Any
 import click
 
 from hubfarm.cli.asking import password_of, password_option
+from hubfarm.cli.hub_columns import lets_in
 from hubfarm.cli.listing import View, listing
 from hubfarm.cli.options import json_option, selector_argument
 from hubfarm.cli.show import print_json, say
 from hubfarm.cli.table import Column, Cut
 from hubfarm.cli.use import SHELLS
 from hubfarm.farm import Farm
-from hubfarm.registry.listing import HubInfo
 from hubfarm.registry.tickets import Ticket
 from hubfarm.samp.errors import WrongUse
-from hubfarm.spec.access import Rule
 from hubfarm.spec.checks import read_span
 from hubfarm.spec.states import Access
 from hubfarm.visible import span
@@ -151,11 +150,4 @@ def access(selector: str, access: str | None, allow: tuple[str, ...], as_json: b
     if as_json:
         print_json({"label": hub.label, "access": hub.access, "allow": list(hub.allow)})
     else:
-        say(f"{hub.name} is {hub.access}: it lets in {_whom(hub)}")
-
-
-def _whom(hub: HubInfo) -> str:
-    try:
-        return Rule(access=Access(hub.access), owner=hub.owner, group=hub.group, allow=hub.allow).in_words()
-    except ValueError:  # somebody has written over its lock file
-        return "nobody knows whom"
+        say(f"{hub.name} is {hub.access}: it lets in {lets_in(hub)}")

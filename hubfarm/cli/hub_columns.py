@@ -4,6 +4,7 @@ import socket
 
 from hubfarm.cli.table import Column, Cut
 from hubfarm.registry.listing import HubInfo
+from hubfarm.spec.states import Access
 from hubfarm.version import __version__
 from hubfarm.visible import span
 
@@ -23,6 +24,16 @@ HUB_COLUMNS: list[Column[HubInfo]] = [
     Column(name="url", of=lambda hub: hub.url, priority=7),
     Column(name="clients", of=lambda hub: hub.clients, priority=2, right=True, largest_first=True),
     Column(name="messages", of=lambda hub: hub.messages, priority=5, right=True, largest_first=True),
+    Column(
+        name="memory",
+        header="MEM MB",
+        of=lambda hub: hub.memory,
+        text=lambda size: "" if size is None else f"{size / 2**20:.1f}",
+        priority=3,
+        right=True,
+        largest_first=True,
+        rare=True,
+    ),
     Column(name="idle", of=lambda hub: hub.idle, text=span, priority=3, right=True),
     Column(name="timeout", of=lambda hub: hub.timeout or None, text=span, priority=8, right=True),
     Column(name="uptime", of=lambda hub: hub.uptime, text=span, priority=4, right=True, largest_first=True),
@@ -34,3 +45,13 @@ HUB_COLUMNS: list[Column[HubInfo]] = [
     Column(name="stable_name", of=lambda hub: hub.stable_name, priority=0, cut=Cut.MIDDLE, floor=24),
     Column(name="samp_hub", of=lambda hub: hub.samp_hub, priority=0, cut=Cut.MIDDLE, floor=24),
 ]
+
+
+def lets_in(hub: HubInfo) -> str:
+    """Say whom a hub lets in."""
+    from hubfarm.spec.access import Rule
+
+    try:
+        return Rule(access=Access(hub.access), owner=hub.owner, group=hub.group, allow=hub.allow).in_words()
+    except ValueError:  # somebody has written over its lock file
+        return "nobody knows whom"

@@ -1,5 +1,6 @@
 """``hubfarm ls`` and ``history``: see what runs, and what did."""
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import click
@@ -13,6 +14,7 @@ from hubfarm.cli.table import Column, Cut
 from hubfarm.farm import Farm
 from hubfarm.registry.history import Ending
 from hubfarm.registry.listing import HubInfo
+from hubfarm.samp.errors import WrongUse
 from hubfarm.visible import span
 
 
@@ -22,10 +24,18 @@ from hubfarm.visible import span
 @click.option("--label", metavar="L", help="Only hubs whose label begins so.")
 @click.option("--host", metavar="H", help="Only hubs on this host.")
 @click.option("--all", "everything", is_flag=True, help="Also what dead hubs left, and hubs of other hosts.")
+@click.option("--all-users", is_flag=True, help="The hubs of all accounts of this host, and their memory; for root.")
 @listing(HUB_COLUMNS, watch=True)
 @json_option
 def list_hubs(
-    group: str, owner: str, label: str | None, host: str | None, everything: bool, view: View[HubInfo], as_json: bool
+    group: str,
+    owner: str,
+    label: str | None,
+    host: str | None,
+    everything: bool,
+    all_users: bool,
+    view: View[HubInfo],
+    as_json: bool,
 ) -> None:
     """List the hubs that run, foreign ones marked as such.
 
@@ -36,8 +46,8 @@ def list_hubs(
       hubfarm ls --group mima
       hubfarm ls --sort clients --watch
       hubfarm ls --format '{label}\\t{url}'
+      sudo hubfarm ls --all-users --sort -memory
     """
-    farm = Farm()
 
     def wanted(hub: HubInfo) -> bool:
         return (
@@ -47,14 +57,44 @@ def list_hubs(
             and (host is None or hub.host == host)
         )
 
+    narrowed = bool(group or owner or label is not None or host is not None)
+    nothing = "no hub runs" + (" that fits" if narrowed else "")
+    if all_users:
+        if everything:
+            raise WrongUse("--all-users lists what runs: leave out --all")
+        _list_all_users(wanted, nothing, view, as_json)
+        return
+    farm = Farm()
+
     def look() -> list[HubInfo]:
         return [hub for hub in farm.hubs(everything=everything or host is not None) if wanted(hub)]
 
     if as_json:
         print_json([hub.as_json() for hub in view.sorted(look())])
         return
-    narrowed = bool(group or owner or label is not None or host is not None)
-    view.show(look, "no hub runs" + (" that fits" if narrowed else ""), lambda hubs: absence(farm, hubs))
+    view.show(look, nothing, lambda hubs: absence(farm, hubs))
+
+
+def _list_all_users(wanted: Callable[[HubInfo], bool], nothing: str, view: View[HubInfo], as_json: bool) -> None:
+    from hubfarm.farm.host import AccountFarm, all_farms
+
+    farms: list[AccountFarm] = []
+
+    def look() -> list[HubInfo]:
+        farms[:] = all_farms()
+        return [hub for farm in farms for hub in farm.hubs if wanted(hub)]
+
+    def summed(hubs: Sequence[HubInfo]) -> str:
+        memory = sum(farm.memory for farm in farms) / 2**20
+        clients = sum(hub.clients or 0 for hub in hubs)
+        said = f"{len(hubs)} hubs, {clients} clients; all processes of hubfarm on this host take {memory:.1f} MB"
+        unread = "".join(f"; {farm.account}: {farm.problem}" for farm in farms if farm.problem)
+        return said + unread
+
+    if as_json:
+        print_json([hub.as_json() for hub in view.sorted(look())])
+    else:
+        view.show(look, nothing, summed)
 
 
 def local_time(time: str) -> str:
@@ -95,4 +135,4 @@ def history(lines: int, view: View[Ending], as_json: bool) -> None:
     if as_json:
         print_json([ending.as_json() for ending in view.sorted(endings)])
     else:
-        view.show(lambda: endings)
+        view.show(lambda: endings, "nothing has ended yet" if lines else "no line was asked for (-n 0)")

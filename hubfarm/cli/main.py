@@ -32,8 +32,24 @@ _COMMANDS = {
     "history": "hubfarm.cli.look:history",
     "logs": "hubfarm.cli.logs:logs",
     "coordinator": "hubfarm.cli.coordinator:coordinator",
+    "service": "hubfarm.cli.service:service",
     "gc": "hubfarm.cli.clear:gc",
+    "uninstall": "hubfarm.cli.uninstall:uninstall",
 }
+
+_OTHERS_CALL = {
+    "list": "ls",
+    "ps": "ls",
+    "kill": "stop",
+    "rm": "stop",
+    "run": "exec",
+    "connect": "env",
+    "create": "start",
+    "log": "logs",
+    "info": "status",
+    "inspect": "status",
+}
+"""What people type who know other tools of the kind, and what it is called here."""
 
 
 class _LazyGroup(click.Group):
@@ -56,7 +72,8 @@ class _LazyGroup(click.Group):
         if args[0] not in _COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
             from difflib import get_close_matches
 
-            meant = get_close_matches(args[0], _COMMANDS, n=3, cutoff=0.5)
+            meant = [_OTHERS_CALL[args[0]]] if args[0] in _OTHERS_CALL else []
+            meant = meant or get_close_matches(args[0], _COMMANDS, n=2, cutoff=0.7)
             ctx.fail(f"there is no command {args[0]!r}" + (f": did you mean {' or '.join(meant)}?" if meant else ""))
         return super().resolve_command(ctx, args)
 
@@ -70,10 +87,10 @@ def hubfarm() -> None:
     own lock file, label, owner and group.
 
     \b
-    hubfarm start --count 4 --group mima    four hubs for the group mima
+    hubfarm start --count 4 --group mima    four hubs
     hubfarm ls                              what runs
-    hubfarm exec mima-2 -- topcat           a program on one of them
-    hubfarm stop --group mima               end them
+    hubfarm exec mima-2 -- topcat           a program on one
+    hubfarm stop --group mima               the end
 
     A SELECTOR is a hub's id, its label or the label's unique beginning, or its PID-ID.
 

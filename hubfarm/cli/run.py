@@ -22,9 +22,7 @@ from hubfarm.cli.show import print_json, progress, say
 from hubfarm.cli.table import Column, Cut
 from hubfarm.farm import Farm, HubInfo
 from hubfarm.samp.errors import HubfarmError, WrongUse
-from hubfarm.spec.farm_file import read_farm_file
 from hubfarm.spec.hub_request import HubRequest, encode_requests
-from hubfarm.spec.options import asked
 from hubfarm.spec.states import Access, HubKind
 
 if TYPE_CHECKING:
@@ -49,8 +47,9 @@ def start(count: int, foreground: bool, log_level: str, as_json: bool, **options
       hubfarm start --label reduction --timeout 3600
     """
     if foreground:
-        request = asked(HubRequest, options | {"count": count})
-        Farm().check_requests([request])
+        farm = Farm()
+        request = farm.request(options | {"count": count})
+        farm.check_requests([request])
         _become_coordinator("--start", encode_requests([request]).decode(), log_level, as_json)
     farm = Farm()
     with progress("starting", count) as told:
@@ -79,10 +78,18 @@ def _become_coordinator(option: str, purpose: str, log_level: str, as_json: bool
 @owner_option("All hubs of this owner.")
 @click.option("--all", "everything", is_flag=True, help="All hubs of hubfarm on this host.")
 @click.option("--coordinator", is_flag=True, help="The coordinator too, and every hub that it runs.")
+@click.option("--user", "account", metavar="NAME", help="Hubs of this account, all unless you say which; for root.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask, even if clients are registered.")
 @json_option
 def stop(
-    selectors: tuple[str, ...], group: str, owner: str, everything: bool, coordinator: bool, yes: bool, as_json: bool
+    selectors: tuple[str, ...],
+    group: str,
+    owner: str,
+    everything: bool,
+    coordinator: bool,
+    account: str | None,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """End hubs in order, and wait until they are gone.
 
@@ -93,10 +100,16 @@ def stop(
     Example:
       hubfarm stop mima-2
       hubfarm stop --all --coordinator
+      sudo hubfarm stop --user luigi
     """
+    if account is not None:
+        from hubfarm.farm.host import become
+
+        become(account)
+        everything = everything or not (selectors or group or owner)
     if (everything or coordinator) and not yes:
-        _ask_first(Farm().hubs())
-    with progress("stopping", 2) as told:
+        ask_first(Farm().hubs())
+    with progress("stopping", 2 if account is None else 1) as told:  # a bar is more to load
         names = Farm().stop(
             selectors, group=group, owner=owner, everything=everything, coordinator=coordinator, progress=told
         )
@@ -106,7 +119,7 @@ def stop(
         say(f"stopped {', '.join(names)}" if names else "no hub to stop")
 
 
-def _ask_first(hubs: list[HubInfo]) -> None:
+def ask_first(hubs: list[HubInfo]) -> None:
     """Let a person on a terminal say whether hubs that have clients are to end.
 
     Raises
@@ -164,8 +177,10 @@ def restart(selectors: tuple[str, ...], group: str, owner: str, everything: bool
         hubs = Farm().restart(selectors, group=group, owner=owner, everything=everything, progress=told)
     if as_json:
         print_json([hub.as_json() for hub in hubs])
-    else:
+    elif hubs:
         print_table(HUB_COLUMNS, hubs, "hubfarm ls --wide shows all")
+    else:
+        say("no hub to restart")
 
 
 CHANGE_COLUMNS: list[Column["Change"]] = [
@@ -197,11 +212,14 @@ def up(file: Path, dry_run: bool, prune: bool, replace: bool, foreground: bool, 
     if foreground:
         if dry_run or replace or prune:
             raise WrongUse("--foreground starts and prunes by itself: leave out --dry-run, --prune and --replace")
-        Farm().check_requests([HubRequest.of(hub) for hub in read_farm_file(file).hubs])
+        farm = Farm()
+        farm.check_requests([HubRequest.of(hub) for hub in farm.declared(file).hubs])
         _become_coordinator("--farm-file", os.path.abspath(file), log_level, as_json)
     changes = Farm().up(file, dry_run=dry_run, prune=prune, replace_changed=replace)
     if as_json:
         print_json([{"action": c.action, "label": c.label, "detail": c.detail} for c in changes])
+    elif not changes:
+        say("nothing to do: the farm file declares no hub, and none runs that it once declared")
     else:
         print_table(CHANGE_COLUMNS, changes)
         if dry_run:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, repeat
 from typing import Any
 
 import click
@@ -23,6 +24,32 @@ from hubfarm.visible import visible
 def say(*cells: str, err: bool = False) -> None:
     """Print one line, its cells separated by tabs; to standard error if so asked."""
     click.echo("\t".join(map(visible, cells)), err=err)
+
+
+def rows(*told: tuple[str, str | Sequence[str]]) -> None:
+    """Print a page: what there is to say, and under which name; what is empty is not said.
+
+    On a terminal nothing is wider than that: a text goes on below itself, and of a sequence of lines each is cut.
+    """
+    width = terminal_width()
+    room = max((width or 0) - len(_INDENT), 20)
+    for what, text in told:
+        if isinstance(text, str):
+            lines = [visible(text)] if text else []
+            lines = lines if width is None else [part for line in lines for part in _wrapped(line, room)]
+        else:
+            lines = [visible(line) if width is None else shortened(visible(line), room) for line in text]
+        for name, line in zip(chain([what], repeat("")), lines, strict=False):
+            click.echo(f"{name:<{len(_INDENT)}}{line}".rstrip())
+
+
+_INDENT = " " * 13
+
+
+def _wrapped(line: str, room: int) -> list[str]:
+    from textwrap import wrap
+
+    return wrap(line, room, break_on_hyphens=False)
 
 
 def print_json(data: Any, *, indent: int | None = 2) -> None:
@@ -73,7 +100,7 @@ def print_lines(lines: Sequence[str]) -> None:
 def redraw(look: Callable[[], Sequence[str]], seconds: float) -> None:
     """Print the lines that `look` returns again and again: in place on a terminal, one below the other elsewhere.
 
-    Ctrl-C ends it, and a reader that has gone.
+    Ctrl-C ends it, without a word, and a reader that has gone.
 
     Parameters
     ----------
@@ -96,7 +123,7 @@ def redraw(look: Callable[[], Sequence[str]], seconds: float) -> None:
             click.echo("\n".join(f"{line}\x1b[K" for line in lines) + "\x1b[J" if terminal else "\n".join([*lines, ""]))
             wait_for_more(None, seconds)
     except KeyboardInterrupt:
-        pass  # that is how one ends it
+        raise click.exceptions.Exit(130) from None  # that is how one ends it
     finally:
         click.echo("\x1b[?25h\x1b[?1049l" if terminal else "", nl=False)
 

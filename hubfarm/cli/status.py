@@ -7,10 +7,11 @@ import click
 
 from hubfarm.cli.complete import complete_selector
 from hubfarm.cli.coordinator import absence
+from hubfarm.cli.hub_columns import lets_in
 from hubfarm.cli.logs import last_lines
 from hubfarm.cli.look import local_time
 from hubfarm.cli.options import json_option
-from hubfarm.cli.show import print_json, say
+from hubfarm.cli.show import print_json, rows
 from hubfarm.farm import Farm
 from hubfarm.registry.history import End, Ending
 from hubfarm.registry.listing import HubInfo
@@ -62,7 +63,7 @@ def _show_coordinator(farm: Farm, *, as_json: bool) -> None:
     hubs = coordinator["hubs"]
     phases = sorted({hub["phase"] for hub in hubs})
     states = ", ".join(f"{sum(hub['phase'] == phase for hub in hubs)} {phase}" for phase in phases)
-    _rows(
+    rows(
         ("coordinator", f"process {coordinator['pid']}, hubfarm {coordinator['version']}"),
         ("uptime", span(coordinator["uptime"])),
         ("hubs", f"{len(hubs)}" + (f": {states}" if hubs else "")),
@@ -76,13 +77,6 @@ def _compiled() -> bool:
     from hubfarm.samp.xmlrpc import COMPILED
 
     return COMPILED
-
-
-def _rows(*rows: tuple[str, str]) -> None:
-    """Print what there is to say, one thing a line; what is empty is not said."""
-    for what, text in rows:
-        if text:
-            say(f"{what:<11}  {text}")
 
 
 # ---------------------------------------------------------------------- one hub
@@ -106,13 +100,14 @@ def _show_hub(farm: Farm, selector: str, *, as_json: bool) -> None:
         }
         print_json(hub.as_json() | told)
         return
-    _rows(
+    rows(
         ("hub", _what(hub)),
         ("state", _state(hub)),
+        ("lets in", lets_in(hub)),
         ("trouble", hub.problem),
         ("coordinator", absence(farm, [hub])),
         ("restarts", "" if hub.restarts is None else str(hub.restarts)),
-        *(("", f"{local_time(each.time)} {each.how.value}: {each.reason.partition(chr(10))[0]}") for each in falls),
+        ("", [f"{local_time(each.time)} {each.how.value}: {each.reason.partition(chr(10))[0]}" for each in falls]),
         ("clients", _connected(hub, clients)),
         ("messages", _messages(hub)),
         ("queues", _queues(hub)),
@@ -121,7 +116,7 @@ def _show_hub(farm: Farm, selector: str, *, as_json: bool) -> None:
         ("lock file", str(hub.lock_file)),
         ("SAMP_HUB", hub.samp_hub),
         ("log", str(log) if log else ""),
-        *(("", line) for line in lines),
+        ("", lines),
     )
 
 

@@ -7,7 +7,7 @@ coordinator, which is started when it is needed.
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from hubfarm.control.client import ControlClient
     from hubfarm.control.protocol import CoordinatorStatus
     from hubfarm.farm.entering import Login
+    from hubfarm.farm.removal import Remain
     from hubfarm.farm.upgrade import Part
     from hubfarm.registry.sweep import Verdict
     from hubfarm.registry.tickets import Tickets
-    from hubfarm.spec.farm_file import Change
+    from hubfarm.spec.farm_file import Change, FarmFile
     from hubfarm.spec.hub_request import HubRequest
     from hubfarm.spec.hub_spec import HubSpec
 
@@ -177,10 +178,34 @@ class Farm:
         HubfarmError
             A hub could not start; the others were taken down again.
         """
+        return self._start([self.request(options)], log_level, progress)
+
+    def request(self, options: Mapping[str, Any]) -> "HubRequest":
+        """Return the request for hubs of these options; see `start`.
+
+        Raises
+        ------
+        WrongUse
+            An option is wrong, or a settings file.
+        """
+        from hubfarm.registry.settings import load_settings
         from hubfarm.spec.hub_request import HubRequest
         from hubfarm.spec.options import asked
 
-        return self._start([asked(HubRequest, options)], log_level, progress)
+        return asked(HubRequest, options, load_settings().limits)
+
+    def declared(self, path: Path) -> "FarmFile":
+        """Return what a farm file declares; see `hubfarm.spec.farm_file`.
+
+        Raises
+        ------
+        WrongUse
+            There is none, or something in it or in a settings file is wrong.
+        """
+        from hubfarm.registry.settings import load_settings
+        from hubfarm.spec.farm_file import read_farm_file
+
+        return read_farm_file(path, load_settings().limits)
 
     def check_requests(self, requests: "Sequence[HubRequest]") -> None:
         """Refuse what no hub can be, before a coordinator is asked.
@@ -253,6 +278,8 @@ class Farm:
         ours = [hub for hub in alive if hub.kind is HubKind.FARM]
         selected = [select(alive, selector) for selector in selectors]
         chosen = _chosen(selected, ours, group=group, owner=owner, everything=everything)
+        if not chosen:
+            return []
         if ours:
             self._ensure_coordinator("INFO")  # hubs of one that was killed are adopted, and can be restarted
         supervised = self._supervised()
@@ -330,10 +357,10 @@ class Farm:
         HubfarmError
             A hub could not start or stop.
         """
-        from hubfarm.spec.farm_file import Action, difference, read_farm_file
+        from hubfarm.spec.farm_file import Action, difference
         from hubfarm.spec.hub_request import HubRequest
 
-        file = read_farm_file(path)
+        file = self.declared(path)
         running = self._running()
         changes = difference(file.hubs, running, file.origins, prune=prune, replace_changed=replace_changed)
         if dry_run:
@@ -498,6 +525,8 @@ class Farm:
     def restart_coordinator(self, log_level: str = "INFO") -> dict[str, Any]:
         """Replace the coordinator by one of the release that is installed; hubs serve on.  See `start_coordinator`.
 
+        One that a service manager runs is killed: that takes it for a failure, and starts the next one.
+
         Raises
         ------
         WrongUse
@@ -505,10 +534,15 @@ class Farm:
         HubfarmError
             It did not end in time, or none could start.
         """
+        from hubfarm.farm.upgrade import is_of_service, replace_coordinator
         from hubfarm.registry.settings import load_settings
 
         load_settings()
-        self.end_coordinator()
+        present = self._control.hello()
+        if present is not None and is_of_service(present.pid):
+            replace_coordinator(present.pid, self._control.hello, lambda: self._ensure_coordinator(log_level))
+        else:
+            self.end_coordinator()
         return self.start_coordinator(log_level)
 
     def end_coordinator(self) -> int | None:
@@ -714,6 +748,32 @@ class Farm:
         from hubfarm.registry.sweep import sweep
 
         return sweep(self._lockdir, self._ask, dry_run=dry_run)
+
+    def remains(self) -> "list[Remain]":
+        """Return what hubfarm has left in this account; see `uninstall`."""
+        from hubfarm.farm.removal import remains
+
+        return remains(self.paths)
+
+    def uninstall(self) -> "list[Remain]":
+        """End the farm, remove what hubfarm has left in this account, and return what stays, and why.
+
+        Raises
+        ------
+        HubfarmError
+            A hub did not end, a program of `environment` still lives in a home of ours, or something cannot be removed.
+        """
+        from hubfarm.farm.removal import remains, remove
+        from hubfarm.farm.unit import Service
+        from hubfarm.registry.homes import is_lived_in
+
+        Service().uninstall()  # or systemd starts it again
+        self.stop(everything=True, coordinator=True)
+        self.gc()
+        lived_in = [each.name for each in self.paths.homes.glob("*") if is_lived_in(each)]
+        if lived_in:
+            raise HubfarmError(f"end the programs first that hubfarm exec has started: {', '.join(lived_in)}")
+        return remove(remains(self.paths), self.paths)
 
 
 def _chosen(selected: list[HubInfo], hubs: list[HubInfo], *, group: str, owner: str, everything: bool) -> list[HubInfo]:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubfarm.registry.paths import Paths
@@ -32,7 +33,10 @@ TRIAL_TIMEOUT = 60.0
 """How long the release that is installed may take to run a farm, seconds."""
 
 SERVICE_GRACE = 2.0
-"""How long a service manager may take to start a coordinator in place of one that was killed, seconds."""
+"""How long a service manager that we do not know of may take to replace a coordinator that was killed, seconds."""
+
+SYSTEMD_GRACE = 20.0
+"""How long systemd may take for it, which certainly does: a loaded machine loads slowly."""
 
 _TRIAL = """
 from hubfarm import Farm
@@ -163,6 +167,15 @@ def check_journals(paths: Paths, hubs: "list[HubInfo]") -> None:
             check_journal(paths.journal(hub.id), parse(hub.lock_file.read_text()).get(SECRET, ""))
 
 
+def is_of_service(pid: int) -> bool:
+    """Tell whether a process is one of a service of systemd; a login's or a desktop's is not."""
+    try:
+        groups = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.endswith(".service") for line in groups)
+
+
 def replace_coordinator(pid: int, hello: "Callable[[], Hello | None]", ensure: Callable[[], None]) -> None:
     """End a coordinator of another release, and return once one of this release has its hubs.
 
@@ -180,9 +193,10 @@ def replace_coordinator(pid: int, hello: "Callable[[], Hello | None]", ensure: C
     HubfarmError
         None could be started; the hubs serve on.
     """
+    grace = SYSTEMD_GRACE if is_of_service(pid) else SERVICE_GRACE
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + SERVICE_GRACE
+    deadline = time.monotonic() + grace
     while time.monotonic() < deadline:
         answers = hello()
         if answers is not None and answers.pid != pid:

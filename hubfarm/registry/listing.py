@@ -72,7 +72,9 @@ class HubInfo:
     allow : tuple of str
         Who else may enter.
     account : str
-        Which other account of this host shares it with this one; empty if none does.
+        Which other account of this host shares it with this one, or root was told of; empty if it is this one's.
+    memory : int or None
+        What its process takes: its proportional share (PSS), bytes; None if nobody looked.
     """
 
     id: int | None
@@ -102,6 +104,7 @@ class HubInfo:
     access: str = Access.OPEN
     allow: tuple[str, ...] = ()
     account: str = ""
+    memory: int | None = None
 
     @property
     def alive(self) -> bool:

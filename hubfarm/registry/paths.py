@@ -177,6 +177,13 @@ class Paths:
         """The temporary files of the coordinator's forkserver."""
         return self.runtime / "scratch"
 
+    @property
+    def contents(self) -> list[Path]:
+        """All that a farm ever has in its own directory."""
+        files = [self.state_table, self.mutex, self.history, self.control_socket, self.handover_socket]
+        files += [self.users, self.users.with_name("users.lock"), self.coordinator_guard, self.start_guard]
+        return [*(each for each in self._directories() if self.runtime in each.parents), *files]
+
     def prepare(self) -> "Paths":
         """Make the directories that are missing, and check all of them.
 

@@ -142,7 +142,8 @@ class StateTable:
             raise HubfarmError(f"cannot read the state table {path}: {error.strerror}") from None
 
     def _open(self, path: Path, *, writable: bool) -> None:
-        descriptor = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC)
+        flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(path, flags)
         try:
             header = os.pread(descriptor, _HEADER.size, 0)
             _check_header(path, header, os.fstat(descriptor).st_size)
