@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 LOG_LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR")
 
 
+def is_given(context: click.Context, name: str) -> bool:
+    """Tell whether an option stands on the command line."""
+    return context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
 def given(_context: click.Context, parameter: click.Parameter, value: Any) -> Any:
     """Refuse an option that was given and says nothing, as with a shell's variable that is not set; a `callback`."""
-    source = _context.get_parameter_source(str(parameter.name))
-    if value == "" and source is click.core.ParameterSource.COMMANDLINE:
+    if value == "" and is_given(_context, str(parameter.name)):
         raise WrongUse(f"{parameter.opts[0]} is empty: leave it out, or say what it is to be")
     return value
 

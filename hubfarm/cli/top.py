@@ -10,7 +10,7 @@ import psutil
 
 from hubfarm.cli.coordinator import absence
 from hubfarm.cli.listing import View, listing
-from hubfarm.cli.options import json_option
+from hubfarm.cli.options import is_given, json_option
 from hubfarm.cli.show import print_json, redraw
 from hubfarm.cli.table import Column, Cut
 from hubfarm.farm import Farm
@@ -111,11 +111,12 @@ class Meter:
 @click.option("--interval", default=1.0, show_default=True, metavar="S", help="Between two looks.")
 @click.option("--once", is_flag=True, help="Look once over the interval, print, and end.")
 @json_option
-def top(view: View[Row], interval: float, once: bool, as_json: bool) -> None:
+@click.pass_context
+def top(context: click.Context, view: View[Row], interval: float, once: bool, as_json: bool) -> None:
     """Show the hubs live: clients, messages a second, queue, memory, CPU, idle.
 
     Letters choose the sort column, / filters, Enter shows a hub's clients, q or Ctrl-C ends. Without a terminal
-    it looks once.
+    it looks once, or, if --interval is given, again and again.
 
     \b
     Example:
@@ -129,6 +130,8 @@ def top(view: View[Row], interval: float, once: bool, as_json: bool) -> None:
         return
     meter.rows()
     time.sleep(interval)
+    if is_given(context, "interval") and not (once or as_json):
+        redraw(lambda: view.frame(meter.rows(), "no hub runs", lambda rows: meter.warning(list(rows))), interval)
     if as_json:
         print_json([row.as_json() for row in view.sorted(meter.rows())])
     else:
@@ -145,4 +148,7 @@ def _watch(meter: Meter, view: View[Row], interval: float) -> None:
             lambda: [EXTRA, *view.frame(meter.rows(), "no hub runs", lambda rows: meter.warning(list(rows)))], interval
         )
         return
-    Top(meter, view, interval).run()
+    screen = Top(meter, view, interval)
+    screen.run()
+    if screen.return_code:
+        raise click.exceptions.Exit(screen.return_code)

@@ -225,6 +225,11 @@ class LiveTable(Screen[None], Generic[T]):
         self.app.exit()
         return True
 
+    def interrupt(self) -> bool:
+        """End the program as Ctrl-C ends any."""
+        self.app.exit(return_code=130)
+        return True
+
     def move(self, by: int) -> bool:
         """Go up or down a line, as in vi."""
         lines = self.query_one(OptionList)
@@ -246,7 +251,7 @@ _KEYS: dict[str, Callable[[LiveTable[Any]], bool]] = {
     "slash": LiveTable.ask_for_filter,
     "escape": LiveTable.go_back,
     "q": LiveTable.leave,
-    "ctrl+c": LiveTable.leave,
+    "ctrl+c": LiveTable.interrupt,
     "j": lambda screen: screen.move(1),
     "k": lambda screen: screen.move(-1),
 }

@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import click
 
+from hubfarm.cli.coordinator import absence
 from hubfarm.cli.options import json_option
 from hubfarm.cli.show import print_json, progress, say
 from hubfarm.farm import Farm
@@ -35,6 +36,8 @@ def upgrade(dry_run: bool, as_json: bool) -> None:
     if as_json:
         print_json([asdict(part) for part in parts])
         return
+    if warning := absence(farm, farm.hubs()):
+        say(warning, err=True)
     for part in parts:
         say(f"{part.name}: {_what(part, dry_run)}")
     if not due:

@@ -19,8 +19,8 @@ def user() -> None:
     """Users of the farm: they enter restricted hubs by password or ticket.
 
     \b
-    hubfarm user add luigi --group mima     asks for the password, twice
-    hubfarm user ls                         who there is
+    hubfarm user add luigi --group mima   asks a password
+    hubfarm user ls                       who there is
     """
 
 

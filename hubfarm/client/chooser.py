@@ -61,7 +61,7 @@ def _pick(hubs: list[Entry]) -> Entry:
     question = questionary.select(
         "Which hub?",
         choices=[questionary.Choice(line, value=hub) for line, hub in zip(_lines(hubs), hubs, strict=True)],
-        instruction="(arrows move, letters filter, Enter takes it, Esc or q leaves)",
+        instruction="(arrows move, typing filters, Enter takes; Esc leaves, or q first)",
         use_search_filter=True,
         use_jk_keys=False,
         output=create_output(stdout=sys.stderr),

@@ -322,6 +322,11 @@ async def _fetch(url: str, timeout: float) -> str:
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout), raise_for_status=True) as session,
             session.get(url) as response,
         ):
-            return (await response.content.read(_MAX_LOCK_FILE)).decode("utf-8", "replace")
+            text = bytearray()
+            async for chunk in response.content.iter_any():  # a read returns what has come, which may be a part
+                text += chunk
+                if len(text) > _MAX_LOCK_FILE:
+                    raise BadLockFile(f"larger than {_MAX_LOCK_FILE} bytes")
+            return text.decode("utf-8", "replace")
     except (aiohttp.ClientError, TimeoutError) as error:
         raise SAMPHubError(f"cannot fetch the lock file {url}: {error or 'no answer in time'}") from None

@@ -9,15 +9,17 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import click
 import pytest
 
+from hubfarm.cli.main import hubfarm
 from hubfarm.client.integrated import SAMPIntegratedClient
 from hubfarm.farm import Farm
 from hubfarm.registry.history import End
 from hubfarm.registry.listing import HubInfo
 from hubfarm.registry.paths import Paths
 from tests.conftest import RunCli
-from tests.support import PATIENCE, Receiver, wait_for
+from tests.support import PATIENCE, Receiver, read_lock_file, wait_for
 
 
 @pytest.fixture
@@ -335,8 +337,14 @@ def test_a_file_that_is_no_table_is_one_line(two: list[HubInfo], home: Path, cli
 # ---------------------------------------------------------------------- what was meant, and what is completed
 
 
+def test_a_command_that_is_like_none_is_not_guessed_at(cli: RunCli) -> None:
+    for typed in ("foo", "xyzzy", "start-all-of-them"):
+        assert "did you mean" not in cli(typed).stderr
+
+
 @pytest.mark.parametrize(
-    ("typed", "meant"), [("sotp", "stop"), ("client", "clients"), ("lss", "ls"), ("histroy", "history")]
+    ("typed", "meant"),
+    [("list", "ls"), ("kill", "stop"), ("sotp", "stop"), ("client", "clients"), ("lss", "ls"), ("histroy", "history")],
 )
 def test_a_command_that_is_nearly_one_is_asked_about(cli: RunCli, typed: str, meant: str) -> None:
     done = cli(typed)
@@ -394,3 +402,84 @@ def test_a_watch_in_a_pipe_goes_on_until_nobody_reads(two: list[HubInfo]) -> Non
         process.stdout.close()
         assert process.wait(PATIENCE) == 1
         assert process.stderr.read() == ""
+
+
+def pages(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[tuple[str, str]]:
+    """Yield the help of a command, and of those in it, for a terminal of 60 columns."""
+    context = click.Context(command, info_name=name, parent=parent, terminal_width=60)
+    yield context.command_path, command.get_help(context)
+    if isinstance(command, click.Group):
+        for each in command.list_commands(context):
+            inner = command.get_command(context, each)
+            assert inner is not None
+            yield from pages(inner, each, context)
+
+
+def test_help_wraps_nothing_at_60_columns() -> None:
+    wide = {path: line for path, page in pages(hubfarm, "hubfarm") for line in page.splitlines() if len(line) > 60}
+    assert wide == {}
+
+
+def test_top_in_a_pipe_goes_on_if_an_interval_is_asked_for(two: list[HubInfo]) -> None:
+    command = [sys.executable, "-u", "-m", "hubfarm", "top", "--interval", "0.1", "--format", "{label}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline() for _ in range(4)] == ["mima-1\n", "mima-2\n", "\n", "mima-1\n"]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 130
+
+
+@pytest.mark.parametrize("command", [["ls", "--watch"], ["snoop", "mima-1"], ["logs", "mima-1", "-f"]])
+def test_ctrl_c_ends_whatever_goes_on_with_130(two: list[HubInfo], command: list[str]) -> None:
+    line = [sys.executable, "-u", "-m", "hubfarm", *command]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()  # it has begun
+        process.send_signal(signal.SIGINT)
+        assert "Traceback" not in process.stdout.read()
+        assert process.wait(PATIENCE) == 130
+
+
+def test_nothing_to_list_is_a_line_and_no_bare_header(farm: Farm, cli: RunCli, home: Path) -> None:
+    (home / "farm.toml").write_text("")
+    assert cli("restart", "--group", "none").stdout == "no hub to restart\n"
+    assert cli("history").stderr == "nothing has ended yet\n"
+    assert cli("history", "-n", "0").stderr == "no line was asked for (-n 0)\n"
+    assert cli("up", str(home / "farm.toml")).stdout.startswith("nothing to do: ")
+
+
+def test_farm_file_that_is_missing_is_wrong_use(cli: RunCli) -> None:
+    for options in ([], ["--foreground"]):
+        done = cli("up", "nofile", *options)
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+        assert "there is no farm file nofile" in done.stderr
+
+
+def test_upgrade_says_that_there_is_no_coordinator(two: list[HubInfo], farm: Farm, cli: RunCli) -> None:
+    farm.end_coordinator()
+    assert "2 hubs have no coordinator to replace what dies" in cli("upgrade").stderr
+    farm.start_coordinator()
+    assert cli("upgrade").stderr == ""
+
+
+def test_status_says_whom_a_hub_lets_in(two: list[HubInfo], farm: Farm, cli: RunCli) -> None:
+    farm.start(label="night", group="mima", access="group", allow=["account:root"])
+    assert "lets in      everybody" in cli("status", "mima-1").stdout
+    page = cli("status", "night").stdout
+    (line,) = [each for each in page.splitlines() if each.startswith("lets in")]
+    assert "mima" in line
+    assert "account:root" in line
+
+
+def test_hosts_limits_hold_for_hubs_that_are_started_without(farm: Farm, home: Path) -> None:
+    (home / "system.toml").write_text("[limits]\nclients = 20\n")
+    farm.start(label="a")
+    farm.start(label="b", limits=["clients=30"])
+    assert [tokens["hubfarm.limits"] for tokens in map(read_lock_file, lock_files(farm))] == [
+        "clients:20",
+        "clients:30",
+    ]
+
+
+def lock_files(farm: Farm) -> list[Path]:
+    return [hub.lock_file for hub in farm.hubs()]

@@ -79,9 +79,10 @@ def test_enter_opens_the_clients_of_a_hub_and_escape_goes_back(topcat: SAMPInteg
     top.shows("34 hubs, by CLIENTS")
 
 
-def test_q_ends_top(top: Terminal) -> None:
-    top.keys("q")
-    top.shows("code 0")
+@pytest.mark.parametrize(("key", "code"), [("q", 0), ("C-c", 130)])
+def test_q_ends_top_and_ctrl_c_interrupts_it(top: Terminal, key: str, code: int) -> None:
+    top.keys(key)
+    top.shows(f"code {code}")
 
 
 def test_top_says_that_the_coordinator_is_gone_and_what_to_do(top: Terminal, farm: Farm) -> None:
@@ -102,7 +103,15 @@ def test_top_without_textual_prints_the_table_again_and_again(
         assert any('pip install "hubfarm[top]"' in line for line in screen)
         assert any("more lines" in line for line in screen)
         one.keys("C-c")
-        one.shows("code 0")
+        one.shows("code 130")
+
+
+def test_status_fits_the_terminal(topcat: SAMPIntegratedClient, home: Path) -> None:
+    with terminal(home, "status", "mima-7", columns=60, lines=60) as one:
+        screen = one.shows("code 0")
+    page = [line for line in screen if line.strip()][:-1]
+    assert all(line[12:13] in ("", " ") for line in page), page  # what goes on does so below itself
+    assert any(line.startswith("lock file") for line in page)
 
 
 # ---------------------------------------------------------------------- choose
@@ -145,7 +154,7 @@ def test_ls_watches_until_ctrl_c(farm: Farm, home: Path) -> None:
         farm.start(label="two")
         assert all(len(line) <= 60 for line in one.shows("two "))
         one.keys("C-c")
-        one.shows("code 0")
+        one.shows("code 130")
 
 
 def test_stop_all_asks_on_a_terminal_if_there_are_clients(topcat: SAMPIntegratedClient, home: Path, farm: Farm) -> None:

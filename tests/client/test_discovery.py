@@ -170,9 +170,14 @@ def test_a_lock_file_served_over_http(hubs: list[SAMPHubServer], client: SAMPInt
 
     class Serve(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200 if self.path == "/lock" else 404)
+            self.send_response(200 if self.path in ("/lock", "/large") else 404)
             self.end_headers()
-            self.wfile.write(text)
+            for part in (text[:20], text[20:]):  # two packets: the second has to be waited for
+                self.wfile.write(part)
+                self.wfile.flush()
+                time.sleep(0.05)
+            if self.path == "/large":
+                self.wfile.write(b"#" * 70_000)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -186,6 +191,8 @@ def test_a_lock_file_served_over_http(hubs: list[SAMPHubServer], client: SAMPInt
         client.disconnect()
         with pytest.raises(SAMPHubError, match="404"):
             client.connect(f"{url}/other")
+        with pytest.raises(SAMPHubError, match="larger than 65536 bytes"):
+            client.connect(f"{url}/large")
         server.shutdown()
         thread.join()
 
