@@ -17,6 +17,7 @@ from hubfarm.access.users import Users
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.settings import AccessSettings, load_settings
 from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.spec.checks import check_user
 
 GROUP = "hubfarm.authenticators"
 """The group of the entry points."""
@@ -33,11 +34,21 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
         Of which groups that user is.
     admin : bool
         May enter every hub.
+
+    Raises
+    ------
+    WrongUse
+        A name cannot be.
     """
 
     user: str
     groups: tuple[str, ...] = ()
     admin: bool = False
+
+    def __post_init__(self) -> None:
+        check_user(self.user)
+        if not all(each.isprintable() for each in self.groups):  # all clients of a hub get to read them
+            raise WrongUse(f"the groups of the user {self.user} have a name that cannot be printed")
 
 
 class Authenticator(Protocol):
@@ -58,6 +69,30 @@ class Authenticator(Protocol):
 Factory = Callable[[AccessSettings, Paths], Authenticator]
 
 
+def identify(by: Authenticator, user: str, password: str) -> Identity | None:
+    """Return whom an authenticator knows by a password, None if it is wrong; it may be anybody's code.
+
+    Raises
+    ------
+    HubfarmError
+        It cannot tell. What else it raises becomes this too, and only its kind is told: its words may hold the
+        password.
+    """
+    try:
+        found = by.authenticate(user, password)
+    except HubfarmError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise HubfarmError(f"the authenticator {_name_of(by)} has failed by {type(error).__qualname__}") from None
+    if not (found is None or isinstance(found, Identity)):
+        raise HubfarmError(f"the authenticator {_name_of(by)} has returned a {type(found).__qualname__}: no Identity")
+    return found
+
+
+def _name_of(by: Authenticator) -> str:
+    return f"{type(by).__module__}.{type(by).__qualname__}"
+
+
 class FileAuthenticator:
     """The users file's word.
 
@@ -73,7 +108,11 @@ class FileAuthenticator:
     def authenticate(self, user: str, password: str) -> Identity | None:
         """Look the user up; see `Authenticator.authenticate`."""
         known = self._users.get(user)
-        if not is_right(password, known.password if known else None) or known is None:
+        try:
+            right = is_right(password, known.password if known else None)
+        except HubfarmError as error:
+            raise HubfarmError(f"the password of the user {user[:100]!r} cannot be checked: {error}") from None
+        if known is None or not right:
             return None
         return Identity(user=known.name, groups=known.groups, admin=known.admin)
 
@@ -103,7 +142,13 @@ def authenticator(paths: Paths, settings: AccessSettings | None = None) -> Authe
         It cannot be used here; the message says what is missing.
     """
     settings = load_settings().access if settings is None else settings
-    return _factory(settings.authenticator)(settings, paths)
+    factory = _factory(settings.authenticator)
+    try:
+        return factory(settings, paths)
+    except HubfarmError:
+        raise
+    except Exception as error:  # another package's: whatever it is
+        raise HubfarmError(f"the authenticator {settings.authenticator} cannot be made: {error!r}") from None
 
 
 def _factory(name: str) -> Factory:

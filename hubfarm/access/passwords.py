@@ -6,7 +6,7 @@ To check one takes 20 ms and 19 MiB, for those who guess too: few at a time, and
 from functools import cache
 from typing import TYPE_CHECKING
 
-from hubfarm.samp.errors import WrongUse
+from hubfarm.samp.errors import HubfarmError, WrongUse
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
@@ -16,6 +16,9 @@ LONGEST = 1024
 
 _TIME, _MEMORY, _LANES = 2, 19 * 1024, 1
 """Passes, KiB and lanes: what OWASP asks for at least.  A hub is a small process, and there may be a thousand."""
+
+_MOST_MEMORY, _MOST_TIME = 2**20, 100
+"""KiB and passes that no digest asks for which is whole."""
 
 
 def check_password(password: str) -> str:
@@ -55,13 +58,22 @@ def is_right(password: str, digest: str | None) -> bool:
 
     Raises
     ------
-    argon2.exceptions.InvalidHashError
-        It is no digest.
+    HubfarmError
+        It cannot be told: the digest is damaged, or there is no memory to compute it in.
     """
-    from argon2.exceptions import VerificationError
+    from argon2 import extract_parameters
+    from argon2.exceptions import Argon2Error, InvalidHashError, VerifyMismatchError
 
     try:
-        _hasher().verify(digest or _nobodys(), password[:LONGEST])
-    except VerificationError:
+        kept = _nobodys() if digest is None else digest
+        asked = extract_parameters(kept)
+        if asked.memory_cost > _MOST_MEMORY or asked.time_cost > _MOST_TIME:
+            raise InvalidHashError
+        _hasher().verify(kept, password[:LONGEST])
+    except VerifyMismatchError:  # of all that can go wrong this alone says that the password is
         return False
+    except (ValueError, TypeError):  # what argon2 says of what is none of its digests
+        raise HubfarmError("its digest is damaged") from None
+    except (Argon2Error, MemoryError) as error:
+        raise HubfarmError(str(error) or "there is no memory for it") from None
     return digest is not None and len(password) <= LONGEST

@@ -22,8 +22,9 @@ from loguru import logger
 from hubfarm.access.host_accounts import account_of
 from hubfarm.registry.entry import Entry, Standing
 from hubfarm.registry.listing import HubInfo, describe_answering
-from hubfarm.registry.paths import Paths
+from hubfarm.registry.paths import Paths, check_safe
 from hubfarm.registry.tickets import mark_of
+from hubfarm.registry.whereabouts import UID
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import BadLockFile, HubfarmError, WrongUse
 from hubfarm.spec.access import Rule
@@ -71,7 +72,7 @@ class Share:
 
     def __init__(self, paths: Paths, spec: HubSpec) -> None:
         self._directory = paths.shared
-        self._mark = mark_of(spec.secret)
+        self._mark = mark_of(spec.id, spec.secret)
         self._path: Path | None = None
         self._trouble = ""
 
@@ -139,16 +140,9 @@ def check_shared(directory: Path) -> None:
     HubfarmError
         It is missing, no directory, another account's than root's or ours, or writable by others and not sticky.
     """
-    try:
-        status = directory.lstat()
-    except OSError as error:
-        raise HubfarmError(f"cannot use {directory}: {error.strerror}; docs/access.md says how to make it") from None
-    if not stat.S_ISDIR(status.st_mode):
-        raise HubfarmError(f"{directory} is no directory")
-    if status.st_uid not in (0, os.getuid()):
-        raise HubfarmError(f"{directory} belongs to user {status.st_uid}: it must be root's, or yours")
-    if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
-        raise HubfarmError(f"others may remove what is yours in {directory}: chmod +t {directory}")
+    if not os.path.lexists(directory):
+        raise HubfarmError(f"there is no {directory}: docs/access.md says how to make it")
+    check_safe(directory, "chmod +t")
 
 
 def shared_entries(paths: Paths) -> list[Entry]:
@@ -166,6 +160,7 @@ def shared_entries(paths: Paths) -> list[Entry]:
             if owner != uid and _admits(tokens, who) and _is_served(sockets, owner, tokens):
                 account = _name_of(owner)
                 named = {"samp.hub.label": f"{account}/{tokens.get('samp.hub.label', '')}", ACCOUNT: account}
+                named[UID] = str(owner)
                 found.append(Entry(path, None, Standing.FOREIGN, {**tokens, **named}))
     return found
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from hubfarm.access.authenticators import users_path
+from hubfarm.access.authenticators import authenticator, users_path
 from hubfarm.access.host_accounts import is_account, is_group
 from hubfarm.access.users import User, Users
 from hubfarm.registry.paths import Paths
@@ -25,7 +25,7 @@ def check_somebody(specs: Iterable[HubSpec], paths: Paths) -> None:
         It admits nobody, and the message says how to add a user whom it admits; or it names an account that this host
         does not have.
     HubfarmError
-        The users file cannot be read.
+        The users file cannot be read, or another authenticator cannot be used here.
     """
     restricted = [spec for spec in specs if spec.access is not Access.OPEN]
     if not restricted:
@@ -33,8 +33,11 @@ def check_somebody(specs: Iterable[HubSpec], paths: Paths) -> None:
     for spec in restricted:
         _check_accounts(spec.rule)
     restricted = [spec for spec in restricted if not spec.rule.names_accounts]
+    if not restricted:
+        return
     settings = load_settings().access
     if settings.authenticator != "file":
+        authenticator(paths, settings)  # what it needs is missed now, and not at the first login
         return
     users = [_as_principal(user) for user in Users(users_path(settings, paths)).all()]
     for spec in restricted:

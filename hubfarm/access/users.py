@@ -15,8 +15,9 @@ from typing import Any
 import msgspec
 
 from hubfarm.access.passwords import digest_of
-from hubfarm.registry.files import lstat_or_none, read_private, write_private
+from hubfarm.registry.files import read_own, write_private
 from hubfarm.registry.locks import holding
+from hubfarm.registry.paths import check_safe
 from hubfarm.registry.tickets import Tickets
 from hubfarm.samp.errors import BadLockFile, HubfarmError, WrongUse
 from hubfarm.spec.checks import check_name, check_user
@@ -48,6 +49,10 @@ class User(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     groups: tuple[str, ...] = ()
     admin: bool = False
     password: str
+
+    def __post_init__(self) -> None:
+        check_user(self.name)
+        _checked(self.groups)
 
     def __repr__(self) -> str:
         # A digest has no place in a log.
@@ -115,28 +120,28 @@ class Users:
         HubfarmError
             It cannot be read, is another account's, may be read by others, or is damaged.
         """
-        status = lstat_or_none(self.path)
-        if status is None:
-            return Content()
-        identity = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode)
-        if self._read is None or self._read[0] != identity:
-            if status.st_uid != os.getuid():
-                raise HubfarmError(f"the users file {self.path} belongs to user {status.st_uid}, not to you")
-            if status.st_mode & 0o077:
-                raise HubfarmError(f"others may use the users file {self.path}: chmod 600 {self.path}")
-            self._read = (identity, self._load())
-        return self._read[1]
-
-    def _load(self) -> Content:
         try:
-            content = msgspec.json.decode(read_private(self.path, most=MOST), type=Content)
+            if self._read is None or self._read[0] != _identity(self.path.lstat()):
+                self._read = self._load()
+        except FileNotFoundError:
+            return Content()
         except OSError as error:
             raise HubfarmError(f"cannot read the users file {self.path}: {error.strerror}") from None
-        except (BadLockFile, msgspec.DecodeError) as error:
+        return self._read[1]
+
+    def _load(self) -> tuple[Any, Content]:
+        """Return what tells the file that was read from others, and what it holds."""
+        check_safe(self.path.parent, "chmod go-w")  # or what is read may be what it was some days ago
+        try:
+            text, status = read_own(self.path, MOST)
+            content = msgspec.json.decode(text, type=Content)
+        except BadLockFile as error:
+            raise HubfarmError(f"cannot use the users file {self.path}: {error}") from None
+        except msgspec.DecodeError as error:
             raise HubfarmError(f"the users file {self.path} is damaged: {error}") from None
         if content.version != VERSION:
             raise HubfarmError(f"the users file {self.path} is of version {content.version}: known here is {VERSION}")
-        return content
+        return _identity(status), content
 
     def all(self) -> list[User]:
         """Return the users, by name."""
@@ -155,6 +160,13 @@ class Users:
             There is none.
         """
         return _known({user.name: user for user in self.all()}, name)
+
+    def has_met(self, name: str) -> bool:
+        """Tell whether there is a user of this name or was one, or tickets of one that another authenticator knows."""
+        content = self.content()
+        if name in content.changed or any(user.name == name for user in content.users):
+            return True
+        return self._tickets is not None and any(ticket.user == name for ticket in self._tickets.all())
 
     def add(self, name: str, password: str, *, groups: Collection[str] = (), admin: bool = False) -> User:
         """Add a user.
@@ -175,7 +187,6 @@ class Users:
         WrongUse
             There is one of this name, or the name, a group or the password cannot be.
         """
-        check_user(name)
         user = User(name=name, groups=_checked(groups), admin=admin, password=digest_of(password))
 
         def added(users: dict[str, User]) -> None:
@@ -259,6 +270,10 @@ class Users:
     def _locked(self) -> AbstractContextManager[None]:
         lock = self.path.with_name(f"{self.path.name}.lock")
         return holding(lock, timeout=_LOCKED, by="another who changes the users")
+
+
+def _identity(status: os.stat_result) -> Any:
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode, status.st_uid
 
 
 def _known(users: dict[str, User], name: str) -> User:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from hubfarm.access.authenticators import authenticator, users_path
+from hubfarm.access.authenticators import authenticator, identify, users_path
 from hubfarm.access.somebody import check_somebody
 from hubfarm.access.users import Users
 from hubfarm.registry.changes import changes_path, write_changes
@@ -51,11 +51,17 @@ class Login(NamedTuple):
         return lock_url(self.lock_file)
 
 
+def check_login(hub: HubInfo, paths: Paths) -> None:
+    """Refuse what no password could help with; see `hubfarm.farm.Farm.check_login`."""
+    _tokens_of(hub, paths)
+    authenticator(paths)
+
+
 def log_in(hub: HubInfo, paths: Paths, *, user: str, password: str, seconds: float, for_this_process: bool) -> Login:
     """Prove who somebody is, and make a ticket; see `hubfarm.farm.Farm.log_in`."""
     tokens = _tokens_of(hub, paths)
     revision = Users(users_path(load_settings().access, paths)).content().revision  # a change from now on counts
-    known = authenticator(paths).authenticate(user, password)
+    known = identify(authenticator(paths), user, password)
     if known is None:
         raise HubfarmError("the user or the password is wrong")
     who = Principal(user=known.user, groups=known.groups, admin=known.admin)
@@ -78,6 +84,8 @@ def set_access(hub: HubInfo, paths: Paths, access: Access, allow: Sequence[str])
     if hub.kind is HubKind.EMBEDDED:
         raise WrongUse(f"the hub {hub.name} is embedded in the process {hub.pid}: that program says whom it lets in")
     spec = HubSpec.from_tokens(_tokens_of(hub, paths))
+    if instead := _what_instead(hub, access, allow):
+        raise WrongUse(instead)
     wanted = msgspec.structs.replace(spec, access=access, allow=tuple(allow))
     check_somebody([wanted], paths)
     write_changes(changes_path(paths, spec), wanted)
@@ -87,6 +95,21 @@ def set_access(hub: HubInfo, paths: Paths, access: Access, allow: Sequence[str])
         with contextlib.suppress(ProcessLookupError):  # its successor will heed it
             os.kill(hub.pid, signal.SIGHUP)
     _wait_until_published(lockdir, wanted)
+
+
+def _what_instead(hub: HubInfo, access: Access, allow: Sequence[str]) -> str:
+    """Say what to ask for in place of a restriction that this hub, as it was started, cannot have; empty if it can."""
+    command = f"hubfarm access {hub.name}"
+    match access:
+        case Access.OPEN if allow:
+            return f"an open hub lets in everybody; to let in these alone: {command} listed --allow {allow[0]}"
+        case Access.GROUP if not hub.group:
+            return f"the hub {hub.name} was started for no group; to let one in: {command} listed --allow group:NAME"
+        case Access.OWNER if not hub.owner:
+            return f"the hub {hub.name} was started for no owner; to let one in: {command} listed --allow user:NAME"
+        case Access.LISTED if not allow:
+            return f"say who is listed: {command} listed --allow user:NAME"
+    return ""
 
 
 def _wait_until_published(lockdir: LockDir, wanted: HubSpec) -> None:

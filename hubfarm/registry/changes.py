@@ -36,7 +36,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 
 def changes_path(paths: Paths, spec: HubSpec) -> Path:
     """Return where the changes of a hub are kept, beside its journal; two hubs of one id have a file each."""
-    return paths.journals / f"hub-{spec.id}-{mark_of(spec.secret)[:16]}.changes"
+    return paths.journals / f"hub-{spec.id}-{mark_of(spec.id, spec.secret)[:16]}.changes"
 
 
 def write_changes(path: Path, spec: HubSpec) -> None:
@@ -47,7 +47,7 @@ def write_changes(path: Path, spec: HubSpec) -> None:
     HubfarmError
         The disk is full, or the directory cannot be written.
     """
-    changes = Changes(hub=mark_of(spec.secret), access=spec.access, allow=spec.allow)
+    changes = Changes(hub=mark_of(spec.id, spec.secret), access=spec.access, allow=spec.allow)
     write_private(path, msgspec.json.encode(changes).decode())
 
 
@@ -61,7 +61,7 @@ def with_changes(path: Path, spec: HubSpec) -> HubSpec:
     """
     try:
         changes = msgspec.json.decode(read_private(path), type=Changes)
-        if changes.hub != mark_of(spec.secret):
+        if changes.hub != mark_of(spec.id, spec.secret):
             return spec
         return msgspec.structs.replace(spec, access=changes.access, allow=changes.allow)
     except FileNotFoundError:

@@ -50,11 +50,13 @@ def claim_for(spec: "HubSpec", lockdir: LockDir, *, path: Path | None = None) ->
     Raises
     ------
     HubfarmError
-        The guard is held, the label is in use, or the state table is full.
+        The guard is held, the id or the label is in use, or the state table is full.
     """
     now = time.monotonic()
     with lockdir.mutex():
         name = HubName(os.getpid(), spec.id or lockdir.next_id(set()))
+        if not spec.restarts:
+            lockdir.check_id_free(name)
         lockdir.check_label_free(spec.label, but_for=name)
         Wanted(lockdir.paths).check_label_free(spec.label, but_for=name.id)
         claim = Claim(lockdir, name, path or lockdir.lock_path(name), spec.label)

@@ -30,10 +30,41 @@ def read_private(path: Path, *, follow: bool = False, most: int = _MAX_LOCK_FILE
     BadLockFile
         It is no regular file, is larger than `most`, or is not text.
     """
+    return read_with_status(path, follow=follow, most=most)[0]
+
+
+def read_own(path: Path, most: int) -> tuple[str, os.stat_result]:
+    """Return the text of a file that is this account's and for it alone, and the status of the very file that was read.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    most : int
+        How large it may be, bytes.
+
+    Raises
+    ------
+    OSError
+        It cannot be opened, or is a symbolic link.
+    BadLockFile
+        It is no regular file, is larger than `most`, belongs to another account, or others may use it.
+    """
+    text, status = read_with_status(path, most=most)
+    if status.st_uid != os.getuid():
+        raise BadLockFile(f"it belongs to user {status.st_uid}, not to you")
+    if status.st_mode & 0o077:
+        raise BadLockFile(f"others may use it: chmod 600 {path}")
+    return text, status
+
+
+def read_with_status(path: Path, *, follow: bool = False, most: int = _MAX_LOCK_FILE) -> tuple[str, os.stat_result]:
+    """Return the text of a small regular file, and the status of the very file that was read; see `read_private`."""
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
     descriptor = os.open(path, flags)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise BadLockFile("not a regular file")
         data = os.read(descriptor, most + 1)
     finally:
@@ -41,9 +72,9 @@ def read_private(path: Path, *, follow: bool = False, most: int = _MAX_LOCK_FILE
     if len(data) > most:
         raise BadLockFile(f"larger than {most} bytes")
     try:
-        return data.decode()
+        return data.decode(), status
     except UnicodeDecodeError:
-        return data.decode("latin-1")
+        return data.decode("latin-1"), status
 
 
 def write_private(path: Path, text: str) -> None:

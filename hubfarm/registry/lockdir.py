@@ -224,6 +224,24 @@ class LockDir:
         return guard if identity and tokens.get(GUARD_FILE, identity) == identity else None
 
     def next_id(self, taken: set[int]) -> int:
-        """Return an id above all that living hubs of this host and `taken` bear."""
-        used = {entry.name.id for entry in self.living() if entry.name}
-        return max(used | taken, default=0) + 1
+        """Return an id above all that hubs of this farm and `taken` bear; call under the mutex to be given it alone.
+
+        Those count too that have not published their lock file yet, and those that come back.
+        """
+        from hubfarm.registry.wanted import Wanted  # msgspec, which `hubfarm ls` need not pay for
+
+        wanted = {wish.spec.id for wish in Wanted(self.paths).all()}
+        return max(self.living_ids() | wanted | taken, default=0) + 1
+
+    def check_id_free(self, name: HubName) -> None:
+        """Refuse the id of a hub that is to start, if another living one bears it.
+
+        Raises
+        ------
+        HubfarmError
+            It does: both have chosen it at the same moment.
+        """
+        with contextlib.suppress(OSError):
+            for other in map(parse_name, os.listdir(self.paths.guards)):
+                if other is not None and other.id == name.id and other != name and self.is_alive(other):
+                    raise HubfarmError(f"the id {name.id} was taken by the hub {other} at this moment: start again")

@@ -238,6 +238,33 @@ def check_directory(directory: Path) -> None:
         raise HubfarmError(f"cannot write in {directory}: chmod u+wx {directory}")
 
 
+def check_safe(directory: Path, remedy: str) -> None:
+    """Refuse a directory in which others could remove or replace what is not theirs.
+
+    Parameters
+    ----------
+    directory : Path
+        The directory.
+    remedy : str
+        What to do about one that others may write, as ``chmod +t``.
+
+    Raises
+    ------
+    HubfarmError
+        It is missing, no directory, another account's than root's or ours, or writable by others and not sticky.
+    """
+    try:
+        status = directory.lstat()
+    except OSError as error:
+        raise HubfarmError(f"cannot use {directory}: {error.strerror}") from None
+    if not stat.S_ISDIR(status.st_mode):
+        raise HubfarmError(f"{directory} is no directory")
+    if status.st_uid not in (0, os.getuid()):
+        raise HubfarmError(f"{directory} belongs to user {status.st_uid}: it must be root's, or yours")
+    if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
+        raise HubfarmError(f"others may remove what is yours in {directory}: {remedy} {directory}")
+
+
 def _check_trusted(directory: Path) -> None:
     try:
         status = directory.lstat()

@@ -9,6 +9,7 @@ for holds its guard, if it was made for one.
 """
 
 import contextlib
+import errno
 import hmac
 import os
 import re
@@ -20,16 +21,32 @@ from pathlib import Path
 
 import msgspec
 
+from hubfarm.registry.entry import GUARD, GUARD_FILE
 from hubfarm.registry.files import read_private, write_private
 from hubfarm.registry.locks import Lock, guard_is_held
 from hubfarm.registry.paths import Paths
+from hubfarm.registry.whereabouts import TOKENS
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import BadLockFile, HubfarmError, WrongUse
 
 _SECRET = re.compile("([0-9a-f]{16})-[0-9a-f]{32}", re.ASCII)
 
-_CARRIED = (lockfile.URL, lockfile.VERSION, "hub.id", "samp.hub.label", "hub.label")
-"""What a ticket's lock file says as the hub's does."""
+_LATEST = 1e10
+"""No ticket is made later, seconds since 1970: in the year 2286."""
+
+_CARRIED = (
+    lockfile.URL,
+    lockfile.VERSION,
+    "hub.id",
+    "samp.hub.label",
+    "hub.label",
+    "hubfarm.id",
+    "hubfarm.pid",
+    *TOKENS,
+    GUARD,
+    GUARD_FILE,
+)
+"""What a ticket's lock file says as the hub's does; the last ones show whether the hub still lives, and where."""
 
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,15 +91,27 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     admits: bool = True
     revision: int = 0
 
+    def __post_init__(self) -> None:
+        if not (0 <= self.made <= _LATEST and 0 <= self.until <= 2 * _LATEST):
+            raise ValueError("no ticket is of these times")
+
 
 def is_ticket(secret: str) -> bool:
     """Tell whether a secret has the form of a ticket's."""
     return _SECRET.fullmatch(secret) is not None
 
 
-def mark_of(secret: str) -> str:
-    """Return what a hub's secret has to do with its tickets: it lasts as long as the hub, restarts included."""
-    return sha256(f"hubfarm hub {secret}".encode()).hexdigest()[:32]
+def mark_of(id: int, secret: str) -> str:
+    """Return what tells a hub from all others as long as it lasts, restarts included, and tells no secret.
+
+    Parameters
+    ----------
+    id : int
+        The hub's.
+    secret : str
+        The hub's; people may choose one, and the same for two hubs.
+    """
+    return sha256(f"hubfarm hub {id} {secret}".encode()).hexdigest()[:32]
 
 
 class Tickets:
@@ -113,7 +142,7 @@ class Tickets:
         Parameters
         ----------
         hub : dict
-            The content of the hub's lock file.
+            The content of the lock file of a hub of hubfarm.
         user, groups, admin, revision
             Whose it is; as in `Ticket`.
         seconds : float
@@ -129,7 +158,7 @@ class Tickets:
         id, now = secrets.token_hex(8), time.time()
         secret = f"{id}-{secrets.token_hex(16)}"
         label = hub.get("samp.hub.label", "")
-        mark = mark_of(hub[lockfile.SECRET])
+        mark = mark_of(int(hub["hubfarm.id"]), hub[lockfile.SECRET])
         ticket = Ticket(
             id=id,
             user=user,
@@ -144,10 +173,14 @@ class Tickets:
             guarded=for_this_process,
         )
         tokens = {lockfile.SECRET: secret} | {name: hub[name] for name in _CARRIED if name in hub}
-        if for_this_process:
-            self._guard(id)
-        self._write(ticket)
-        write_private(self._lock_file(id), lockfile.write(tokens, f"a ticket of {user} for the SAMP hub {label}"))
+        try:
+            if for_this_process:
+                self._guard(id)
+            self._write(ticket)
+            write_private(self._lock_file(id), lockfile.write(tokens, f"a ticket of {user} for the SAMP hub {label}"))
+        except BaseException:
+            self.revoke(id)  # nobody could use it
+            raise
         return ticket, self._lock_file(id)
 
     def _guard(self, id: str) -> None:
@@ -180,9 +213,36 @@ class Tickets:
     def get(self, id: str) -> Ticket | None:
         """Return the ticket of this id, if there is one."""
         try:
-            return msgspec.json.decode(read_private(self._record(id)), type=Ticket)
-        except (OSError, BadLockFile, msgspec.DecodeError):
+            return self._read(id)
+        except (OSError, BadLockFile):
             return None
+
+    def _read(self, id: str) -> Ticket:
+        """Return the ticket of this id.
+
+        Raises
+        ------
+        OSError
+            There is none, or it cannot be read.
+        BadLockFile
+            It is damaged.
+        """
+        try:
+            ticket = msgspec.json.decode(read_private(self._record(id)), type=Ticket)
+        except msgspec.DecodeError as error:
+            raise BadLockFile(str(error)) from None
+        if ticket.id != id:
+            raise BadLockFile("it is another ticket's")
+        return ticket
+
+    def has_ended(self, id: str) -> bool:
+        """Tell whether a ticket counts no more; of one that cannot be read now, that is not known."""
+        try:
+            return not self.counts(self._read(id))
+        except (FileNotFoundError, BadLockFile):
+            return True
+        except OSError as error:
+            return error.errno == errno.ELOOP  # a link that somebody has put there is no ticket
 
     def counts(self, ticket: Ticket) -> bool:
         """Tell whether a ticket's time has not run out, and the program that it was made for lives."""

@@ -14,6 +14,12 @@ from pathlib import Path
 
 from hubfarm.registry.boot_id import boot_id
 
+UID = "hubfarm.uid"
+"""The token that says of which account the process is."""
+
+TOKENS = ("hubfarm.host", "hubfarm.boot", "hubfarm.machine", "hubfarm.namespace", UID)
+"""Those by which `where_is` judges, and whose the process is."""
+
 _MACHINE_ID = Path("/etc/machine-id")
 _OUTERMOST = "4026531836"
 """The PID namespace of the system itself (the kernel's ``PROC_PID_INIT_INO``)."""
@@ -35,7 +41,12 @@ class Where(Enum):
 
 def whereabouts() -> dict[str, str]:
     """Return the lock-file tokens that say where this process is; `where_is` reads them."""
-    return {"hubfarm.boot": boot_id(), "hubfarm.machine": _machine(), "hubfarm.namespace": _namespace()}
+    return {
+        "hubfarm.boot": boot_id(),
+        "hubfarm.machine": _machine(),
+        "hubfarm.namespace": _namespace(),
+        UID: str(os.getuid()),
+    }
 
 
 def where_is(tokens: Mapping[str, str], host: str) -> Where:

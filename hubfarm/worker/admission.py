@@ -49,7 +49,7 @@ class Admission:
         self.passwords = PasswordChecks(lambda: authenticator(paths), clock)
         self._paths = paths
         self._tickets = Tickets(paths)
-        self._mark = mark_of(spec.secret)
+        self._mark = mark_of(spec.id, spec.secret)
         self._trouble = ""
         self._seen: object = None
 
@@ -106,7 +106,7 @@ class Admission:
         except HubfarmError as error:
             self._complain(error)
             disconnected = {}
-        over = {id for id in {client.principal.ticket for client in clients} - {""} if not self._counts(id)}
+        over = {id for id in {client.principal.ticket for client in clients} - {""} if self._tickets.has_ended(id)}
         for client in clients:
             if reason := _reason_to_leave(client.principal, over, disconnected):
                 deliveries.carry_out(hub.throw_out(client, reason))
@@ -117,10 +117,6 @@ class Admission:
             ticket = self._tickets.get(id)
             if ticket is not None and ticket.hub == self._mark:
                 self._tickets.revoke(id)
-
-    def _counts(self, id: str) -> bool:
-        ticket = self._tickets.get(id)
-        return ticket is not None and self._tickets.counts(ticket)
 
 
 def _reason_to_leave(who: Principal, over: set[str], disconnected: dict[str, int]) -> str:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from argon2.exceptions import HashingError, VerificationError
 
 from hubfarm.access.authenticators import FileAuthenticator, Identity
 from hubfarm.access.passwords import is_right
@@ -65,6 +66,33 @@ def test_longest_password_counts_in_full_and_a_longer_one_is_never_right() -> No
     with pytest.raises(WrongUse, match="1025 characters"):
         Users(Path("/nonexistent/users")).add("luigi", "x" * 1025)
     assert not is_right("x" * 2000, None)
+
+
+def test_only_a_mismatch_is_a_wrong_password_and_all_else_is_an_error(
+    users: Users, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users.add("luigi", "right")
+    ask = FileAuthenticator(users).authenticate
+    kept = users.path.read_text()
+    for digest in ("", "$argon2id$", "plain", users.all()[0].password[:-10]):
+        users.path.write_text(kept.replace(users.all()[0].password, digest))
+        with pytest.raises(HubfarmError, match="the password of the user 'luigi' cannot be checked"):
+            ask("luigi", "right")
+        users.path.write_text(kept)
+    monkeypatch.setattr("hubfarm.access.passwords._hasher", lambda: _WithoutMemory())
+    for user in ("luigi", "nobody"):
+        with pytest.raises(HubfarmError, match=f"{user}' cannot be checked: Memory allocation error"):
+            ask(user, "right")
+
+
+class _WithoutMemory:
+    """argon2 where there is no room for its 19 MiB."""
+
+    def hash(self, password: str) -> str:
+        raise HashingError("Memory allocation error")
+
+    def verify(self, digest: str, password: str) -> bool:
+        raise VerificationError("Memory allocation error")
 
 
 @pytest.mark.parametrize("password", ["", "two\nlines", "\x1b"])
@@ -138,6 +166,37 @@ def test_what_others_may_read_or_is_damaged_is_refused_with_what_to_do(users: Us
     users.path.symlink_to("/dev/null")
     with pytest.raises(HubfarmError):
         users.all()
+
+
+def test_file_in_a_directory_where_others_could_replace_it_is_not_read(users: Users) -> None:
+    users.add("luigi", "a password")
+    users.path.parent.chmod(0o770)
+    with pytest.raises(HubfarmError, match=f"chmod go-w {users.path.parent}"):
+        Users(users.path).all()
+    users.path.parent.chmod(0o700)
+    assert [user.name for user in Users(users.path).all()] == ["luigi"]
+
+
+def test_file_that_takes_its_place_just_as_it_is_read_is_judged_itself(
+    users: Users, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users.add("luigi", "a password")
+    assert users.all()
+    os.utime(users.path)  # it is read anew
+    status = users.path.lstat()
+
+    def before(self: Path) -> os.stat_result:
+        users.path.chmod(0o644)  # between the look at it and its opening
+        return status
+
+    monkeypatch.setattr(Path, "lstat", lambda self: before(self) if self == users.path else os.lstat(self))
+    with pytest.raises(HubfarmError, match=f"chmod 600 {users.path}"):
+        users.all()
+
+
+def test_file_that_cannot_be_looked_at_is_an_error_and_no_empty_one(users: Users) -> None:
+    with pytest.raises(HubfarmError, match="no directory"):
+        Users(Path("/dev/null/users")).all()
 
 
 def test_ten_thousand_users_are_read(users: Users) -> None:

@@ -14,6 +14,7 @@ from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.locks import guard_is_held
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName
+from hubfarm.registry.wanted import Wanted
 from hubfarm.samp.errors import BadLockFile, HubfarmError, WrongUse
 from hubfarm.spec.hub_spec import HubSpec
 from tests.registry.registry_support import ASTROPY, FOREIGN_URL, JSAMP, dead_hub, hub_process, publish, tokens
@@ -215,6 +216,26 @@ def test_next_id_is_above_all_that_are_in_use(lockdir: LockDir) -> None:
     assert lockdir.next_id({3}) == 8
     assert lockdir.next_id({11}) == 12
     claim.withdraw()
+
+
+def test_next_id_is_above_those_that_have_not_published_yet_and_those_that_come_back(lockdir: LockDir) -> None:
+    first = claim_for(HubSpec(id=0), lockdir)
+    second = claim_for(HubSpec(id=0), lockdir)
+    assert (first.name.id, second.name.id) == (1, 2)
+    Wanted(lockdir.paths).want(HubSpec(id=5, label="between two workers"))
+    third = claim_for(HubSpec(id=0), lockdir)
+    assert third.name.id == 6
+    for claim in (first, second, third):
+        claim.withdraw()
+
+
+def test_id_that_another_has_taken_meanwhile_is_refused_but_not_to_a_successor(lockdir: LockDir) -> None:
+    with hub_process(3) as (process, _):
+        with pytest.raises(HubfarmError, match=f"the id 3 was taken by the hub {process.pid}-3 at this moment"):
+            claim_for(HubSpec(id=3), lockdir)
+        assert list(lockdir.paths.guards.iterdir()) == [lockdir.guard_path(HubName(process.pid, 3))]
+        claim_for(HubSpec(id=3, restarts=1), lockdir).withdraw()
+    claim_for(HubSpec(id=3), lockdir).withdraw()
 
 
 # ---------------------------------------------------------------------- recognising
