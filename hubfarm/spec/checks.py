@@ -12,7 +12,10 @@ from hubfarm.samp.errors import WrongUse
 MAX_HUBS = 1000
 """Hubs a farm may hold: the slots of the state table."""
 
-_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff\ud800-\udfff]{1,100}")
+LONGEST_NAME = 100
+"""Longest name of an owner, a group or a user, characters."""
+
+_NAME = re.compile(rf"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff\ud800-\udfff]{{1,{LONGEST_NAME}}}")
 
 
 def check_name(name: str, what: str) -> str:
@@ -85,6 +88,11 @@ def check_seconds(value: float, what: str) -> float:
     return value
 
 
+LONGEST_SPAN = 36500 * 86400.0
+"""Longest time span that people can ask for, seconds."""
+
+LONGEST_SPAN_IN_WORDS = "36500d"
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -94,16 +102,18 @@ def read_span(text: str, what: str) -> float:
     Raises
     ------
     WrongUse
-        It is something else, or no time at all, or over a hundred years.
+        It is something else, or no time at all, or over `LONGEST_SPAN`.
 
     Examples
     --------
     >>> read_span("12h", "--for")
     43200.0
     """
-    found = re.fullmatch(r"([0-9]{1,10}(?:\.[0-9]{1,6})?)([smhd]?)", text, re.ASCII)
+    found = re.fullmatch(r"([0-9]{1,20}(?:\.[0-9]{1,6})?)([smhd]?)", text, re.ASCII)
     seconds = float(found[1]) * _UNITS[found[2] or "s"] if found else 0.0
-    if not 0 < seconds <= 3.2e9:
+    if seconds > LONGEST_SPAN:
+        raise WrongUse(f"{what} is {text[:40]!r}: it can be {LONGEST_SPAN_IN_WORDS} at most")
+    if not seconds:
         raise WrongUse(f"{what} is {text[:40]!r}: write a time span, as 90 (seconds), 45m, 12h or 2d")
     return seconds
 

@@ -12,7 +12,14 @@ import pytest
 from hubfarm.access.authenticators import Identity
 from hubfarm.hub.core import Hub
 from hubfarm.hub.profiles import passwords as checks
-from hubfarm.hub.profiles.passwords import Credentials, PasswordChecks, credentials_in
+from hubfarm.hub.profiles.passwords import (
+    AT_ONCE,
+    MOST_WAITING,
+    OF_A_NAME,
+    Credentials,
+    PasswordChecks,
+    credentials_in,
+)
 from hubfarm.hub.profiles.standard import StandardProfile
 from hubfarm.hub.profiles.throttle import FORGIVEN_AFTER, FREE, LONGEST_DELAY
 from hubfarm.hub.profiles.waits import Waits
@@ -45,13 +52,13 @@ class Register:
         self.asked: list[str] = []
         self.go = threading.Event()
         self.go.set()
-        self.failing = False
+        self.failing: Exception | None = None
 
     def authenticate(self, user: str, password: str) -> Identity | None:
         self.asked.append(user)
         assert self.go.wait(10)
-        if self.failing:
-            raise HubfarmError("the directory does not answer")
+        if self.failing is not None:
+            raise self.failing
         return Identity(user="luigi", groups=("mima",)) if (user, password) == ("luigi", "right: one") else None
 
 
@@ -86,9 +93,9 @@ class Door:
             ticket_of=lambda secret: TICKET if secret == "a ticket" else None,
         )
 
-    def start(self, *params: Any, method: str = "register", authorization: bytes = b"") -> Any:
+    def start(self, *params: Any, method: str = "register", authorization: bytes = b"", peer: str = "127.0.0.1") -> Any:
         headers = {"authorization": authorization} if authorization else {}
-        return self.profile.handle(post(dumps(params, f"samp.hub.{method}").encode(), "127.0.0.1", **headers))
+        return self.profile.handle(post(dumps(params, f"samp.hub.{method}").encode(), peer, **headers))
 
     async def enter(self, secret: str = SECRET, authorization: bytes = b"") -> dict[str, str]:
         answer = self.start(secret, authorization=authorization)
@@ -155,7 +162,7 @@ async def test_guesser_waits_by_address_and_no_further_password_of_that_user_is_
         with pytest.raises(Fault, match="is wrong"):
             await door.enter(authorization=basic("luigi", "wrong"))
     held = door.start(SECRET, authorization=basic("luigi", "wrong"))
-    while len(door.register.asked) <= FREE or door.profile._passwords._under_way:  # type: ignore[union-attr]
+    while len(door.register.asked) <= FREE or door.profile._passwords._running:  # type: ignore[union-attr]
         await asyncio.sleep(0)
     assert not held.done()
     with pytest.raises(Fault, match="too many wrong passwords were given for this user"):
@@ -192,20 +199,84 @@ async def test_only_so_many_passwords_wait_to_be_checked_and_the_hub_answers_mea
     monkeypatch.setattr(checks, "MOST_WAITING", 5)
     door = Door()
     door.register.go.clear()
-    waiting = [door.start(SECRET, authorization=basic(f"user-{number}", "x")) for number in range(5)]
+    waiting = [door.start(SECRET, authorization=basic(f"user-{number}", "x")) for number in range(AT_ONCE + 6)]
     await asyncio.sleep(0)
-    with pytest.raises(Fault, match="too many passwords are being checked"):
-        await door.enter(authorization=basic("luigi", "right: one"))
     assert value_of(door.start(method="ping")) == ""
     door.register.go.set()
-    await asyncio.gather(*waiting)
+    answers = [(await each).body for each in waiting]
+    assert sum(b"too many passwords are being checked" in body for body in answers) == 1
+    assert len(door.register.asked) == AT_ONCE + 5
     await door.enter(authorization=basic("luigi", "right: one"))
 
 
 @in_a_loop
-async def test_authenticator_that_cannot_tell_lets_in_nobody() -> None:
+async def test_of_one_name_only_a_few_passwords_wait() -> None:
+    door = Door()
+    door.register.go.clear()
+    many = [door.start(SECRET, authorization=basic("luigi", f"guess {number}")) for number in range(OF_A_NAME + 10)]
+    await asyncio.sleep(0)
+    door.register.go.set()
+    answers = [(await each).body for each in many]
+    assert sum(b"too many passwords of this user are being checked" in body for body in answers) == 10
+    assert len(door.register.asked) == OF_A_NAME
+
+
+@pytest.mark.parametrize("name", ["Luigi", "LUIGI ", "\tluigi", "ｌｕｉｇｉ"], ids=ascii)
+@in_a_loop
+async def test_guesses_at_one_user_are_counted_together_however_the_name_is_written(name: str) -> None:
+    door = Door()
+    for number in range(FREE):
+        with pytest.raises(Fault, match="is wrong"):
+            await door.enter(authorization=basic(("luigi", name)[number % 2], "wrong"))
+    door.start(SECRET, authorization=basic(name, "wrong"))
+    while len(door.register.asked) <= FREE or door.profile._passwords._running:  # type: ignore[union-attr]
+        await asyncio.sleep(0)
+    with pytest.raises(Fault, match="too many wrong passwords were given for this user"):
+        await door.enter(authorization=basic("luigi", "right: one"))
+
+
+@in_a_loop
+async def test_full_room_has_room_for_another_source_and_for_who_has_entered_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    door = Door()
+    await door.enter(authorization=basic("luigi", "right: one"))  # before the guesser came
+    door.register.go.clear()
+    many = [door.start(SECRET, authorization=basic(f"user-{number}", "x")) for number in range(AT_ONCE + MOST_WAITING)]
+    again = door.start(SECRET, authorization=basic("luigi", "right: one"))
+    elsewhere = door.start(SECRET, authorization=basic("luigi", "right: one"), peer="192.0.2.1")
+    more = [door.start(SECRET, authorization=basic(f"more-{number}", "x")) for number in range(500)]
+    await asyncio.sleep(0)
+    door.register.go.set()
+    for each in (again, elsewhere):
+        assert value_of(await each)["samp.self-id"]
+    assert len(door.register.asked) <= 1 + AT_ONCE + 4 + AT_ONCE, "the one from elsewhere has the next turn"
+    for each in (*many, *more):
+        each.cancel()
+
+
+@in_a_loop
+async def test_who_goes_away_leaves_the_room() -> None:
+    door = Door()
+    door.register.go.clear()
+    waiting = [door.start(SECRET, authorization=basic(f"user-{number}", "x")) for number in range(AT_ONCE + 6)]
+    await asyncio.sleep(0)
+    for each in waiting:
+        each.cancel()
+    await asyncio.sleep(0)
+    passwords = door.profile._passwords
+    assert passwords is not None
+    assert (len(passwords._waiting), len(passwords._running)) == (0, AT_ONCE)
+    door.register.go.set()
+    await door.enter(authorization=basic("luigi", "right: one"))
+    assert (passwords._waiting, passwords._running) == ([], [])
+
+
+@pytest.mark.parametrize("failure", [HubfarmError("the directory does not answer"), RuntimeError("luigi:right: one")])
+@in_a_loop
+async def test_authenticator_that_cannot_tell_lets_in_nobody(failure: Exception) -> None:
     door = Door(policy=None)
-    door.register.failing = True
+    door.register.failing = failure
     with pytest.raises(Fault, match="cannot be checked now"):
         await door.enter(authorization=basic("luigi", "right: one"))
     assert not door.hub.clients

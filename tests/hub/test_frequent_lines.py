@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from loguru import logger
 
-from hubfarm.hub.frequent_lines import A_SECOND, FrequentLines
+from hubfarm.hub.frequent_lines import A_SECOND, COUNTED_FOR, MOST_COUNTED, FrequentLines
 
 
 class Clock:
@@ -67,3 +67,33 @@ def test_nothing_is_said_while_the_second_lasts(log: list[str]) -> None:
     clock.now += 0.5
     lines.settle()
     assert len(log) == A_SECOND
+
+
+def test_line_that_repeats_itself_is_written_once_and_then_counted(log: list[str]) -> None:
+    clock = Clock()
+    lines = FrequentLines(clock)
+    for _ in range(2):
+        for _ in range(40):
+            lines.log_once("WARNING", "not let in: {}: {}", "anna {", "for luigi")
+            clock.now += 1.0
+        lines.log_once("WARNING", "not let in: {}: {}", "paul", "for luigi")
+        clock.now += COUNTED_FOR
+        lines.settle()
+    own = "WARNING test_frequent_lines not let in:"
+    assert [line.replace("WARNING frequent_lines 39", "39") for line in log] == [
+        f"{own} anna {{: for luigi",
+        f"{own} paul: for luigi",
+        "39 times more: not let in: anna {: for luigi",
+    ] * 2
+
+
+def test_only_so_many_lines_are_counted_at_a_time(log: list[str]) -> None:
+    clock = Clock()
+    lines = FrequentLines(clock)
+    for _ in range(2):
+        lines.log_once("WARNING", "not let in: {}", "anna")
+    for number in range(MOST_COUNTED):
+        clock.now += 0.01
+        lines.log_once("WARNING", "not let in: {}", f"user-{number}")
+    assert len(lines._repeated) == MOST_COUNTED
+    assert sum("1 times more: not let in: anna" in line for line in log) == 1

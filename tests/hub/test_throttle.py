@@ -8,6 +8,7 @@ import pytest
 
 from hubfarm.farm import Farm
 from hubfarm.hub.core import Hub
+from hubfarm.hub.frequent_lines import FrequentLines
 from hubfarm.hub.profiles import throttle
 from hubfarm.hub.profiles.standard import StandardProfile
 from hubfarm.hub.profiles.throttle import (
@@ -75,16 +76,21 @@ def test_however_many_addresses_fail_few_are_remembered() -> None:
     assert len(failures) == MAX_ADDRESSES
 
 
-def test_address_that_has_not_failed_for_longest_is_forgotten_first() -> None:
-    failures = Throttle(Clock())
+def test_address_with_the_fewest_failures_is_forgotten_first_and_of_these_the_oldest() -> None:
+    clock = Clock()
+    failures = Throttle(clock)
     for _ in range(FREE + 1):
         failures.count(THERE)
-        failures.count(HERE)
-    failures.count(THERE)
-    for number in range(MAX_ADDRESSES - 1):
-        failures.count(f"10.0.{number >> 8}.{number & 255}")
-    assert failures.count(THERE) > 0
-    assert failures.count(HERE) == 0
+    failures.count(HERE)
+    for number in range(3 * MAX_ADDRESSES):  # as under ever new names, so that one be forgotten that is guessed at
+        failures.count(f"user-{number}")
+    assert failures.failures(THERE) == FREE + 1
+    assert failures.failures(HERE) == 0
+    clock.now += FREE * FORGIVEN_AFTER
+    for number in range(MAX_ADDRESSES):
+        for _ in range(2):
+            failures.count(f"user-{number}")
+    assert failures.failures(THERE) == 0  # what is forgiven counts for nothing
 
 
 def test_an_ipv6_network_counts_as_one_address() -> None:
@@ -100,7 +106,7 @@ def test_an_ipv6_network_counts_as_one_address() -> None:
 
 
 def test_failure_that_is_answered_at_once_counts_for_its_address_alone() -> None:
-    held = HeldAnswers(Clock())
+    held = HeldAnswers(Clock(), FrequentLines(Clock()))
     assert [held.count(HERE) for _ in range(FREE + 1)][-1] > 0
     assert held.count(THERE) == 0
 

@@ -119,7 +119,7 @@ class Profile:
         self.waits = waits
         self.clock = clock
         self.lines = lines or FrequentLines(clock)
-        self.held = HeldAnswers(clock)
+        self.held = HeldAnswers(clock, self.lines)
         self.accounts: Accounts | None = None
         """Asks the kernel whose connections are, if that counts on this hub."""
         shared = {name: partial(strategy, self) for name, strategy in SHARED.items()}
@@ -148,7 +148,7 @@ class Profile:
                 raise Fault(f"this hub takes no clients by the {self.NAME} profile now")
             outcome = self.hub.register(who, self.clock(), self.key_prefix)
         except Fault as fault:
-            self.lines.log("WARNING", "not let in: {}: {}", visible(str(who)), visible(fault.text))
+            self.lines.log_once("WARNING", "not let in: {}: {}", visible(str(who)), visible(fault.text))
             raise
         self.deliveries.carry_out(outcome.effects)
         assert isinstance(outcome.result, dict)
@@ -223,7 +223,8 @@ class Profile:
             self.hub.client_with_key(key)
         except Fault:
             self.held.count(request.peer)
-            logger.warning("{}: a long request without a client's private key", request.peer or "a client")
+            sender = request.peer or "a client"
+            self.lines.log_once("WARNING", "{}: a long request without a client's private key", sender)
             return Response(encode_fault(Fault(
                 f"a request of over {ON_TRUST} bytes is taken from the hub's clients only: it has to begin with "
                 "its method and a private key"
@@ -267,7 +268,7 @@ class Profile:
             return
         uid = self.uid_of(request)
         if uid != bound:
-            logger.warning("{}: its private key comes from the account {}: refused", client, uid)
+            self.lines.log_once("WARNING", "{}: its private key comes from the account {}: refused", str(client), uid)
             raise NotAdmitted("this private key was given to another account")
 
     def client_of(self, key: Param) -> Client:

@@ -11,7 +11,6 @@ import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
 
-from loguru import logger
 from msgspec.structs import replace
 
 from hubfarm.access.host_accounts import Account
@@ -21,7 +20,7 @@ from hubfarm.hub.delivery.deliveries import Deliveries
 from hubfarm.hub.frequent_lines import FrequentLines
 from hubfarm.hub.model import Client
 from hubfarm.hub.profiles.large_requests import Files
-from hubfarm.hub.profiles.passwords import Credentials, PasswordChecks, credentials_in
+from hubfarm.hub.profiles.passwords import Credentials, PasswordChecks, TooMany, credentials_in
 from hubfarm.hub.profiles.profile import DONE, Answered, NotAdmitted, Profile, Strategy, answer_with, refuse
 from hubfarm.hub.profiles.waits import Waits
 from hubfarm.hub.routes import Push
@@ -31,8 +30,11 @@ from hubfarm.samp.methods import STANDARD_METHODS, STANDARD_PREFIX
 from hubfarm.samp.xmlrpc import Param, encode_fault
 from hubfarm.spec.principal import Principal
 from hubfarm.visible import visible
-from hubfarm.wire.http_messages import Request, Response
+from hubfarm.wire.http_messages import Ends, Request, Response
 from hubfarm.wire.urls import check_http_url, place_of
+
+REFUSED_FOR = 1.0
+"""How long the answer waits that too many passwords are being checked, seconds: to ask again at once is no use."""
 
 _WRONG_SECRET = "the secret is wrong: it stands in the hub's lock file as samp.secret"
 
@@ -95,7 +97,7 @@ class StandardProfile(Profile):
         if knows_secret:
             shown = credentials_in(request.headers.get(b"authorization"))
             if shown is not None:
-                return asyncio.ensure_future(self._enter_by_password(shown, who))
+                return asyncio.ensure_future(self._enter_by_password(shown, who, request.ends))
         elif ticket := self._ticket_of(given):
             return self.enter(self._holder_of(ticket, who))
         if uid is not None and self.accounts is not None:
@@ -129,18 +131,21 @@ class StandardProfile(Profile):
         answer = self.held.hold(Response(encode_fault(Fault(fault))), who.host, what)
         return await answer if isinstance(answer, asyncio.Future) else answer
 
-    async def _enter_by_password(self, shown: Credentials, who: Principal) -> Response:
+    async def _enter_by_password(self, shown: Credentials, who: Principal, ends: Ends) -> Response:
         revision = self._revision()  # a user who is disconnected meanwhile is thrown out
         try:
-            found = await self._passwords.check(shown) if self._passwords is not None else None
+            found = await self._passwords.check(shown, ends) if self._passwords is not None else None
             if found is not None:
                 user, groups, admin = found.user, found.groups, found.admin
                 who = replace(who, user=user, groups=groups, admin=admin, revision=revision)
                 return answer_with(self.enter(who))
+        except TooMany as fault:
+            answer = self.held.hold_for(refuse(fault), REFUSED_FOR)
+            return await answer if isinstance(answer, asyncio.Future) else answer
         except Fault as fault:
             return refuse(fault)
         except HubfarmError as error:
-            logger.error("passwords cannot be checked: {}", error)
+            self.lines.log_once("ERROR", "passwords cannot be checked: {}", str(error))
             return refuse(Fault("passwords cannot be checked now; the hub's log says why"))
         what = f"a wrong password of the user {visible(shown.user[:100])!r}"
         return await self._held("the user or the password is wrong", who, what)

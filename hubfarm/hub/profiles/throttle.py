@@ -10,8 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
-from loguru import logger
-
+from hubfarm.hub.frequent_lines import FrequentLines
 from hubfarm.wire.http_messages import Response
 
 FREE = 10
@@ -27,7 +26,9 @@ FORGIVEN_AFTER = 5.0
 """An address's count falls by one in this time, seconds."""
 
 MAX_ADDRESSES = 1024
-"""Addresses that are remembered; the one that has not failed for longest is forgotten first."""
+"""Addresses that are remembered; the one with the fewest failures is forgotten first, of these the oldest: who fails
+under many names makes none of them forgotten that is guessed at.
+"""
 
 MAX_HELD = 100
 """Answers to failures that are held back at the same time; over it, the address is told at once."""
@@ -36,6 +37,10 @@ MAX_HELD = 100
 class _Count(NamedTuple):
     failures: float
     at: float
+
+    def left(self, now: float) -> float:
+        """Return the failures that are not forgiven yet."""
+        return max(0.0, self.failures - (now - self.at) / FORGIVEN_AFTER)
 
 
 class Throttle:
@@ -62,23 +67,23 @@ class Throttle:
 
     def count(self, address: str) -> float:
         """Count one failure of an address; return how long its answer has to wait, seconds."""
-        source = _source(address)
+        source, now = source_of(address), self._clock()
         failures = self.failures(address) + 1
-        self._counts[source] = _Count(failures, self._clock())
+        self._counts[source] = _Count(failures, now)
         self._counts.move_to_end(source)
         if len(self._counts) > MAX_ADDRESSES:
-            self._counts.popitem(last=False)
+            del self._counts[min(self._counts, key=lambda each: self._counts[each].left(now))]
         return _delay(failures)
 
     def wait(self, address: str) -> float:
         """Return how much of the delay of an address's last failure is still to come, seconds."""
-        last = self._counts.get(_source(address))
+        last = self._counts.get(source_of(address))
         return max(0.0, last.at + _delay(last.failures) - self._clock()) if last else 0.0
 
     def failures(self, address: str) -> float:
         """Return the failures of an address that are not forgiven yet."""
-        last = self._counts.get(_source(address))
-        return max(0.0, last.failures - (self._clock() - last.at) / FORGIVEN_AFTER) if last else 0.0
+        last = self._counts.get(source_of(address))
+        return last.left(self._clock()) if last else 0.0
 
 
 def _delay(failures: float) -> float:
@@ -93,10 +98,13 @@ class HeldAnswers:
     ----------
     clock : callable
         Returns the time, seconds.
+    lines : FrequentLines
+        Of the hub's log.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], lines: FrequentLines) -> None:
         self._throttle = Throttle(clock)
+        self._lines = lines
         self._held = 0
 
     def count(self, address: str) -> float:
@@ -108,15 +116,19 @@ class HeldAnswers:
     ) -> "Response | asyncio.Future[Response]":
         """Count a failure, and return its answer: now or later; the log says what it was."""
         delay = self._throttle.count(address)
-        held = f", held {delay:g} s" * bool(delay)
-        logger.warning("{}: {}{}", address or "a client", what, held)
-        if not delay:
+        log = self._lines.log_once if delay else self._lines.log
+        log("WARNING", "{}: {}", address or "a client", what)
+        return self.hold_for(response, delay)
+
+    def hold_for(self, response: Response, seconds: float) -> "Response | asyncio.Future[Response]":
+        """Return an answer after a while, if not too many are held already; 0 s for now."""
+        if not seconds:
             return response
         if self._held >= MAX_HELD:
             return Response(b"too many wrong secrets and private keys\n", 429, b"text/plain; charset=utf-8")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Response] = loop.create_future()
-        timer = loop.call_later(delay, answer.set_result, response)
+        timer = loop.call_later(seconds, answer.set_result, response)
         self._held += 1
         answer.add_done_callback(lambda _: self._release(timer))
         return answer
@@ -126,7 +138,8 @@ class HeldAnswers:
         timer.cancel()
 
 
-def _source(address: str) -> str:
+def source_of(address: str) -> str:
+    """Return as what an address is counted: an IPv6 one as its network, and a name as it is."""
     # Who has one IPv6 address has the 2**64 of its network.
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
