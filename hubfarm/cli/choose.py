@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from hubfarm.cli.show import say
-from hubfarm.cli.use import SHELLS
+from hubfarm.cli.use import SHELLS, why_not_in
 from hubfarm.client.background import borrowed
 from hubfarm.client.chooser import ask
 from hubfarm.client.discovery import Choice, selectable_hubs
@@ -31,5 +31,8 @@ def choose(group: str, owner: str, shell: str) -> None:
         hubs = background.run(selectable_hubs())
     chosen = ask(hubs, Choice(owner=owner, group=group))
     lock_file = Path(str(chosen.hub))
-    known = {hub.lock_file: hub.samp_hub for hub in Farm().hubs()}
-    say(SHELLS[shell].format(name="SAMP_HUB", value=shlex.quote(known.get(lock_file, lock_url(lock_file)))))
+    known = {hub.lock_file: hub for hub in Farm().hubs()}
+    hub = known.get(lock_file)
+    say(SHELLS[shell].format(name="SAMP_HUB", value=shlex.quote(hub.samp_hub if hub else lock_url(lock_file))))
+    if hub is not None and (warning := why_not_in(hub)):
+        say(f"hubfarm choose: {warning}", err=True)

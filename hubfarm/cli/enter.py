@@ -17,7 +17,7 @@ from hubfarm.cli.use import SHELLS
 from hubfarm.farm import Farm
 from hubfarm.registry.tickets import Ticket
 from hubfarm.samp.errors import WrongUse
-from hubfarm.spec.checks import read_span
+from hubfarm.spec.checks import LONGEST_SPAN_IN_WORDS, read_span
 from hubfarm.spec.states import Access
 from hubfarm.visible import span
 
@@ -26,7 +26,14 @@ from hubfarm.visible import span
 @selector_argument
 @click.option("--user", required=True, metavar="NAME", help="Who enters.")
 @password_option
-@click.option("--for", "lasting", default="12h", show_default=True, metavar="TIME", help="How long: 45m, 12h, 2d.")
+@click.option(
+    "--for",
+    "lasting",
+    default="12h",
+    show_default=True,
+    metavar="TIME",
+    help=f"How long: 45m, 12h, 2d; {LONGEST_SPAN_IN_WORDS} at most.",
+)
 @click.option("--shell", type=click.Choice(list(SHELLS)), default="sh", show_default=True)
 @json_option
 def login(selector: str, user: str, password_file: str | None, lasting: str, shell: str, as_json: bool) -> None:
@@ -40,7 +47,7 @@ def login(selector: str, user: str, password_file: str | None, lasting: str, she
       eval "$(hubfarm login mima-2 --user luigi)"
     """
     farm = Farm()
-    farm.find(selector)  # before anybody types a password
+    farm.check_login(selector)  # before anybody types a password
     seconds = read_span(lasting, "--for")
     done = farm.log_in(selector, user=user, password=password_of(user, password_file), seconds=seconds)
     if as_json:
@@ -131,12 +138,13 @@ def revoke(ids: tuple[str, ...], user: str | None, everything: bool) -> None:
 @click.command()
 @selector_argument
 @click.argument("access", required=False, type=click.Choice([each.value for each in Access]), metavar="[ACCESS]")
-@click.option("--allow", multiple=True, metavar="WHO", help="Let in these too: user:NAME or group:NAME.")
+@click.option("--allow", multiple=True, metavar="WHO", help="Let in these too: user:NAME, group:NAME, account:NAME.")
 @json_option
 def access(selector: str, access: str | None, allow: tuple[str, ...], as_json: bool) -> None:
     """Show whom a hub lets in, or change it while it runs.
 
-    ACCESS is open, users, group, owner or listed. Who is in and may not be is thrown out.
+    ACCESS is open, users, group, owner or listed. Who is in and may not be is thrown out. The hub's owner and
+    group are those that it was started with.
 
     \b
     Example:

@@ -1,6 +1,7 @@
 """``hubfarm start``, ``stop``, ``restart``, ``up``: what runs, and what no longer does."""
 
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -201,6 +202,8 @@ CHANGE_COLUMNS: list[Column["Change"]] = [
 def up(file: Path, dry_run: bool, prune: bool, replace: bool, foreground: bool, log_level: str, as_json: bool) -> None:
     """Make what runs match a farm file: start what is missing, leave the rest alone.
 
+    A hub that lets in more than the file declares is restricted at once; who may not be in is thrown out.
+
     With --foreground it is the service itself: SIGHUP reads the file again, starts what is missing and stops what is
     gone from it; SIGTERM ends the farm.
 
@@ -222,6 +225,10 @@ def up(file: Path, dry_run: bool, prune: bool, replace: bool, foreground: bool, 
         say("nothing to do: the farm file declares no hub, and none runs that it once declared")
     else:
         print_table(CHANGE_COLUMNS, changes)
+        for change in changes:
+            if change.action == "differs" and re.search(r"(^|, )(access|allow) ", change.detail):
+                command = f"hubfarm access {shlex.quote(change.label)}"
+                say(f"hubfarm up: {change.label} lets in others than declared: {command} changes that", err=True)
         if dry_run:
             say()
             say("nothing was done (--dry-run)")

@@ -168,6 +168,7 @@ _STYLES: dict[str, dict[str, Any]] = {
     "start": _GOOD,
     "stop": _BAD,
     "replace": _PASSING,
+    "restrict": _PASSING,
     "differs": _PASSING,
 }
 

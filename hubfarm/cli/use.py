@@ -52,8 +52,8 @@ def env(selector: str, shell: str, as_json: bool) -> None:
 
         name = shlex.quote(selector)
         say(f"# {', '.join(sorted(KNOWN))} need more: hubfarm exec {name} -- {next(iter(KNOWN))}")
-        if Farm().find(selector).access != Access.OPEN:
-            say(f"# It lets in nobody who does not say who they are: hubfarm login {name} --user NAME")
+    if warning := why_not_in(Farm().find(selector)):
+        say(f"hubfarm env: {warning}", err=True)
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -81,10 +81,10 @@ def execute(selector: str, command: tuple[str, ...], who: Who) -> None:
     farm = Farm()
     login = None
     if who.user:
-        farm.find(selector)  # before anybody types a password
+        farm.check_login(selector)  # before anybody types a password
         password = who.password()
         login = farm.log_in(selector, user=who.user, password=password, seconds=PROGRAM_LASTS, for_this_process=True)
-    elif warning := _why_not_in(farm.find(selector)):
+    elif warning := why_not_in(farm.find(selector)):
         say(f"hubfarm exec: {warning}", err=True)
     environment = os.environ | farm.environment(selector, arguments, login=login)
     sys.stdout.flush()
@@ -95,8 +95,11 @@ def execute(selector: str, command: tuple[str, ...], who: Who) -> None:
         raise click.exceptions.Exit(127 if isinstance(error, FileNotFoundError) else 126) from None
 
 
-def _why_not_in(hub: HubInfo) -> str:
-    """Say that a hub will not let in a program that shows nothing, if so it is."""
+def why_not_in(hub: HubInfo) -> str:
+    """Say that a hub will not let in a program that shows nothing, if so it is, and what to do."""
     if hub.access == Access.OPEN or hub.kind is HubKind.SHARED or any(who.startswith("account") for who in hub.allow):
         return ""
-    return f"{hub.name} lets in nobody who does not say who they are: hubfarm exec --user NAME {hub.name} -- …"
+    return (
+        f"{hub.name} lets in nobody who does not say who they are: hubfarm exec --user NAME {hub.name} -- PROGRAM, or "
+        f"hubfarm login {hub.name} --user NAME"
+    )

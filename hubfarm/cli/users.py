@@ -2,14 +2,16 @@
 
 import click
 
-from hubfarm.access.users import User
+from hubfarm.access.authenticators import authenticator
+from hubfarm.access.users import User, Users
 from hubfarm.cli.asking import password_of, password_option
 from hubfarm.cli.listing import View, listing
 from hubfarm.cli.options import json_option
 from hubfarm.cli.show import print_json, say
 from hubfarm.cli.table import Column, Cut
 from hubfarm.farm import Farm
-from hubfarm.samp.errors import WrongUse
+from hubfarm.registry.settings import load_settings
+from hubfarm.samp.errors import HubfarmError, WrongUse
 
 disconnect_option = click.option("--disconnect", is_flag=True, help="Throw the user's clients out of all hubs too.")
 
@@ -24,6 +26,24 @@ def user() -> None:
     """
 
 
+def _users() -> Users:
+    """Return the users file, if it is the one that counts.
+
+    Raises
+    ------
+    WrongUse
+        PAM knows who there is, and not this file; or the settings name no authenticator.
+    HubfarmError
+        The authenticator that the settings name cannot be used here.
+    """
+    farm = Farm()
+    settings = load_settings().access
+    authenticator(farm.paths, settings)
+    if settings.authenticator == "pam":
+        raise WrongUse("users and their passwords are PAM's, by the setting access.authenticator: change them there")
+    return farm.users
+
+
 @user.command()
 @click.argument("name")
 @click.option("--group", "groups", multiple=True, metavar="G", help="Of this group; may be given several times.")
@@ -36,7 +56,7 @@ def add(name: str, groups: tuple[str, ...], admin: bool, password_file: str | No
     Example:
       hubfarm user add luigi --group mima --group oact
     """
-    users = Farm().users
+    users = _users()
     if users.get(name) is not None:
         raise WrongUse(f"there is a user {name} already: hubfarm user set and passwd change it")
     users.add(name, password_of(name, password_file, twice=True), groups=groups, admin=admin)
@@ -54,7 +74,7 @@ def passwd(name: str, password_file: str | None, disconnect: bool) -> None:
     Example:
       hubfarm user passwd luigi
     """
-    users = Farm().users
+    users = _users()
     users.known(name)
     users.change(name, password=password_of(name, password_file, twice=True), disconnect=disconnect)
     say(f"changed the password of {name}")
@@ -77,9 +97,7 @@ def change(name: str, groups: tuple[str, ...], no_groups: bool, admin: bool | No
         raise WrongUse("give groups or --no-groups, not both")
     if not groups and not no_groups and admin is None:
         raise WrongUse("say what to change: --group G …, --no-groups, --admin or --no-admin")
-    changed = Farm().users.change(
-        name, groups=groups if groups or no_groups else None, admin=admin, disconnect=disconnect
-    )
+    changed = _users().change(name, groups=groups if groups or no_groups else None, admin=admin, disconnect=disconnect)
     say(f"{name} is of {', '.join(changed.groups) or 'no group'}" + (", and an administrator" if changed.admin else ""))
 
 
@@ -93,7 +111,7 @@ def remove(names: tuple[str, ...], disconnect: bool) -> None:
     Example:
       hubfarm user rm luigi --disconnect
     """
-    users = Farm().users
+    users = _users()
     for name in names:
         users.known(name)
     for name in names:
@@ -110,7 +128,10 @@ def throw_out(name: str) -> None:
     Example:
       hubfarm user disconnect luigi
     """
-    Farm().users.disconnect(name)
+    users = Farm().users
+    if load_settings().access.authenticator == "file" and not users.has_met(name):
+        raise HubfarmError(f"nobody was disconnected: there is no user {name!r}, and there was none")
+    users.disconnect(name)
     say(f"disconnected {name}")
 
 
@@ -131,7 +152,7 @@ def list_users(view: View[User], as_json: bool) -> None:
     Example:
       hubfarm user ls --json
     """
-    users = Farm().users.all()
+    users = _users().all()
     if as_json:
         print_json([each.as_json() for each in users])
     else:

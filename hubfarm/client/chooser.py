@@ -12,6 +12,7 @@ from hubfarm.registry.select import with_names
 from hubfarm.registry.statetable import read_records
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.samp.toolkit import SAMPHubError
+from hubfarm.spec.states import Access
 from hubfarm.visible import visible
 
 if TYPE_CHECKING:
@@ -73,14 +74,19 @@ def _pick(hubs: list[Entry]) -> Entry:
 
 
 def _lines(hubs: list[Entry]) -> list[str]:
-    """Return a line a hub: its name, clients, owner, group and URL, one below the other."""
+    """Return a line a hub: name, clients, owner, group, whom it lets in if not all, URL, one below the other."""
     clients = _clients(hubs)
     rows = [
-        (str(hub.names), count, *map(visible, (hub.owner, hub.group, hub.url)))
+        (str(hub.names), count, *map(visible, (hub.owner, hub.group, _restriction(hub), hub.url)))
         for hub, count in zip(hubs, clients, strict=True)
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True) if width) for row in rows]
+
+
+def _restriction(hub: Entry) -> str:
+    access = hub.tokens.get("hubfarm.access", Access.OPEN)
+    return "" if access == Access.OPEN else f"for {access}"
 
 
 def _clients(hubs: list[Entry]) -> list[str]:

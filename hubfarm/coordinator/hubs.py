@@ -7,12 +7,15 @@ import asyncio
 import socket
 from collections.abc import Callable, Collection
 
+import msgspec
 from loguru import logger
 
+from hubfarm.access.somebody import check_somebody
 from hubfarm.coordinator.admission import Plan, admit, bind_all
 from hubfarm.coordinator.managed_hub import ManagedHub, Workers
 from hubfarm.coordinator.pulse import Pulse
 from hubfarm.coordinator.supervisor import TICK, Supervisor, Told
+from hubfarm.registry.changes import changes_path, with_changes, write_changes
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.settings import Settings
 from hubfarm.registry.statetable import HubName, read_records
@@ -57,6 +60,30 @@ class Hubs:
     ) -> ManagedHub:
         """Return a hub that nobody runs yet; see `ManagedHub`."""
         return ManagedHub(spec, sock, self._lockdir, self._workers, url=url, left=left, clock=self.supervisor.clock)
+
+    def as_changed(self, hub: ManagedHub) -> HubSpec:
+        """Return what a hub is, whom it lets in as that was changed while it ran; see `hubfarm.registry.changes`.
+
+        Raises
+        ------
+        HubfarmError
+            Who may enter cannot be read.
+        """
+        return with_changes(changes_path(self._lockdir.paths, hub.spec), hub.spec)
+
+    def restrict(self, hub: ManagedHub, wanted: HubSpec) -> None:
+        """Let a hub that runs let in those only whom `wanted` does.
+
+        Raises
+        ------
+        HubfarmError
+            That would be nobody, or it cannot be written down.
+        """
+        paths = self._lockdir.paths
+        changed = msgspec.structs.replace(hub.spec, access=wanted.access, allow=wanted.allow)
+        check_somebody([changed], paths)
+        write_changes(changes_path(paths, hub.spec), changed)
+        hub.reopen_log()  # by the signal at which it heeds changes too
 
     # ------------------------------------------------------------------ requests
 

@@ -192,7 +192,7 @@ class ManagedHub(Supervised):
             self._signal(signal.SIGKILL)
 
     def reopen_log(self) -> None:
-        """Let its worker open its log anew."""
+        """Let its worker open its log anew, and heed what was changed about the hub."""
         if self.life.phase is Phase.RUNNING:  # one that starts has only just opened it, and would die of the signal
             self._signal(signal.SIGHUP)
 

@@ -40,15 +40,16 @@ def asked_for(requests: Sequence[HubRequest]) -> Purpose:
 def declared_in(path: Path) -> Purpose:
     """Return what makes the hubs match a farm file, as it is when this is awaited; again at each reload.
 
-    What is missing is started, and what the file once declared and no longer does is stopped.  A hub that runs with
-    other options is left alone, and the log says so: nobody's clients are to go because of a reload.
+    What is missing is started, and what the file once declared and no longer does is stopped.  A hub that lets in more
+    than declared is restricted.  One that runs with other options is left alone, and the log says so: nobody's clients
+    are to go because of a reload.
     """
     known: set[str] = set()
 
     async def match(hubs: Hubs, told: Told[ManagedHub]) -> None:
         file = read_farm_file(path, load_settings().limits)
         running = {hub.spec.label: hub for hub in hubs.by_id().values()}
-        specs = [hub.spec for hub in running.values()]
+        specs = [hubs.as_changed(hub) for hub in running.values()]
         changes = difference(file.hubs, specs, file.origins, prune=True, replace_changed=False)
         former = known - set(file.origins)
         kept = {hub.label for hub in file.hubs}
@@ -61,10 +62,15 @@ def declared_in(path: Path) -> Purpose:
             )
         known.update(file.origins)
         by_action = {action: [each for each in changes if each.action is action] for action in Action}
+        declared = {spec.label: spec for spec in file.hubs}
+        for change in by_action[Action.RESTRICT]:
+            logger.warning("{} lets in fewer from now on, as declared: {}", change.label, change.detail)
+            hubs.restrict(running[change.label], declared[change.label])
         for change in by_action[Action.DIFFERS]:
             logger.warning("{} runs with other options than declared: {}", change.label, change.detail)
-        for change in (*by_action[Action.KEEP], *by_action[Action.DIFFERS]):
-            await told(running[change.label])
+        stay = (*by_action[Action.KEEP], *by_action[Action.DIFFERS], *by_action[Action.RESTRICT])
+        for label in dict.fromkeys(change.label for change in stay):
+            await told(running[label])
         await hubs.stop([running[change.label].spec.id for change in by_action[Action.STOP]], _nobody)
         coming = {change.label for change in by_action[Action.START]}
         await hubs.start(lambda used: [spec for spec in file.hubs if spec.label in coming], told)

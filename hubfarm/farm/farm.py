@@ -20,7 +20,7 @@ from hubfarm.registry.locks import guard_is_held
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.select import select, with_names
 from hubfarm.samp.errors import HubfarmError, WrongUse
-from hubfarm.samp.lockfile import file_path, lock_url, parse_samp_hub
+from hubfarm.samp.lockfile import URL, file_path, lock_url, parse_samp_hub
 from hubfarm.spec.checks import check_seconds
 from hubfarm.spec.states import Access, HubKind, HubState
 from hubfarm.visible import brief, span
@@ -128,9 +128,11 @@ class Farm:
     def _ask(self, urls: Collection[str]) -> Collection[str]:
         if not urls:
             return ()
+        from hubfarm.access.genuine import objection
         from hubfarm.client.discovery import answering_hubs  # brings asyncio: only for foreign hubs
 
-        return answering_hubs(urls)
+        # The lock files are ours, and so were their hubs: no program is led to another account that has their port.
+        return answering_hubs([url for url in urls if not objection({URL: url}, os.getuid())])
 
     def find(self, selector: str) -> HubInfo:
         """Return the one running hub that `selector` names.
@@ -339,6 +341,8 @@ class Farm:
     ) -> "list[Change]":
         """Make what runs match a farm file, and return what that took; see `hubfarm.spec.farm_file`.
 
+        A hub that lets in more than the file declares is restricted while it runs.
+
         Parameters
         ----------
         path : Path
@@ -369,6 +373,10 @@ class Farm:
         coming = {change.label for change in changes if change.action in (Action.START, Action.REPLACE)}
         requests = [HubRequest.of(hub) for hub in file.hubs if hub.label in coming]
         self.check_requests(requests)  # before anything is stopped
+        restricted = {change.label for change in changes if change.action is Action.RESTRICT}
+        for hub in file.hubs:
+            if hub.label in restricted:
+                self.set_access(hub.label, hub.access, hub.allow)
         if leaving:
             self.stop(leaving)
         if requests:
@@ -633,6 +641,20 @@ class Farm:
         check_seconds(seconds, "the time that a ticket counts")
         hub = self.find(selector)
         return log_in(hub, self.paths, user=user, password=password, seconds=seconds, for_this_process=for_this_process)
+
+    def check_login(self, selector: str) -> None:
+        """Refuse what no password could help with, before anybody types one; see `log_in`.
+
+        Raises
+        ------
+        WrongUse
+            No hub or more than one is meant, one that knows no users, or the settings name no authenticator.
+        HubfarmError
+            The authenticator cannot be used here.
+        """
+        from hubfarm.farm.entering import check_login
+
+        check_login(self.find(selector), self.paths)
 
     def ticket_at_hand(self, lock_file: Path) -> Path | None:
         """Return the ticket that ``SAMP_HUB`` names, if it is one for the hub of a lock file; see `log_in`."""

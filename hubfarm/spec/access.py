@@ -145,6 +145,23 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
                 return True
         return who.admin or any(Who.parse(each).is_met_by(who) for each in self.allow)
 
+    def is_within(self, other: "Rule") -> bool:
+        """Tell whether this lets in nobody whom another rule of the same hub does not; by its words alone.
+
+        Examples
+        --------
+        >>> Rule(access=Access.LISTED, allow=("user:anna",)).is_within(Rule(access=Access.USERS))
+        True
+        """
+        if other.access is Access.OPEN:
+            return True
+        of_users = other.access is Access.USERS and self.access is not Access.OPEN
+        same = (self.access, self.owner, self.group) == (other.access, other.owner, other.group)
+        if not (of_users or same or self.access is Access.LISTED):
+            return False
+        users = (WhoKind.USER, WhoKind.GROUP) if of_users else ()
+        return all(each in other.allow or Who.parse(each).kind in users for each in self.allow)
+
     @property
     def names_accounts(self) -> bool:
         """Whether accounts of this host may enter, by the kernel's word."""

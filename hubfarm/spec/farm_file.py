@@ -188,6 +188,8 @@ class Action(StrEnum):
     START = "start"
     STOP = "stop"
     REPLACE = "replace"
+    RESTRICT = "restrict"
+    """It lets in more than declared: that is ended at once, while it runs."""
     DIFFERS = "differs"
     """It runs with other options; it is left alone unless it is to be replaced."""
     KEEP = "keep"
@@ -222,6 +224,8 @@ def difference(
 ) -> list[Change]:
     """Return what has to be done so that what runs matches what is declared.
 
+    Of a hub that runs, who may enter is changed if that lets in fewer; to let in others, it has to be replaced.
+
     Parameters
     ----------
     declared, running : iterable of HubSpec
@@ -239,8 +243,13 @@ def difference(
     for label, hub in wanted.items():
         if label not in present:
             changes.append(Change(Action.START, label, "it does not run"))
-        elif detail := ", ".join(_differences(present[label], hub)):
-            changes.append(Change(Action.REPLACE if replace_changed else Action.DIFFERS, label, detail))
+        elif different := _differences(present[label], hub):
+            if not replace_changed and _is_restricted_by(present[label], hub):
+                who = {name: different.pop(name) for name in ("access", "allow") if name in different}
+                changes.append(Change(Action.RESTRICT, label, ", ".join(who.values())))
+            if different:
+                detail = ", ".join(different.values())
+                changes.append(Change(Action.REPLACE if replace_changed else Action.DIFFERS, label, detail))
         else:
             changes.append(Change(Action.KEEP, label, "it runs as declared"))
     for label, hub in present.items():
@@ -249,12 +258,23 @@ def difference(
     return changes
 
 
-def _differences(present: HubSpec, wanted: HubSpec) -> Iterable[str]:
+def _is_restricted_by(present: HubSpec, wanted: HubSpec) -> bool:
+    """Tell whether a hub that runs would let in fewer if it let in those who are declared."""
+    if (present.access, present.allow) == (wanted.access, wanted.allow):
+        return False
+    keeps_its_names = (present.owner, present.group) == (wanted.owner, wanted.group)
+    return keeps_its_names and wanted.rule.is_within(present.rule)
+
+
+def _differences(present: HubSpec, wanted: HubSpec) -> dict[str, str]:
+    """Return the options in which two hubs differ, and how."""
+    found = {}
     for field in options():
         old, new = getattr(present, field.name), getattr(wanted, field.name)
         chosen_by_the_system = field.name == "port" and not new
         if old != new and not chosen_by_the_system:
-            yield f"{field.name} {_in_words(old)} -> {_in_words(new)}"
+            found[field.name] = f"{field.name} {_in_words(old)} -> {_in_words(new)}"
+    return found
 
 
 def _in_words(value: object) -> object:

@@ -86,9 +86,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         names = cls.__struct_fields__
         values = {}
         for setting in settings:
-            name, _, value = setting.partition("=")
-            if name not in names or not re.fullmatch("[0-9]{1,15}", value, re.ASCII):
+            name, equals, value = setting.partition("=")
+            if name not in names or not equals:
                 raise WrongUse(f"not a limit: {setting!r}; write NAME=NUMBER with NAME one of {', '.join(names)}")
+            if not re.fullmatch("[0-9]{1,15}", value, re.ASCII):
+                raise WrongUse(f"the limit {name} is {value!r}: it must be a whole number, 1 or more")
             values[name] = int(value)
         return msgspec.structs.replace(others or cls(), **values)
 

@@ -64,3 +64,17 @@ def test_names_with_blanks_survive_the_lock_file() -> None:
     tokens = {"samp.secret": "s"} | spec.tokens()
     assert " " not in tokens["hubfarm.allow"].partition(" ")[0]
     assert HubSpec.from_tokens(tokens) == spec
+
+
+@pytest.mark.parametrize("rule", [rule for rule, _ in TABLE], ids=str)
+@pytest.mark.parametrize("other", [rule for rule, _ in TABLE], ids=str)
+def test_rule_that_is_within_another_lets_in_nobody_beside(rule: Rule, other: Rule) -> None:
+    if rule.is_within(other):
+        assert all(other.admits(who) for who in EVERYBODY.values() if rule.admits(who))
+
+
+def test_rule_is_within_itself_and_all_are_within_the_open_one() -> None:
+    for rule, _ in TABLE:
+        assert rule.is_within(rule)
+        assert rule.is_within(Rule())
+        assert Rule().is_within(rule) == (rule.access is Access.OPEN)

@@ -1,6 +1,7 @@
 """A farm declared in a file, and what has to be done so that what runs matches it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from hubfarm.spec.farm_file import Action, Change, difference, origin_of, read_f
 from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.spec.limits import Limits
 from hubfarm.spec.options import Restart
+from hubfarm.spec.states import Access
 
 FILE = """
 [defaults]
@@ -146,7 +148,7 @@ def test_limits_that_the_file_does_not_set_are_the_hosts(tmp_path: Path) -> None
 ORIGIN = "0123456789abcdef"
 
 
-def hub(label: str, port: int = 0, origin: str = ORIGIN, **options: object) -> HubSpec:
+def hub(label: str, port: int = 0, origin: str = ORIGIN, **options: Any) -> HubSpec:
     return HubSpec(id=0, label=label, origin=origin, port=port, **options)  # type: ignore[arg-type]
 
 
@@ -182,6 +184,58 @@ def test_hub_that_runs_with_other_options_differs_and_is_replaced_only_if_asked(
         Change(Action.DIFFERS, "a", detail)
     ]
     assert actions([wanted], running, replace=True) == [(Action.REPLACE, "a")]
+
+
+MIMA = {"owner": "mima", "group": "mima"}
+GROUP = {"access": Access.GROUP, **MIMA}
+
+
+@pytest.mark.parametrize(
+    ("running", "wanted", "detail"),
+    [
+        (MIMA, GROUP, "access open -> group"),
+        ({"access": Access.USERS, **MIMA}, GROUP, "access users -> group"),
+        (MIMA, {**GROUP, "allow": ("user:anna",)}, "access open -> group, allow none -> user:anna"),
+        (
+            {**GROUP, "allow": ("user:anna", "user:paul")},
+            {**GROUP, "allow": ("user:anna",)},
+            "allow user:anna user:paul -> user:anna",
+        ),
+        (
+            {**GROUP, "allow": ("user:anna",)},
+            {**MIMA, "access": Access.LISTED, "allow": ("user:anna",)},
+            "access group -> listed",
+        ),
+    ],
+    ids=str,
+)
+def test_hub_that_lets_in_more_than_declared_is_restricted_while_it_runs(
+    running: dict[str, Any], wanted: dict[str, Any], detail: str
+) -> None:
+    runs = [hub("a", **running)]
+    assert difference([hub("a", **wanted)], runs, [ORIGIN], prune=True, replace_changed=False) == [
+        Change(Action.RESTRICT, "a", detail)
+    ]
+    assert actions([hub("a", **wanted)], runs, replace=True) == [(Action.REPLACE, "a")]
+    assert actions([hub("a", **wanted, timeout=60)], runs) == [(Action.RESTRICT, "a"), (Action.DIFFERS, "a")]
+
+
+@pytest.mark.parametrize(
+    ("running", "wanted"),
+    [
+        (GROUP, MIMA),
+        (GROUP, {"access": Access.USERS, **MIMA}),
+        (GROUP, {"access": Access.OWNER, **MIMA}),
+        (GROUP, {**GROUP, "allow": ("user:anna",)}),
+        ({"access": Access.USERS, **MIMA}, {**GROUP, "allow": ("account:anna",)}),
+        ({"group": "vandels"}, {"access": Access.GROUP, "group": "mima"}),
+    ],
+    ids=str,
+)
+def test_hub_that_would_let_in_others_too_differs_and_is_left_alone(
+    running: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    assert actions([hub("a", **wanted)], [hub("a", **running)]) == [(Action.DIFFERS, "a")]
 
 
 def test_only_hubs_that_the_file_once_declared_are_pruned_and_only_if_asked() -> None:

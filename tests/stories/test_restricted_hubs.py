@@ -18,16 +18,18 @@ from xmlrpc.client import Fault, ServerProxy
 import pytest
 
 from hubfarm import AsyncClient, SAMPHubProxy, SAMPHubServer, SAMPIntegratedClient
+from hubfarm.client.chooser import _lines
 from hubfarm.client.errors import SAMPProxyError
 from hubfarm.client.membership import CHECK_EVERY
 from hubfarm.farm import Farm
 from hubfarm.registry.listing import HubInfo
+from hubfarm.registry.lockdir import LockDir
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.samp.toolkit import SAMP_HUB_MULTIPLE_INSTANCE, SAMPHubError
 from tests.conftest import RunCli
 from tests.stories.talkers import MTYPE, Service, Talker, account_for
 from tests.stories.test_secrets import in_processes, leaks
-from tests.support import Receiver, read_lock_file, wait_for
+from tests.support import Receiver, need_module, read_lock_file, running, wait_for
 
 LUIGI, ANNA = "Luigi's password: 1", "Anna's"
 
@@ -135,6 +137,124 @@ def test_farm_file_restricts_hubs_and_nothing_is_stopped_for_a_restriction_that_
     assert people.find("m").allow == ("user:anna", "group:mima")
 
 
+def test_farm_file_that_lets_in_fewer_restricts_a_hub_that_runs_at_once_and_keeps_who_may_stay(
+    people: Farm, cli: RunCli, tmp_path: Path
+) -> None:
+    file = tmp_path / "farm.toml"
+    file.write_text('[[hub]]\nlabel = "m"\ngroup = "mima"\n')
+    cli("up", str(file))
+    before = people.find("m")
+    with joined(before.lock_file) as stranger, joined(ticket_of(people, before)) as luigi:
+        file.write_text('[[hub]]\nlabel = "m"\ngroup = "mima"\naccess = "group"\ntimeout = 3600\n')
+        done = cli("up", str(file))
+        assert "restrict" in done.stdout
+        assert "access open -> group" in done.stdout
+        assert "differs" in done.stdout
+        assert not is_in(stranger)
+        assert is_in(luigi)
+        assert "this hub is for the group mima" in refuses(before.lock_file)
+    assert (people.find("m").pid, people.find("m").timeout) == (before.pid, 0)
+    file.write_text('[[hub]]\nlabel = "m"\ngroup = "mima"\n')
+    done = cli("up", str(file))
+    assert done.stderr == "hubfarm up: m lets in others than declared: hubfarm access m changes that\n"
+    assert people.find("m").access == "group"
+
+
+def test_farm_file_as_a_service_restricts_at_a_reload(people: Farm, tmp_path: Path) -> None:
+    file = tmp_path / "farm.toml"
+    file.write_text('[[hub]]\nlabel = "m"\ngroup = "mima"\n')
+    command = [sys.executable, "-m", "hubfarm", "up", str(file), "--foreground", "--json"]
+    with running(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as service:
+        assert service.stdout is not None
+        service.stdout.readline()
+        hub = wait_for(lambda: next(iter(people.hubs()), None), "the hub serves")
+        with joined(hub.lock_file) as stranger:
+            file.write_text('[[hub]]\nlabel = "m"\ngroup = "mima"\naccess = "group"\n')
+            service.send_signal(signal.SIGHUP)
+            wait_for(lambda: people.find("m").access == "group", "the hub is restricted")
+            assert not is_in(stranger)
+        assert people.find("m").pid == hub.pid
+        for access in ("users", "open"):  # by hand, and the file holds again
+            people.set_access("m", access)
+            assert people.find("m").access == access
+            service.send_signal(signal.SIGHUP)
+            wait_for(lambda: people.find("m").access == "group", "it is restricted again")
+        service.send_signal(signal.SIGTERM)
+        _, log = service.communicate(timeout=60)
+    assert "m lets in fewer from now on, as declared: access open -> group" in log
+
+
+def test_restricted_hubs_are_marked_where_one_is_led_to_them(
+    people: Farm, hub: HubInfo, cli: RunCli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = cli("env", "mima-1")
+    assert done.stdout.startswith("export SAMP_HUB=")
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == (
+        "hubfarm env: mima-1 lets in nobody who does not say who they are: "
+        "hubfarm exec --user NAME mima-1 -- PROGRAM, or hubfarm login mima-1 --user NAME\n"
+    )
+    people.start(label="open")
+    assert cli("env", "open").stderr == ""
+    lines = dict(zip(("mima-1", "open"), _lines(LockDir(people.paths).living()), strict=True))
+    assert "for group" in lines["mima-1"]
+    assert " for " not in lines["open"]
+
+
+def test_what_the_commands_of_access_say_when_asked_for_what_cannot_be(people: Farm, hub: HubInfo, cli: RunCli) -> None:
+    done = cli("user", "disconnect", "nobody")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nobody was disconnected: there is no user 'nobody'" in done.stderr
+    people.users.remove("anna")
+    assert cli("user", "disconnect", "anna").returncode == 0  # who has gone may still be in
+    done = cli("start", "--limit", "clients=-1")
+    assert (done.returncode, "the limit clients is '-1': it must be a whole number, 1 or more" in done.stderr) == (
+        2,
+        True,
+    )
+    done = cli("login", "mima-1", "--user", "luigi", "--for", "40000d")
+    assert (done.returncode, "--for is '40000d': it can be 36500d at most" in done.stderr) == (2, True)
+    assert "36500d" in cli("login", "--help").stdout
+
+
+def test_pam_that_is_not_installed_is_missed_before_anybody_types_a_password(
+    people: Farm, hub: HubInfo, cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pam.py").write_text("raise ImportError\n")
+    (tmp_path / "config.toml").write_text('[access]\nauthenticator = "pam"\n')
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("HUBFARM_CONFIG", str(tmp_path / "config.toml"))
+    for words in (
+        ["start", "--access", "users"],
+        ["user", "ls"],
+        ["user", "add", "paul"],
+        ["login", "mima-1", "--user", "luigi"],
+        ["exec", "--user", "luigi", "mima-1", "--", "true"],
+        ["access", "mima-1", "users"],
+    ):
+        done = cli(*words)
+        assert (done.returncode, done.stdout) == (1, ""), words
+        assert "pip install 'hubfarm[pam]'" in done.stderr, words
+    assert cli("start", "--label", "open").returncode == 0
+
+
+def test_users_are_pams_if_it_is_the_authenticator(
+    cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need_module("pam")
+    (tmp_path / "config.toml").write_text('[access]\nauthenticator = "pam"\n')
+    monkeypatch.setenv("HUBFARM_CONFIG", str(tmp_path / "config.toml"))
+    for words in (["ls"], ["add", "paul"], ["rm", "paul"], ["passwd", "paul"], ["set", "paul", "--admin"]):
+        done = cli("user", *words)
+        assert (done.returncode, "users and their passwords are PAM's" in done.stderr) == (2, True), words
+
+
+def test_refused_program_that_tries_on_is_logged_once(people: Farm, hub: HubInfo) -> None:
+    for _ in range(20):
+        refuses(hub.lock_file)
+    assert people.log_file("mima-1").read_text().count("not let in: nobody in particular") == 1
+
+
 def test_embedded_hub_and_sampy_can_be_restricted(people: Farm, home: Path) -> None:
     with SAMPHubServer(mode=SAMP_HUB_MULTIPLE_INSTANCE, label="mine", access="users") as server:
         with pytest.raises(SAMPProxyError, match="this hub is for its users"):
@@ -238,6 +358,22 @@ def test_login_prints_what_leads_unmodified_programs_in(
         wrong = cli("login", "mima-1", "--user", user, "--password-file", password_file("wrong"))
         assert (wrong.returncode, wrong.stderr) == (1, "hubfarm: the user or the password is wrong\n")
     assert "write a time span" in cli("login", "mima-1", "--user", "luigi", "--for", "ever").stderr
+
+
+def test_ticket_is_for_one_hub_also_if_two_have_the_same_secret(people: Farm) -> None:
+    code = "from hubfarm.cli.sampy import main; import sys; sys.exit(main())"
+    command = [sys.executable, "-c", code, "--multi", "-k", "chosen", "--access", "users", "-L", "ERROR"]
+    with running(*command, "-l", "one") as one, running(*command, "-l", "two") as two:
+        hubs = wait_for(lambda: [each for each in people.hubs() if each.alive][1:] and people.hubs(), "two hubs")
+        assert len({hub.id for hub in hubs}) == 2
+        secret = read_lock_file(ticket_of(people, people.find("one")))["samp.secret"]
+        with ServerProxy(people.find("two").url) as proxy, pytest.raises(Fault, match="secret is wrong"):
+            proxy.samp.hub.register(secret)
+        with ServerProxy(people.find("one").url) as proxy:
+            proxy.samp.hub.register(secret)
+        for process in (one, two):
+            process.terminate()
+            process.wait(30)
 
 
 def test_ticket_is_for_one_hub_and_ends_with_it(people: Farm, hub: HubInfo) -> None:
@@ -359,7 +495,13 @@ def test_access_is_changed_while_the_hub_runs_and_survives_crash_restart_and_coo
         assert not is_in(stranger)
         assert "this hub is for its owner anna" in stranger.next().params[2]["samp.params"]["reason"]
         assert is_in(luigi)
-        assert "name it by --group" in cli("access", "h", "group").stderr
+        for words, instead in (
+            (["group"], "was started for no group; to let one in: hubfarm access h listed --allow group:NAME"),
+            (["open", "--allow", "user:anna"], "to let in these alone: hubfarm access h listed --allow user:anna"),
+            (["listed"], "say who is listed: hubfarm access h listed --allow user:NAME"),
+        ):
+            done = cli("access", "h", *words)
+            assert (done.returncode, instead in done.stderr) == (2, True), done.stderr
         assert "hubfarm access h listed" in cli("access", "h", "--allow", "user:anna").stderr
         status = people.coordinator()
         assert status is not None
