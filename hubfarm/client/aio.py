@@ -169,7 +169,8 @@ class AsyncClient(
         membership.subscriptions = self.bindings.subscriptions()
         self._membership = membership
         try:
-            await calls.open(await choice.tokens(timeout))
+            found = await choice.find(timeout)
+            await calls.open(found.tokens, found.owner)
             await membership.listen()
             await membership.register()
             if self._reconnect if reconnect is None else reconnect:

@@ -7,12 +7,15 @@ an end: an answer, a fault, or `SAMPHubUnreachable` in `HubCalls.timeout` second
 import asyncio
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from urllib.parse import unquote
 
+from hubfarm.access.genuine import is_listened_at, objection, present
 from hubfarm.client.credentials import Credentials
 from hubfarm.client.errors import SAMPHubNotNamed, SAMPHubUnreachable, SAMPNotConnected, SAMPProxyError
 from hubfarm.client.typed import noted, restored
+from hubfarm.registry.entry import label_of
 from hubfarm.samp.errors import Fault, WrongUse
 from hubfarm.samp.lockfile import SECRET, URL
 from hubfarm.samp.methods import STANDARD_METHODS, STANDARD_PREFIX
@@ -24,6 +27,9 @@ from hubfarm.wire.urls import check_http_url
 
 TIMEOUT = 10.0
 """How long a hub may take to answer one call, seconds."""
+
+COMES_BACK = 5.0
+"""How long a hub that has just died is waited for, seconds: a worker is replaced at once, a guard put back in 3.5 s."""
 
 POOL_SIZE = 20
 """Connections to a hub at most: as many synchronous calls can wait at once."""
@@ -127,20 +133,30 @@ class HubCalls:
     ) -> None:
         self._credentials = credentials or Credentials()
         self.tokens: dict[str, str] = {}
+        self.owner: int | None = None
+        """Whose the lock file was by which the hub was found."""
         self.timeout = timeout
         self._pool_size = pool_size
         self._url = ""
+        self._objection: Callable[[str], str] | None = None
         self._idle: list[HttpClient] = []
         self._clients: set[HttpClient] = set()
         self._puller: HttpClient | None = None
 
-    async def open(self, tokens: Mapping[str, str]) -> None:
+    async def open(self, tokens: Mapping[str, str], owner: int | None = None) -> None:
         """Connect to the hub that a lock file's content describes, leaving any other.
+
+        Parameters
+        ----------
+        tokens : dict of str to str
+            The lock file's content.
+        owner : int, optional
+            The account (its uid) whose the lock file is.
 
         Raises
         ------
         SAMPHubError
-            No hub answers there, or a token is missing.
+            No hub answers there, what listens there is not that hub, or a token is missing.
         """
         missing = [name for name in (URL, SECRET) if not tokens.get(name)]
         if missing:
@@ -153,6 +169,9 @@ class HubCalls:
             check_http_url(url)
         except WrongUse as error:
             raise SAMPHubNotNamed(f"this describes no hub: {error}") from None
+        tokens = await self._present(tokens, owner)
+        self.owner = owner
+        self._objection = partial(objection, tokens, owner)
         self._url = url
         self._slots = asyncio.Semaphore(self._pool_size)
         try:
@@ -161,6 +180,28 @@ class HubCalls:
             self.close()
             raise
         self.tokens = dict(tokens)
+
+    async def _present(self, tokens: Mapping[str, str], owner: int | None) -> Mapping[str, str]:
+        """Return what leads to a hub now; wait for a moment for one whose worker is being replaced.
+
+        Raises
+        ------
+        SAMPHubUnreachable
+            It has ended, or what listens there is another account's.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + min(self.timeout, COMES_BACK)
+        found = present(tokens)
+        while True:
+            if foreign := objection(tokens, owner):
+                raise SAMPHubUnreachable(foreign)
+            if found is not None:
+                return found
+            if loop.time() >= until or not is_listened_at(tokens):
+                name = label_of(tokens) or tokens[URL]
+                raise SAMPHubUnreachable(f"the hub {name} has ended: hubfarm ls lists those that run")
+            await asyncio.sleep(0.05)
+            found = await asyncio.to_thread(present, tokens)
 
     @property
     def is_open(self) -> bool:
@@ -232,7 +273,7 @@ class HubCalls:
     def _take(self, url: str, seconds: float) -> HttpClient:
         if self._idle:
             return self._idle.pop()
-        client = HttpClient(url, connect_timeout=min(seconds, TIMEOUT))
+        client = HttpClient(url, connect_timeout=min(seconds, TIMEOUT), objection=self._objection)
         self._clients.add(client)
         return client
 

@@ -11,17 +11,18 @@ import contextlib
 import os
 import socket
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from hubfarm.access.genuine import objection
 from hubfarm.access.shared import shared_entries
 from hubfarm.client.background import borrowed
 from hubfarm.client.errors import SAMPHubNotNamed
 from hubfarm.registry.entry import Entry, Standing
-from hubfarm.registry.files import read_private
+from hubfarm.registry.files import read_with_status
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.select import NoSuchHub, SeveralHubs, select_by_names
@@ -108,7 +109,9 @@ async def running_hubs(timeout: float = PING_TIMEOUT) -> dict[str, dict[str, str
     if named:
         with contextlib.suppress(HubfarmError):
             url = lockfile.parse_samp_hub(named)
-            found.setdefault(_key(url), await read_hub(url, timeout))
+            file = await find_lock_file(url, timeout)
+            if not objection(file.tokens, file.owner):
+                found.setdefault(_key(url), file.tokens)
     answering = await _ask_all({tokens[lockfile.URL] for tokens in found.values()}, timeout)
     return {path: tokens for path, tokens in found.items() if tokens[lockfile.URL] in answering}
 
@@ -140,6 +143,7 @@ def entries_near(paths: Paths | None = None) -> list[Entry]:
     paths = paths or Paths.from_environment()
     entries = LockDir(paths).scan()
     own = [entry for entry in entries if not entry.problem and entry.standing is not Standing.DEAD and _near(entry)]
+    own = [entry for entry in own if not (entry.standing is Standing.FOREIGN and objection(entry.tokens, os.getuid()))]
     return own + (shared_entries(paths) if os.path.isdir(paths.shared) else [])
 
 
@@ -152,6 +156,22 @@ def _near(entry: Entry) -> bool:
 
 
 # ---------------------------------------------------------------------- which is meant
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A lock file that was found.
+
+    Parameters
+    ----------
+    tokens : dict of str to str
+        Its content.
+    owner : int or None
+        The account (its uid) whose it is, and its hub; None if nothing tells.
+    """
+
+    tokens: dict[str, str]
+    owner: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +215,11 @@ class Choice:
         return other if self == Choice() else self
 
     async def tokens(self, timeout: float = PING_TIMEOUT) -> dict[str, str]:
-        """Return the lock file's content of the hub that is meant.
+        """Return the lock file's content of the hub that is meant; see `find`."""
+        return (await self.find(timeout)).tokens
+
+    async def find(self, timeout: float = PING_TIMEOUT) -> Found:
+        """Return the lock file of the hub that is meant.
 
         Parameters
         ----------
@@ -210,26 +234,29 @@ class Choice:
             There is no such hub.
         """
         if not self.ticket:
-            return await self._tokens(timeout)
-        ticket = {lockfile.SECRET: self.ticket}
+            return await self._find(timeout)
+        secret = self.ticket
         if "/" in self.ticket:
-            ticket = await read_hub(self.ticket, timeout)
+            ticket = await find_lock_file(self.ticket, timeout)
             if self == Choice(ticket=self.ticket):
                 return ticket
-        return await self._tokens(timeout) | {lockfile.SECRET: ticket[lockfile.SECRET]}
+            secret = ticket.tokens[lockfile.SECRET]
+        found = await self._find(timeout)
+        return replace(found, tokens=found.tokens | {lockfile.SECRET: secret})
 
-    async def _tokens(self, timeout: float) -> dict[str, str]:
+    async def _find(self, timeout: float) -> Found:
         if self.hub_params is not None:
-            return dict(self.hub_params)
+            return Found(dict(self.hub_params))
         if self.label or self.owner or self.group:
-            return dict((await self._selected(timeout)).tokens)
+            entry = await self._selected(timeout)
+            return Found(dict(entry.tokens), os.getuid())  # the directory is ours; a shared one's tokens say whose
         if isinstance(self.hub, str | os.PathLike):
-            return await read_hub(os.fspath(self.hub), timeout)
+            return await find_lock_file(os.fspath(self.hub), timeout)
         if self.hub is not None:
             if not self.hub.is_running:
                 raise SAMPHubError("the hub is not running: start it first")
-            return dict(self.hub.params)
-        return await read_hub(standard_lock_url(), timeout)
+            return Found(dict(self.hub.params))
+        return await find_lock_file(standard_lock_url(), timeout)
 
     async def _selected(self, timeout: float) -> Entry:
         try:
@@ -278,7 +305,12 @@ async def selectable_hubs(timeout: float = PING_TIMEOUT) -> list[Entry]:
 
 
 async def read_hub(named: str, timeout: float = PING_TIMEOUT) -> dict[str, str]:
-    """Return a lock file's content.
+    """Return a lock file's content; see `find_lock_file`."""
+    return (await find_lock_file(named, timeout)).tokens
+
+
+async def find_lock_file(named: str, timeout: float = PING_TIMEOUT) -> Found:
+    """Read a lock file.
 
     Parameters
     ----------
@@ -296,12 +328,14 @@ async def read_hub(named: str, timeout: float = PING_TIMEOUT) -> dict[str, str]:
     """
     url = named.removeprefix("std-lockurl:")
     try:
+        owner = None
         if urlsplit(url).scheme in ("http", "https"):
             text = await _fetch(url, timeout)
         else:
             path = lockfile.file_path(url) if url.startswith("file:") else Path(url)
-            text = read_private(path, follow=True)
-        return dict(lockfile.check_required(lockfile.parse(text)))
+            text, status = read_with_status(path, follow=True)
+            owner = status.st_uid
+        return Found(dict(lockfile.check_required(lockfile.parse(text))), owner)
     except FileNotFoundError:
         raise SAMPHubError(
             f"no hub runs there: {url} is missing; start one, or choose one of the farm by label, owner or group"

@@ -294,10 +294,11 @@ class Membership:
             if self.hub.is_open:
                 return dict(present)
             last = dict(present)
-            await self.hub.open(last)
+            await self.hub.open(last, self.hub.owner)
         except HubfarmError:
-            last = await choice.tokens(self.hub.timeout)
-            await self.hub.open(last)
+            found = await choice.find(self.hub.timeout)
+            await self.hub.open(found.tokens, found.owner)
+            last = found.tokens
         return last
 
     async def _is_known(self) -> bool:

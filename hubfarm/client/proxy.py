@@ -134,7 +134,8 @@ class SAMPHubProxy:
             raise
 
     async def _open(self, choice: Choice, timeout: float) -> None:
-        await self.calls.open(await choice.tokens(timeout))
+        found = await choice.find(timeout)
+        await self.calls.open(found.tokens, found.owner)
 
     def disconnect(self) -> None:
         """Leave the hub."""

@@ -96,13 +96,34 @@ class HostSockets:
         int or None
             None if nobody listens there, several accounts do, or it is not known.
         """
+        uids = self._listening(host, port)
+        return uids.pop() if uids is not None and len(uids) == 1 else None
+
+    def listeners(self, host: str, port: int) -> set[int]:
+        """Return the accounts (their uids) to whose processes a connection to a loopback address could lead.
+
+        Parameters
+        ----------
+        host : str
+            An address, or ``localhost``, which is two.
+        port : int
+            The port.
+
+        Returns
+        -------
+        set of int
+            Empty if nobody listens there, `host` is not of this host alone, or it is not known.
+        """
+        address = host if host == "localhost" else _on_loopback(host)
+        return (self._listening(address, port) or set()) if address else set()
+
+    def _listening(self, host: str, port: int) -> set[int] | None:
         addresses = ["127.0.0.1", "::1"] if host == "localhost" else [host]
         try:
             found = [said for address in addresses if (said := self._ask(address, port)) and said[_STATE] == _LISTEN]
         except (OSError, ValueError):
             return None
-        uids = {_uid(said) for said in found}
-        return uids.pop() if len(uids) == 1 else None
+        return set(map(_uid, found))
 
     def account(self, here: Ends) -> int | None:
         """Return the account (its uid) of the process at the other end of a connection that stands.

@@ -140,6 +140,10 @@ class _Exchange(asyncio.Protocol):
     def local_host(self) -> str:
         return str(self._transport.get_extra_info("sockname")[0])
 
+    @property
+    def peer(self) -> str:
+        return str(self._transport.get_extra_info("peername")[0])
+
     def close(self) -> None:
         self.reusable = False
         # To close it would wait until the server takes what was sent: one that never reads holds it for ever.
@@ -246,6 +250,8 @@ class HttpClient:
         How long a connection may take to be made, seconds.
     permits : callable
         Tells of the URL's host and an address that it leads to whether to connect there.
+    objection : callable
+        Says of the address at which a connection stands why nothing may be sent there; empty if it may.
     max_body : int
         Longest body of an answer, bytes.
 
@@ -256,7 +262,13 @@ class HttpClient:
     """
 
     def __init__(
-        self, url: str, *, connect_timeout: float = 5.0, permits: Permits | None = None, max_body: int = MAX_BODY
+        self,
+        url: str,
+        *,
+        connect_timeout: float = 5.0,
+        permits: Permits | None = None,
+        objection: Callable[[str], str] | None = None,
+        max_body: int = MAX_BODY,
     ) -> None:
         parts = check_http_url(url)
         secure = parts.scheme == "https"
@@ -266,6 +278,7 @@ class HttpClient:
         self._ssl = _default_context() if secure else None
         self._connect_timeout = connect_timeout
         self._permits = permits
+        self._objection = objection
         self._max_body = max_body
         self._exchange: _Exchange | None = None
         self._known: KnownHeads[None] = KnownHeads(MAX_KNOWN)
@@ -368,7 +381,7 @@ class HttpClient:
             return self._exchange
         try:
             async with asyncio.timeout(self._connect_timeout):
-                self._exchange = await self._connect()
+                self._exchange = self._checked(await self._connect())
         except TimeoutError:
             raise Unreachable(f"no connection to {self._host}:{self._port} in {self._connect_timeout:g} s") from None
         except (OSError, UnicodeError) as error:  # UnicodeError: a host that cannot be a name
@@ -377,6 +390,13 @@ class HttpClient:
                 for_good=isinstance(error, ConnectionRefusedError | UnicodeError) or error.errno in _NO_SUCH_NAME,
             ) from None
         return self._exchange
+
+    def _checked(self, exchange: _Exchange) -> _Exchange:
+        """Close a connection that leads to whom nothing may be sent."""
+        if self._objection is not None and (objection := self._objection(exchange.peer)):
+            exchange.close()
+            raise Unreachable(objection, for_good=True)
+        return exchange
 
     async def _connect(self) -> _Exchange:
         loop = asyncio.get_running_loop()
