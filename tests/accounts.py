@@ -1,4 +1,8 @@
-"""Accounts of this host, made for a test; and what is done as one of them, in a process of its own."""
+"""Accounts of this host, made for a test; and what is done as one of them, in a process of its own.
+
+The farm of most tests is that of the account which runs them, root mostly, and `as_account` is another's client.  Where
+all are to be ordinary accounts, A has a farm of its own, by `command_as`.
+"""
 
 import encodings.ascii
 import encodings.idna  # noqa: F401  # which the account may not be able to read
@@ -8,6 +12,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +23,7 @@ import pytest
 
 from tests.support import PATIENCE
 
-B, C = "hubfarm-t-b", "hubfarm-t-c"
+A, B, C = "hubfarm-t-a", "hubfarm-t-b", "hubfarm-t-c"
 GROUP = "hubfarm-t-mima"
 """B is of this group too."""
 
@@ -38,18 +43,18 @@ def making_accounts() -> Iterator[None]:
 
 
 @contextmanager
-def two_accounts() -> Iterator[None]:
+def three_accounts() -> Iterator[None]:
     """Make the accounts, and remove them."""
     with making_accounts():
         _run("groupadd", GROUP)
-        for name in (B, C):
+        for name in (A, B, C):
             _run("useradd", "--no-create-home", "--home-dir", "/nonexistent", name)
         _run("usermod", "--append", "--groups", GROUP, B)
         yield
 
 
 def _clear() -> None:
-    for command in (["userdel", B], ["userdel", C], ["groupdel", GROUP]):
+    for command in (["userdel", A], ["userdel", B], ["userdel", C], ["groupdel", GROUP]):
         subprocess.run(command, check=False, capture_output=True)
 
 
@@ -93,3 +98,26 @@ def as_account(account: str, work: Callable[[], Any], home: Path | None = None) 
     if succeeded:
         return result
     raise Fault(*result) if isinstance(result, tuple) else result
+
+
+_READ = "+dac_read_search"
+
+
+def command_as(account: str, *command: str, home: Path) -> "subprocess.CompletedProcess[str]":
+    """Run ``hubfarm`` by another account, with a home of its own: ``command_as(A, "start", home=home)``.
+
+    An interpreter that lies where the account may not read (root's own pyenv) is lent it by a capability to read; it
+    is the one thing that such an account can do more than others.
+    """
+    line = ["setpriv", "--reuid", account, "--regid", account, "--init-groups"]
+    if not as_account(account, lambda: os.access(sys.executable, os.X_OK)):
+        line += ["--inh-caps", _READ, "--ambient-caps", _READ]
+    return subprocess.run(
+        [*line, sys.executable, "-m", "hubfarm", *command],
+        env=os.environ | {"HOME": str(home)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd="/",
+    )

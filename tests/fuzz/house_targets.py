@@ -1,26 +1,34 @@
-"""What is fuzzed beside the wire: lock files as they are read here, what tables print, lines to the coordinator."""
+"""What is fuzzed beside the wire: lock files, users and tickets as they are read, tables, lines to the coordinator."""
 
 import contextlib
+import json
 import os
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Collection
+from hashlib import sha256
 from operator import itemgetter
 from pathlib import Path
 
+from hubfarm.access.authenticators import FileAuthenticator, Identity
+from hubfarm.access.users import Users
+from hubfarm.cli.enter import described
 from hubfarm.cli.show import table_lines
 from hubfarm.cli.table import Column, Cut, fitted, plain, width_of
 from hubfarm.client.discovery import entries_near
 from hubfarm.control.protocol import Restart, Start, Stop, decode_event, decode_hello, decode_request
+from hubfarm.hub.said_by_hub import metadata_of
 from hubfarm.registry.listing import found_hubs
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.select import select
 from hubfarm.registry.sweep import sweep
-from hubfarm.samp.errors import WrongUse
+from hubfarm.registry.tickets import Tickets
+from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.spec.checks import MAX_HUBS
 from hubfarm.spec.hub_request import specs_for
+from hubfarm.spec.principal import Principal
 
 
 class _LockFileBench:
@@ -104,8 +112,67 @@ def fuzz_control(data: bytes) -> None:
             assert all(isinstance(each, int) for each in told.ids)
 
 
+class _AccessBench:
+    """A users file and a ticket of what is fuzzed."""
+
+    def __init__(self) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="hf-fuzz-", dir="/tmp")
+        home = Path(self._directory.name)
+        self.paths = Paths(home, home / ".samp-1" / ".hubfarm" / "host", "host").prepare()
+        self.id = "0123456789abcdef"
+        self.secret = f"{self.id}-{'5' * 32}"
+        self.paths.users.touch(mode=0o600)
+        self.record = self.paths.tickets / f"{self.id}.ticket"
+
+
+_ACCESS: list[_AccessBench] = []
+
+
+def _access() -> _AccessBench:
+    if not _ACCESS:
+        _ACCESS.append(_AccessBench())
+    return _ACCESS[0]
+
+
+def fuzz_users(data: bytes) -> None:
+    """Whatever stands in a users file is users whose names can be shown and sent, or an error; no password is right."""
+    bench = _access()
+    bench.paths.users.write_bytes(data)
+    users = Users(bench.paths.users)
+    try:
+        found = users.all()
+    except HubfarmError:
+        return
+    for user in found:
+        json.dumps(user.as_json())
+        identity = Identity(user=user.name, groups=user.groups, admin=user.admin)
+        metadata_of(Principal(user=identity.user, groups=identity.groups)).decode()
+    for user in found[:1]:
+        with contextlib.suppress(HubfarmError):
+            assert FileAuthenticator(users).authenticate(user.name, "\0 not a password") is None
+
+
+def fuzz_tickets(data: bytes) -> None:
+    """Whatever stands in a ticket's record is a ticket of that id, or none; only its secret lets in."""
+    bench = _access()
+    bench.record.write_bytes(data)
+    tickets = Tickets(bench.paths)
+    ticket = tickets.get(bench.id)
+    assert tickets.has_ended(bench.id) == (ticket is None or not tickets.counts(ticket))
+    assert tickets.all() == ([ticket] if ticket and ticket.admits and tickets.counts(ticket) else [])
+    for each in tickets.all():
+        json.dumps(described(each))
+        str(Principal(user=each.user, groups=each.groups, ticket=each.id))
+    shown = tickets.shown(bench.secret, ticket.hub if ticket else "")
+    assert shown is None or shown.digest == sha256(bench.secret.encode()).hexdigest()
+    left = [] if ticket is not None and tickets.counts(ticket) else [bench.record]
+    assert list(tickets.left_over()) == left
+
+
 HOUSE_TARGETS: dict[str, Callable[[bytes], None]] = {
     "lock_files": fuzz_lock_files,
     "tables": fuzz_tables,
     "control": fuzz_control,
+    "users": fuzz_users,
+    "tickets": fuzz_tickets,
 }

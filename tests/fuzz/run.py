@@ -18,9 +18,12 @@ DICTIONARIES = {
     "answers": "xmlrpc",
     "lock_files": "lock_files",
     "control": "control",
+    "users": "access",
+    "tickets": "access",
 }
 """The words of each target's language, which the fuzzer would be long in finding."""
 INSTRUMENTED = [
+    "hubfarm.access",
     "hubfarm.samp",
     "hubfarm.wire",
     "hubfarm.worker",

@@ -13,14 +13,14 @@ import pytest
 from hubfarm.farm import Farm
 from hubfarm.registry.listing import HubInfo
 from hubfarm.samp.errors import WrongUse
-from tests.accounts import GROUP, B, C, as_account, two_accounts
+from tests.accounts import GROUP, B, C, as_account, three_accounts
 from tests.stories.test_restricted_hubs import restarted
 from tests.support import PATIENCE, Receiver, message, read_lock_file, wait_for
 
 
 @pytest.fixture(autouse=True)
 def _accounts() -> Iterator[None]:
-    with two_accounts():
+    with three_accounts():
         yield
 
 

@@ -16,7 +16,7 @@ import hubfarm.cli.look
 import hubfarm.registry.programs  # noqa: F401
 from hubfarm import Farm, SAMPIntegratedClient, WrongUse
 from hubfarm.registry.listing import HubInfo
-from tests.accounts import B, C, as_account, two_accounts
+from tests.accounts import B, C, as_account, three_accounts
 from tests.stories.test_restricted_hubs import restarted
 from tests.support import need, read_lock_file, wait_for
 
@@ -25,7 +25,7 @@ SHARED_LABEL = "root/h"
 
 @pytest.fixture(autouse=True)
 def _accounts() -> Iterator[None]:
-    with two_accounts():
+    with three_accounts():
         yield
 
 
