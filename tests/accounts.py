@@ -4,8 +4,8 @@ The farm of most tests is that of the account which runs them, root mostly, and 
 all are to be ordinary accounts, A has a farm of its own, by `command_as`.
 """
 
-import encodings.ascii
-import encodings.idna  # noqa: F401  # which the account may not be able to read
+import encodings.ascii  # what the account may not be able to read
+import encodings.idna  # noqa: F401
 import fcntl
 import multiprocessing
 import os

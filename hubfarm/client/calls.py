@@ -169,7 +169,7 @@ class HubCalls:
             check_http_url(url)
         except WrongUse as error:
             raise SAMPHubNotNamed(f"this describes no hub: {error}") from None
-        tokens = await self._present(tokens, owner)
+        tokens = await self._present({**tokens, URL: url}, owner)
         self.owner = owner
         self._objection = partial(objection, tokens, owner)
         self._url = url

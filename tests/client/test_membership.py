@@ -30,13 +30,14 @@ class FakeHub:
     def __init__(self) -> None:
         self.tokens = HERE
         self.is_open = True
+        self.owner: int | None = None
         self.asked: list[tuple[Any, ...]] = []
         self.refuses: dict[str, Exception] = {}
         self.gone: set[str] = set()
         self.clients = self.tries = 0
         self.knows: set[str] = set()
 
-    async def open(self, tokens: dict[str, str]) -> None:
+    async def open(self, tokens: dict[str, str], owner: int | None = None) -> None:
         self.tries += 1
         if tokens["samp.secret"] in self.gone:
             raise SAMPHubError("no hub there")
