@@ -119,6 +119,8 @@ class FileAuthenticator:
 
 def users_path(settings: AccessSettings, paths: Paths) -> Path:
     """Return where the users file lies."""
+    if paths.users_file is not None:
+        return paths.users_file
     return Path(settings.users).expanduser() if settings.users else paths.users
 
 
@@ -142,7 +144,7 @@ def authenticator(paths: Paths, settings: AccessSettings | None = None) -> Authe
         It cannot be used here; the message says what is missing.
     """
     settings = load_settings().access if settings is None else settings
-    factory = _factory(settings.authenticator)
+    factory = _factory("file" if paths.users_file else settings.authenticator)
     try:
         return factory(settings, paths)
     except HubfarmError:

@@ -36,7 +36,7 @@ def check_somebody(specs: Iterable[HubSpec], paths: Paths) -> None:
     if not restricted:
         return
     settings = load_settings().access
-    if settings.authenticator != "file":
+    if settings.authenticator != "file" and paths.users_file is None:
         authenticator(paths, settings)  # what it needs is missed now, and not at the first login
         return
     users = [_as_principal(user) for user in Users(users_path(settings, paths)).all()]

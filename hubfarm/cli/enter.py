@@ -1,4 +1,4 @@
-"""``hubfarm login``, ``ticket``, ``access``: enter restricted hubs, and say whom they let in."""
+"""``hubfarm login``, ``share``, ``ticket``, ``access``: enter restricted hubs, and say whom they let in."""
 
 import shlex
 import time
@@ -20,6 +20,8 @@ from hubfarm.samp.errors import WrongUse
 from hubfarm.spec.checks import LONGEST_SPAN_IN_WORDS, read_span
 from hubfarm.spec.states import Access
 from hubfarm.visible import span
+from hubfarm.wire.addresses import is_loopback
+from hubfarm.wire.urls import place_of
 
 
 @click.command()
@@ -56,6 +58,33 @@ def login(selector: str, user: str, password_file: str | None, lasting: str, she
         say(SHELLS[shell].format(name="SAMP_HUB", value=shlex.quote(done.samp_hub)))
 
 
+@click.command()
+@selector_argument
+@click.option("--with", "user", required=True, metavar="NAME", help="As whom programs enter that are given it.")
+@click.option("--for", "lasting", default="8h", show_default=True, metavar="TIME", help="How long: 45m, 12h, 2d.")
+@json_option
+def share(selector: str, user: str, lasting: str, as_json: bool) -> None:
+    """Share a hub by URL: programs of another account or host enter as that user, unmodified ones too.
+
+    Prints the value of SAMP_HUB to start them with. Who has it is that user on that hub until it runs out, or
+    hubfarm ticket revoke ends it: hand it on as you would a password. It leads no further than the hub's port does: to
+    other hosts if it listens there (--host), and unread on the way if it speaks TLS (--tls).
+
+    \b
+    Example:
+      hubfarm share mima-2 --with anna --for 2h
+      SAMP_HUB='std-lockurl:https://…' topcat    # elsewhere
+    """
+    farm = Farm()
+    done = farm.share(selector, user=user, seconds=read_span(lasting, "--for"))
+    if as_json:
+        print_json(described(done.ticket) | {"SAMP_HUB": done.samp_hub})
+        return
+    say(done.samp_hub)
+    if done.url.startswith("http:") and not is_loopback(place_of(done.url)[0]):
+        say("hubfarm: the hub speaks no TLS: whoever is on the way can read this share, and use it", err=True)
+
+
 def described(ticket: Ticket) -> dict[str, Any]:
     """Return what others may know of a ticket, as JSON can carry it."""
     return {
@@ -66,6 +95,7 @@ def described(ticket: Ticket) -> dict[str, Any]:
         "made": _utc(ticket.made),
         "until": None if ticket.guarded else _utc(ticket.until),
         "program": ticket.guarded,
+        "shared": ticket.shared,
     }
 
 
@@ -93,6 +123,7 @@ TICKET_COLUMNS: list[Column[Ticket]] = [
     Column(name="label", of=lambda ticket: ticket.label, priority=2, cut=Cut.END, floor=12),
     Column(name="made", of=lambda ticket: f"{datetime.fromtimestamp(ticket.made):%Y-%m-%d %H:%M:%S}", priority=4),
     Column(name="for", of=_left, priority=2),
+    Column(name="by", of=lambda ticket: "URL" if ticket.shared else "file", priority=3),
 ]
 
 

@@ -19,6 +19,7 @@ _COMMANDS = {
     "exec": "hubfarm.cli.use:execute",
     "choose": "hubfarm.cli.choose:choose",
     "login": "hubfarm.cli.enter:login",
+    "share": "hubfarm.cli.enter:share",
     "ticket": "hubfarm.cli.enter:ticket",
     "access": "hubfarm.cli.enter:access",
     "user": "hubfarm.cli.users:user",

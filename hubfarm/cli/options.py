@@ -124,7 +124,7 @@ def hub_option(field: "Field", flags: Sequence[str] = ()) -> Callable[[Callable[
         )
     return click.option(
         *names,
-        type=str if several else field.type,
+        type=click.Path() if how.is_file else str if several else field.type,
         multiple=several,
         default=() if several else field.default,
         show_default=isinstance(field.default, str) and field.default != "",

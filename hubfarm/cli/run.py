@@ -24,7 +24,10 @@ from hubfarm.cli.table import Column, Cut
 from hubfarm.farm import Farm, HubInfo
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.spec.hub_request import HubRequest, encode_requests
+from hubfarm.spec.hub_spec import in_the_clear
 from hubfarm.spec.states import Access, HubKind
+from hubfarm.wire.addresses import is_loopback
+from hubfarm.wire.urls import place_of
 
 if TYPE_CHECKING:
     from hubfarm.spec.farm_file import Change
@@ -55,6 +58,9 @@ def start(count: int, foreground: bool, log_level: str, as_json: bool, **options
     farm = Farm()
     with progress("starting", count) as told:
         hubs = farm.start(count=count, log_level=log_level, progress=told, **options)
+    for hub in hubs:
+        if hub.url.startswith("http:") and not is_loopback(place_of(hub.url)[0]):
+            say(f"hubfarm: {in_the_clear(hub.name, options['host'])}", err=True)
     if as_json:
         print_json([hub.as_json() for hub in hubs])
         return

@@ -63,12 +63,13 @@ class AsyncClient(
         Likewise; 0 lets the system choose.
     callable : bool
         Whether the hub can call this client at all.
-    hub, hub_params, label, owner, group, user, password, ticket, reconnect, pool_size, timeout
+    hub, hub_params, label, owner, group, user, password, ticket, cert_file, key_file, ca_certs, reconnect, pool_size, \
+    timeout
         As `SAMPIntegratedClient.connect` has them: for ``async with``, and for `connect` if that is not told otherwise.
     callbacks : str
         ``push``: the hub calls this client, which listens for it; ``pull``: this client fetches what the hub has for it
         over a connection of its own, which goes where nobody could call it (a hub of this project; others know no such
-        thing).
+        thing). ``auto``: pull, if the hub is on another host or speaks TLS, unless `addr` says where to listen.
 
     Examples
     --------
@@ -102,16 +103,19 @@ class AsyncClient(
         user: str = "",
         password: Password | None = None,
         ticket: str | os.PathLike[str] = "",
+        cert_file: str | os.PathLike[str] = "",
+        key_file: str | os.PathLike[str] = "",
+        ca_certs: str | os.PathLike[str] = "",
         reconnect: bool = False,
         pool_size: int = POOL_SIZE,
         timeout: float = TIMEOUT,
-        callbacks: Literal["push", "pull"] = "push",
+        callbacks: Literal["auto", "push", "pull"] = "auto",
     ) -> None:
         self.metadata = described(name, description, metadata)
         self.bindings = Bindings()
         self._where = {"addr": addr, "port": port, "callable": callable, "pulls": pulls_by(callbacks)}
         self._choice = Choice(hub, hub_params, label, owner, group, ticket_text(ticket))
-        self._credentials = Credentials(user, password)
+        self._credentials = Credentials(user, password, cert_file, key_file, ca_certs)
         self._reconnect, self._pool_size, self._timeout = reconnect, pool_size, timeout
         self._membership: Membership | None = None
         self._outbox = Outbox()
@@ -147,6 +151,9 @@ class AsyncClient(
         user: str = "",
         password: Password | None = None,
         ticket: str | os.PathLike[str] = "",
+        cert_file: str | os.PathLike[str] = "",
+        key_file: str | os.PathLike[str] = "",
+        ca_certs: str | os.PathLike[str] = "",
         reconnect: bool | None = None,
         pool_size: int | None = None,
         timeout: float | None = None,
@@ -159,7 +166,8 @@ class AsyncClient(
         if self._membership is not None:
             raise SAMPClientError("this client is connected already: disconnect it first")
         choice = Choice(hub, hub_params, label, owner, group, ticket_text(ticket)).or_else(self._choice)
-        credentials = Credentials(user, password) if user or password is not None else self._credentials
+        given = Credentials(user, password, cert_file, key_file, ca_certs)
+        credentials = given if given != Credentials() else self._credentials
         timeout = self._timeout if timeout is None else timeout
         calls = HubCalls(
             pool_size=self._pool_size if pool_size is None else pool_size, timeout=timeout, credentials=credentials

@@ -7,7 +7,9 @@ an end: an answer, a fault, or `SAMPHubUnreachable` in `HubCalls.timeout` second
 import asyncio
 import math
 import numbers
+import ssl
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from urllib.parse import unquote
 
@@ -17,12 +19,12 @@ from hubfarm.client.errors import SAMPHubNotNamed, SAMPHubUnreachable, SAMPNotCo
 from hubfarm.client.typed import noted, restored
 from hubfarm.registry.entry import label_of
 from hubfarm.samp.errors import Fault, WrongUse
-from hubfarm.samp.lockfile import SECRET, URL
+from hubfarm.samp.lockfile import SECRET, TLS_FINGERPRINT, URL
 from hubfarm.samp.methods import STANDARD_METHODS, STANDARD_PREFIX
 from hubfarm.samp.toolkit import SAMPHubError
 from hubfarm.samp.values import Map, Value, write_boolean
 from hubfarm.samp.xmlrpc import decode_response, encode_call
-from hubfarm.wire.http_client import HttpClient, HttpError, NoAnswer, Unreachable
+from hubfarm.wire.http_client import Distrusted, HttpClient, HttpError, NoAnswer, Unreachable
 from hubfarm.wire.urls import check_http_url
 
 TIMEOUT = 10.0
@@ -139,6 +141,8 @@ class HubCalls:
         self._pool_size = pool_size
         self._url = ""
         self._objection: Callable[[str], str] | None = None
+        self._known_by: list[ssl.SSLContext] = []
+        self._fingerprint = ""
         self._idle: list[HttpClient] = []
         self._clients: set[HttpClient] = set()
         self._puller: HttpClient | None = None
@@ -164,7 +168,7 @@ class HubCalls:
         self.close()
         url, of_url = _apart(tokens[URL].replace("\\", ""))
         if of_url is not None and not self._credentials.user:
-            self._credentials = of_url
+            self._credentials = replace(self._credentials, user=of_url.user, password=of_url.password)
         try:
             check_http_url(url)
         except WrongUse as error:
@@ -172,6 +176,10 @@ class HubCalls:
         tokens = await self._present({**tokens, URL: url}, owner)
         self.owner = owner
         self._objection = partial(objection, tokens, owner)
+        self._known_by = []
+        if url.startswith("https:"):
+            self._known_by = await asyncio.to_thread(self._credentials.contexts, tokens)
+        self._fingerprint = tokens.get(TLS_FINGERPRINT, "")
         self._url = url
         self._slots = asyncio.Semaphore(self._pool_size)
         try:
@@ -212,6 +220,11 @@ class HubCalls:
     def local_host(self) -> str:
         """The address of this host that the hub sees: where it can call back."""
         return next((client.local_host for client in self._clients if client.connected), "127.0.0.1")
+
+    @property
+    def is_afar(self) -> bool:
+        """Whether the hub is on another host, or speaks TLS: it is not to call back in the clear."""
+        return bool(self._known_by) or any(client.leads_afar for client in self._clients if client.connected)
 
     def close(self) -> None:
         """Leave the hub; calls under way end as `SAMPHubUnreachable`."""
@@ -264,7 +277,7 @@ class HubCalls:
         client = self._take(url, seconds)
         try:
             shown = await self._credentials.authorization() if method == "register" else b""
-            return await _exchange(client, method, body, seconds, shown)
+            return await self._exchange(client, method, body, seconds, shown)
         finally:
             if client in self._clients:
                 self._idle.append(client)
@@ -273,7 +286,7 @@ class HubCalls:
     def _take(self, url: str, seconds: float) -> HttpClient:
         if self._idle:
             return self._idle.pop()
-        client = HttpClient(url, connect_timeout=min(seconds, TIMEOUT), objection=self._objection)
+        client = HttpClient(url, connect_timeout=min(seconds, TIMEOUT), objection=self._objection, tls=self._known_by)
         self._clients.add(client)
         return client
 
@@ -297,10 +310,16 @@ class HubCalls:
         if not self._url:
             raise SAMPNotConnected("not connected to a hub: connect first")
         if self._puller is None or self._puller.url != self._url:
-            self._puller = HttpClient(self._url, connect_timeout=self.timeout, max_body=LONGEST_PULLED)
+            self._puller = HttpClient(
+                self._url,
+                connect_timeout=self.timeout,
+                max_body=LONGEST_PULLED,
+                objection=self._objection,
+                tls=self._known_by,
+            )
             self._clients.add(self._puller)
         body = encode_call(f"{STANDARD_PREFIX}pullCallbacks", [key, f"{math.ceil(seconds)}"])
-        pulled = await _exchange(self._puller, "pullCallbacks", body, seconds + max(MARGIN, self.timeout))
+        pulled = await self._exchange(self._puller, "pullCallbacks", body, seconds + max(MARGIN, self.timeout))
         return pulled if isinstance(pulled, list) else []
 
     async def call_and_wait(self, key: str, recipient: str, message: object, timeout: object) -> Map:
@@ -325,15 +344,19 @@ class HubCalls:
         response = await self.call("callAndWait", key, recipient, message, math.ceil(seconds), timeout=waiting + MARGIN)
         return restored(response)  # type: ignore[arg-type]  # a hub's response is a map
 
-
-async def _exchange(client: HttpClient, method: str, body: bytes, seconds: float, shown: bytes = b"") -> Value:
-    """Send one call, and return the result in its answer."""
-    try:
-        answer = await client.post(body, timeout=seconds, authorization=shown)
-        return decode_response(answer) if len(answer) <= LARGE else await asyncio.to_thread(decode_response, answer)
-    except (Unreachable, NoAnswer) as error:
-        raise SAMPHubUnreachable(f"the hub at {client.url} does not answer {method}: {error}") from None
-    except HttpError as error:
-        raise SAMPHubError(f"no SAMP hub answers at {client.url}: it {error}") from None
-    except Fault as fault:
-        raise SAMPProxyError(fault.code, fault.text) from None
+    async def _exchange(
+        self, client: HttpClient, method: str, body: bytes, seconds: float, shown: bytes = b""
+    ) -> Value:
+        """Send one call, and return the result in its answer."""
+        try:
+            answer = await client.post(body, timeout=seconds, authorization=shown)
+            return decode_response(answer) if len(answer) <= LARGE else await asyncio.to_thread(decode_response, answer)
+        except Distrusted as error:
+            known = f"; the hub's lock file names {self._fingerprint} (SHA-256)" * bool(self._fingerprint)
+            raise SAMPHubError(f"this is not the hub that is meant: {error}{known}") from None
+        except (Unreachable, NoAnswer) as error:
+            raise SAMPHubUnreachable(f"the hub at {client.url} does not answer {method}: {error}") from None
+        except HttpError as error:
+            raise SAMPHubError(f"no SAMP hub answers at {client.url}: it {error}") from None
+        except Fault as fault:
+            raise SAMPProxyError(fault.code, fault.text) from None

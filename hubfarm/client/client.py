@@ -62,7 +62,7 @@ class SAMPClient(Shown, ByFunction):
     callable : bool
         Whether the hub can call this client at all.
     callbacks : str
-        ``push`` or ``pull``; see `hubfarm.client.aio.AsyncClient`.
+        ``auto``, ``push`` or ``pull``; see `hubfarm.client.aio.AsyncClient`.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class SAMPClient(Shown, ByFunction):
         port: int = 0,
         callable: bool = True,
         *,
-        callbacks: Literal["push", "pull"] = "push",
+        callbacks: Literal["auto", "push", "pull"] = "auto",
     ) -> None:
         self.hub = hub
         self.bindings = Bindings()

@@ -1,25 +1,30 @@
-"""Who a client is to be on a hub that asks: a user with a password, or the holder of a ticket.
+"""Who a client is to be on a hub that asks, and by what it knows that hub, if it speaks TLS.
 
-A password is shown with the registration alone, and only then asked for: anew for each one if it is a function.
+A password is shown with the registration alone, and only then asked for: anew for each one if it is a function.  A
+certificate is shown with each connection.
 """
 
 import asyncio
 import base64
 import getpass
 import inspect
+import os
+import ssl
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from hubfarm.samp.errors import WrongUse
+from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.samp.lockfile import TLS_CERT_FILE, TLS_CERTIFICATE
 from hubfarm.samp.toolkit import SAMPHubError
+from hubfarm.wire.tls import read_certificate, trusting, usual_context
 
 Password = str | Callable[[], "str | Awaitable[str]"]
 
 
 @dataclass(slots=True)
 class Credentials:
-    """A user, and what proves it.
+    """A user, what proves it, and who is believed.
 
     Parameters
     ----------
@@ -27,6 +32,10 @@ class Credentials:
         The user's name; empty for nobody in particular.
     password : str, callable or None
         The password, or a function that returns it (or a coroutine function); None to ask on the terminal.
+    cert_file, key_file : str or path
+        A certificate of one's own, and its private key if that is in another file (PEM).
+    ca_certs : str or path
+        The certificates of who signs those of hubs (PEM); by default what the lock file says, and the system's CAs.
 
     Raises
     ------
@@ -36,17 +45,49 @@ class Credentials:
     Examples
     --------
     >>> Credentials("luigi", "a password")
-    Credentials(user='luigi')
+    Credentials(user='luigi', cert_file='', key_file='', ca_certs='')
     """
 
     user: str = ""
     password: Password | None = field(default=None, repr=False)
+    cert_file: str | os.PathLike[str] = ""
+    key_file: str | os.PathLike[str] = ""
+    ca_certs: str | os.PathLike[str] = ""
 
     def __post_init__(self) -> None:
         if self.password is not None and not self.user:
             raise WrongUse("a password is given, and no user: say whose it is by user=")
         if ":" in self.user:
             raise WrongUse(f"not usable as a user's name: {self.user!r} (no colon)")
+
+    def contexts(self, tokens: Mapping[str, str]) -> list[ssl.SSLContext]:
+        """Return by what a hub is known, one after the other to be tried; with one's own certificate in each.
+
+        Parameters
+        ----------
+        tokens : dict
+            The content of its lock file.
+
+        Raises
+        ------
+        SAMPHubError
+            A file cannot be read, or holds something else.
+        """
+        try:
+            if self.ca_certs:
+                contexts = [ssl.create_default_context(cafile=self.ca_certs)]
+            else:
+                known_by = tokens.get(TLS_CERTIFICATE)
+                contexts = [trusting(read_certificate(known_by))] if known_by else []
+                if not known_by or tokens.get(TLS_CERT_FILE):  # which a CA may have signed anew meanwhile
+                    contexts.append(ssl.create_default_context() if self.cert_file else usual_context())
+            if self.cert_file:
+                for context in contexts:
+                    context.load_cert_chain(self.cert_file, self.key_file or None, password=lambda: "")
+        except (OSError, ValueError, HubfarmError) as error:
+            what = self.ca_certs or self.cert_file or TLS_CERTIFICATE
+            raise SAMPHubError(f"cannot use {os.fspath(what)}: {getattr(error, 'strerror', None) or error}") from None
+        return contexts
 
     def ask(self) -> None:
         """Ask for the password on the terminal, if it is missing.

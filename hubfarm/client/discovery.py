@@ -32,6 +32,9 @@ from hubfarm.samp.toolkit import SAMPHubError
 from hubfarm.standard_hub import PING_TIMEOUT, answers
 
 _MAX_LOCK_FILE = 64 * 2**10
+KNOWN_BY = "sha256="
+"""What the fragment of a lock file's URL begins with that names the certificate of who serves it."""
+
 _MOST_AT_ONCE = 250
 """How many hubs are asked at a time: each takes a descriptor, and many processes may have a thousand only."""
 
@@ -104,7 +107,8 @@ async def running_hubs(timeout: float = PING_TIMEOUT) -> dict[str, dict[str, str
     HubfarmError
         The lock directory cannot be read, or is somebody else's.
     """
-    found = {str(entry.path): dict(entry.tokens) for entry in entries_near()}
+    entries = entries_near()
+    found = {str(entry.path): dict(entry.tokens) for entry in entries}
     named = os.environ.get("SAMP_HUB")
     if named:
         with contextlib.suppress(HubfarmError):
@@ -112,7 +116,8 @@ async def running_hubs(timeout: float = PING_TIMEOUT) -> dict[str, dict[str, str
             file = await find_lock_file(url, timeout)
             if not objection(file.tokens, file.owner):
                 found.setdefault(_key(url), file.tokens)
-    answering = await _ask_all({tokens[lockfile.URL] for tokens in found.values()}, timeout)
+    reserved = {entry.url for entry in entries if _is_reserved(entry)}
+    answering = reserved | await _ask_all({tokens[lockfile.URL] for tokens in found.values()} - reserved, timeout)
     return {path: tokens for path, tokens in found.items() if tokens[lockfile.URL] in answering}
 
 
@@ -145,6 +150,11 @@ def entries_near(paths: Paths | None = None) -> list[Entry]:
     own = [entry for entry in entries if not entry.problem and entry.standing is not Standing.DEAD and _near(entry)]
     own = [entry for entry in own if not (entry.standing is Standing.FOREIGN and objection(entry.tokens, os.getuid()))]
     return own + (shared_entries(paths) if os.path.isdir(paths.shared) else [])
+
+
+def _is_reserved(entry: Entry) -> bool:
+    """Tell whether a hub lives that answers those alone who show a certificate: it is not to be asked here."""
+    return entry.standing is Standing.ALIVE and entry.tokens.get("hubfarm.tls.need-client-cert") == "yes"
 
 
 def _near(entry: Entry) -> bool:
@@ -299,7 +309,8 @@ async def selectable_hubs(timeout: float = PING_TIMEOUT) -> list[Entry]:
     by_url = {
         entry.url: entry for entry in entries_near()
     }  # a copy of a lock file, as ~/.samp, comes before the original
-    answering = await _ask_all(by_url, timeout)
+    reserved = {url for url, entry in by_url.items() if _is_reserved(entry)}
+    answering = reserved | await _ask_all(by_url.keys() - reserved, timeout)
     hubs = [entry for url, entry in by_url.items() if url in answering]
     return sorted(hubs, key=lambda hub: (hub.name is None, hub.name.id if hub.name else 0, hub.path))
 
@@ -351,10 +362,13 @@ async def find_lock_file(named: str, timeout: float = PING_TIMEOUT) -> Found:
 async def _fetch(url: str, timeout: float) -> str:
     import aiohttp  # a tenth of a second, and only lock files of other hosts need it
 
+    url, _, known_by = url.partition("#")
     try:
+        sha256 = known_by.removeprefix(KNOWN_BY) if known_by.startswith(KNOWN_BY) else ""
+        trust = aiohttp.Fingerprint(bytes.fromhex(sha256)) if sha256 else True
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout), raise_for_status=True) as session,
-            session.get(url) as response,
+            session.get(url, ssl=trust) as response,
         ):
             text = bytearray()
             async for chunk in response.content.iter_any():  # a read returns what has come, which may be a part
@@ -362,5 +376,9 @@ async def _fetch(url: str, timeout: float) -> str:
                 if len(text) > _MAX_LOCK_FILE:
                     raise BadLockFile(f"larger than {_MAX_LOCK_FILE} bytes")
             return text.decode("utf-8", "replace")
+    except aiohttp.ServerFingerprintMismatch as error:
+        raise SAMPHubError(
+            f"this is not the hub that is meant: it shows the certificate {error.got.hex()}, not {known_by}"
+        ) from None
     except (aiohttp.ClientError, TimeoutError) as error:
         raise SAMPHubError(f"cannot fetch the lock file {url}: {error or 'no answer in time'}") from None

@@ -73,7 +73,7 @@ class SAMPIntegratedClient(Shown, ByFunction, ByDecorator, EasySending[Any], Dat
         port: int = 0,
         callable: bool = True,
         *,
-        callbacks: Literal["push", "pull"] = "push",
+        callbacks: Literal["auto", "push", "pull"] = "auto",
     ) -> None:
         self.client_arguments: dict[str, Any] = {
             "name": name,
@@ -107,6 +107,9 @@ class SAMPIntegratedClient(Shown, ByFunction, ByDecorator, EasySending[Any], Dat
         user: str = "",
         password: Password | None = None,
         ticket: str | os.PathLike[str] = "",
+        cert_file: str | os.PathLike[str] = "",
+        key_file: str | os.PathLike[str] = "",
+        ca_certs: str | os.PathLike[str] = "",
         choose: bool = False,
         reconnect: bool = False,
         timeout: float = TIMEOUT,
@@ -132,6 +135,11 @@ class SAMPIntegratedClient(Shown, ByFunction, ByDecorator, EasySending[Any], Dat
         ticket : str or path
             Register as the holder of this ticket: the lock file that ``hubfarm login`` has made, its URL, or the
             secret in it.
+        cert_file, key_file : str or path
+            Register as the user whom this certificate names; its private key, if that is in another file (PEM).
+        ca_certs : str or path
+            Who signs the certificates of hubs that speak TLS (PEM). By default a hub is known by the certificate in its
+            lock file, or by one that a CA of this system has signed for its name.
         choose : bool
             Ask on the terminal which one of them.
         reconnect : bool
@@ -156,7 +164,7 @@ class SAMPIntegratedClient(Shown, ByFunction, ByDecorator, EasySending[Any], Dat
         if choose:
             choice = self._choose(choice, timeout)
         choice = replace(choice, ticket=ticket_text(ticket))
-        self.hub.connect_to(choice, pool_size, timeout, Credentials(user, password))
+        self.hub.connect_to(choice, pool_size, timeout, Credentials(user, password, cert_file, key_file, ca_certs))
         try:
             self.client.start()
             self.client.register()

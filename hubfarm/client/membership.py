@@ -43,17 +43,17 @@ def described(name: str | None, description: str | None, metadata: Mapping[str, 
     return given | {key: value for key, value in named.items() if value is not None}
 
 
-def pulls_by(callbacks: str) -> bool:
-    """Tell whether a client pulls, of what it was made with.
+def pulls_by(callbacks: str) -> bool | None:
+    """Tell whether a client pulls, of what it was made with; None if that is for the hub's place to say.
 
     Raises
     ------
     WrongUse
-        That is neither ``push`` nor ``pull``.
+        That is neither ``auto`` nor ``push`` nor ``pull``.
     """
-    if callbacks not in ("push", "pull"):
-        raise WrongUse(f"callbacks is {callbacks!r}: it must be 'push' or 'pull'")
-    return callbacks == "pull"
+    if callbacks not in ("auto", "push", "pull"):
+        raise WrongUse(f"callbacks is {callbacks!r}: it must be 'auto', 'push' or 'pull'")
+    return None if callbacks == "auto" else callbacks == "pull"
 
 
 def called(name: str, id: str) -> str:
@@ -82,8 +82,9 @@ class Membership:
         Likewise; 0 lets the system choose.
     callable : bool
         Whether the hub can call this client at all.
-    pulls : bool
+    pulls : bool or None
         Fetch what the hub has for this client over a connection to it, instead of listening: where it cannot be called.
+        None: if the hub is on another host or speaks TLS, and knows that.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Membership:
         addr: str | None = None,
         port: int = 0,
         callable: bool = True,
-        pulls: bool = False,
+        pulls: bool | None = False,
     ) -> None:
         self.hub = hub
         self.key = ""
@@ -107,6 +108,7 @@ class Membership:
         self._addr = addr
         self._port = port
         self._pulls = pulls
+        self._pulls_now = False
         self._puller: Puller | None = None
         self._listens = False
         self._server: CallbackServer | None = None
@@ -125,13 +127,17 @@ class Membership:
         """Be there for the hub's calls from now on, if this client is callable; tell the hub, if registered."""
         if not self.callable or self._listens:
             return
-        if not self._pulls:
-            server = CallbackServer(self._take, self._is_own)
-            self._url = await server.start(self._addr or self.hub.local_host, self._port)
-            self._server = server
+        self._pulls_now = self._pulls if self._pulls is not None else not self._addr and self.hub.is_afar
+        if not self._pulls_now:
+            await self._serve()
         self._listens = True
         if self.key:
             await self._become_callable()
+
+    async def _serve(self) -> None:
+        server = CallbackServer(self._take, self._is_own)
+        self._url = await server.start(self._addr or self.hub.local_host, self._port)
+        self._server = server
 
     def stop_listening(self) -> None:
         """Be there for the hub's calls no more."""
@@ -176,8 +182,15 @@ class Membership:
             raise
 
     async def _become_callable(self) -> None:
-        if self._pulls:
-            await self.call("allowReverseCallbacks", "1")
+        if self._pulls_now:
+            try:
+                await self.call("allowReverseCallbacks", "1")
+            except SAMPProxyError:
+                if self._pulls:
+                    raise
+                self._pulls_now = False  # another's hub, which knows no such thing
+                await self._serve()
+        if self._pulls_now:
             self._puller = Puller(self.hub, self.key, self._take)
         else:
             await self.call("setXmlrpcCallback", self._url)

@@ -85,6 +85,9 @@ class SAMPHubProxy:
         user: str = "",
         password: Password | None = None,
         ticket: str | os.PathLike[str] = "",
+        cert_file: str | os.PathLike[str] = "",
+        key_file: str | os.PathLike[str] = "",
+        ca_certs: str | os.PathLike[str] = "",
         timeout: float = TIMEOUT,
     ) -> None:
         """Connect to a hub: by default the one that ``SAMP_HUB`` or ``~/.samp`` names.
@@ -99,8 +102,8 @@ class SAMPHubProxy:
             Connections to the hub at most.
         label, owner, group : str
             One of the hubs that run, by its names.
-        user, password, ticket
-            As whom to register; see `SAMPIntegratedClient.connect`.
+        user, password, ticket, cert_file, key_file, ca_certs
+            As whom to register, and which hub to believe; see `SAMPIntegratedClient.connect`.
         timeout : float
             How long finding it, and each call to it, may take, seconds.
 
@@ -112,7 +115,7 @@ class SAMPHubProxy:
             Several hubs are meant, or one is named in several ways; a `SAMPHubError` and a ValueError.
         """
         choice = Choice(hub, hub_params, label, owner, group, ticket_text(ticket))
-        self.connect_to(choice, pool_size, timeout, Credentials(user, password))
+        self.connect_to(choice, pool_size, timeout, Credentials(user, password, cert_file, key_file, ca_certs))
 
     def connect_to(
         self,

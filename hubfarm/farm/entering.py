@@ -14,15 +14,18 @@ from hubfarm.access.authenticators import authenticator, identify, users_path
 from hubfarm.access.somebody import check_somebody
 from hubfarm.access.users import Users
 from hubfarm.registry.changes import changes_path, write_changes
+from hubfarm.registry.files import read_private
 from hubfarm.registry.listing import HubInfo
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.settings import load_settings
 from hubfarm.registry.statetable import HubName
 from hubfarm.registry.tickets import Ticket, Tickets
+from hubfarm.samp import lockfile
 from hubfarm.samp.errors import HubfarmError, WrongUse
-from hubfarm.samp.lockfile import lock_url
+from hubfarm.samp.lockfile import PREFIX, lock_url
 from hubfarm.spec.access import Restricted
+from hubfarm.spec.checks import check_user
 from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.spec.principal import Principal
 from hubfarm.spec.states import Access, HubKind
@@ -77,6 +80,48 @@ def log_in(hub: HubInfo, paths: Paths, *, user: str, password: str, seconds: flo
         for_this_process=for_this_process,
     )
     return Login(ticket, lock_file)
+
+
+class Shared(NamedTuple):
+    """A hub that is shared by URL.
+
+    Parameters
+    ----------
+    ticket : Ticket
+        With whom and for how long.
+    url : str
+        Of the lock file that the hub hands out.
+    """
+
+    ticket: Ticket
+    url: str
+
+    @property
+    def samp_hub(self) -> str:
+        """The value of ``SAMP_HUB`` that leads a program there."""
+        return f"{PREFIX}{self.url}"
+
+
+def share(hub: HubInfo, paths: Paths, *, user: str, seconds: float) -> Shared:
+    """Let a hub hand out a lock file of a user's; see `hubfarm.farm.Farm.share`."""
+    tokens = _tokens_of(hub, paths)
+    check_user(user)
+    content = Users(users_path(load_settings().access, paths)).content()
+    known = next((each for each in content.users if each.name == user), None)
+    groups, admin = (known.groups, known.admin) if known else ((), False)
+    rule = HubSpec.from_tokens(tokens).rule
+    if not rule.admits(Principal(user=user, groups=groups, admin=admin)):
+        raise HubfarmError(
+            f"the hub {hub.name} is for {rule.in_words()}, and {user} is none of them: hubfarm access {hub.name} "
+            "can change it"
+        )
+    ticket, lock_file = Tickets(paths.prepare()).make(
+        tokens, user=user, groups=groups, admin=admin, revision=content.revision, seconds=seconds, shared=True
+    )
+    mine = lockfile.parse(read_private(lock_file))
+    known_by = mine.get(lockfile.TLS_FINGERPRINT, "").replace(":", "").lower()
+    url = f"{hub.url.removesuffix('xmlrpc')}share/{mine[lockfile.SECRET]}"
+    return Shared(ticket, f"{url}#sha256={known_by}" if known_by else url)
 
 
 def set_access(hub: HubInfo, paths: Paths, access: Access, allow: Sequence[str]) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from hubfarm.access.users import Users
     from hubfarm.control.client import ControlClient
     from hubfarm.control.protocol import CoordinatorStatus
-    from hubfarm.farm.entering import Login
+    from hubfarm.farm.entering import Login, Shared
     from hubfarm.farm.removal import Remain
     from hubfarm.farm.upgrade import Part
     from hubfarm.registry.sweep import Verdict
@@ -43,6 +43,10 @@ __all__ = ["Farm", "HubInfo"]
 
 LOGIN_LASTS = 12 * 3600.0
 """How long a ticket counts, if nobody says otherwise, seconds: a night's work."""
+
+
+SHARE_LASTS = 8 * 3600.0
+"""Likewise a share, seconds."""
 
 
 class Farm:
@@ -655,6 +659,30 @@ class Farm:
         from hubfarm.farm.entering import check_login
 
         check_login(self.find(selector), self.paths)
+
+    def share(self, selector: str, *, user: str, seconds: float = SHARE_LASTS) -> "Shared":
+        """Let a hub hand out a lock file by which programs elsewhere enter as a user; it is a ticket.
+
+        Parameters
+        ----------
+        selector : str
+            Which hub; see `find`.
+        user : str
+            As whom they enter.
+        seconds : float
+            How long it counts.
+
+        Raises
+        ------
+        WrongUse
+            No hub or more than one is meant, or one that knows no users; or that is no name of a user.
+        HubfarmError
+            The hub does not let that user in.
+        """
+        from hubfarm.farm.entering import share
+
+        check_seconds(seconds, "the time that a share counts")
+        return share(self.find(selector), self.paths, user=user, seconds=seconds)
 
     def ticket_at_hand(self, lock_file: Path) -> Path | None:
         """Return the ticket that ``SAMP_HUB`` names, if it is one for the hub of a lock file; see `log_in`."""

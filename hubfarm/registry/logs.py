@@ -135,6 +135,22 @@ def make_sink(level: str) -> LogFile:
     return sink
 
 
+def log_errors_to(path: Path) -> None:
+    """Let errors go to a file of their own too, beside the log.
+
+    Raises
+    ------
+    HubfarmError
+        It cannot be opened.
+    """
+    sink = LogFile()
+    try:
+        sink.aim(path)
+    except OSError as error:
+        raise HubfarmError(f"cannot write the log {path}: {error.strerror}") from None
+    logger.add(sink, level="ERROR", format=_FORMAT, backtrace=False, diagnose=False)
+
+
 def log_to_nowhere() -> None:
     """Close this process's log, until `log_to` opens one."""
     for sink in _made.values():

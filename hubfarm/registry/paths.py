@@ -37,6 +37,8 @@ class Paths:
         This host's name, as lock files carry it.
     shared : Path
         The directory of the hubs that accounts of this host share.
+    users_file : Path, optional
+        The users and their passwords, whatever the settings say.
 
     Examples
     --------
@@ -49,6 +51,7 @@ class Paths:
     runtime: Path
     host: str
     shared: Path = SHARED
+    users_file: Path | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Paths":
@@ -148,6 +151,11 @@ class Paths:
         return self.runtime / "tickets"
 
     @property
+    def tls(self) -> Path:
+        """The farm's own certificate, and that of the CA which signs it."""
+        return self.runtime / "tls"
+
+    @property
     def wanted(self) -> Path:
         """The directory of the hubs that are wanted; see `hubfarm.registry.wanted`."""
         return self.runtime / "wanted"
@@ -218,7 +226,7 @@ class Paths:
 
     def _directories(self) -> list[Path]:
         directories = [self.lockdir, self.runtime, self.guards, self.by_label, self.logs, self.journals]
-        directories += [self.wanted, self.homes, self.asked, self.scratch, self.tickets]
+        directories += [self.wanted, self.homes, self.asked, self.scratch, self.tickets, self.tls]
         if self.runtime.is_relative_to(self.lockdir):
             directories.insert(1, self.runtime.parent)
         return directories

@@ -42,6 +42,9 @@ _CARRIED = (
     "hub.label",
     "hubfarm.id",
     "hubfarm.pid",
+    lockfile.TLS_CERTIFICATE,
+    lockfile.TLS_CERT_FILE,
+    lockfile.TLS_FINGERPRINT,
     *TOKENS,
     GUARD,
     GUARD_FILE,
@@ -74,6 +77,8 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
         It counts only as long as a program holds its guard.
     admits : bool
         It lets in; otherwise those who came in by it may stay, and nobody else enters.
+    shared : bool
+        Its lock file is handed out by the hub, to whoever asks by its secret.
     revision : int
         The users file's, from before the password was checked; see `hubfarm.access.users.Content`.
     """
@@ -89,6 +94,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     until: float
     guarded: bool = False
     admits: bool = True
+    shared: bool = False
     revision: int = 0
 
     def __post_init__(self) -> None:
@@ -136,6 +142,7 @@ class Tickets:
         revision: int = 0,
         seconds: float,
         for_this_process: bool = False,
+        shared: bool = False,
     ) -> tuple[Ticket, Path]:
         """Make a ticket; return it and its lock file.
 
@@ -149,6 +156,8 @@ class Tickets:
             How long it counts.
         for_this_process : bool
             It counts only as long as this process, or the program that takes its place (exec), lives.
+        shared : bool
+            As in `Ticket`.
 
         Raises
         ------
@@ -171,6 +180,7 @@ class Tickets:
             made=now,
             until=now + seconds,
             guarded=for_this_process,
+            shared=shared,
         )
         tokens = {lockfile.SECRET: secret} | {name: hub[name] for name in _CARRIED if name in hub}
         try:
@@ -209,6 +219,13 @@ class Tickets:
         if ticket is None or not hmac.compare_digest(ticket.digest, sha256(secret.encode()).hexdigest()):
             return None
         return ticket if ticket.hub == hub_mark and ticket.admits and self.counts(ticket) else None
+
+    def lock_file_of(self, ticket: Ticket) -> dict[str, str]:
+        """Return the content of a ticket's lock file; empty if it was revoked meanwhile."""
+        try:
+            return lockfile.parse(read_private(self._lock_file(ticket.id)))
+        except (OSError, BadLockFile):
+            return {}
 
     def get(self, id: str) -> Ticket | None:
         """Return the ticket of this id, if there is one."""

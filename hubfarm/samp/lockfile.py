@@ -13,9 +13,16 @@ from hubfarm.samp.errors import BadLockFile, WrongUse
 SECRET = "samp.secret"
 URL = "samp.hub.xmlrpc.url"
 VERSION = "samp.profile.version"
+TLS_CERTIFICATE = "hubfarm.tls.certificate"
+"""By which certificate a hub is known: its own, or the one that has signed it; see `hubfarm.wire.tls`."""
+TLS_CERT_FILE = "hubfarm.tls.cert-file"
+"""Where its certificate lies, if that is not the farm's own."""
+TLS_FINGERPRINT = "hubfarm.tls.fingerprint"
+"""The SHA-256 of the certificate that it shows."""
 REQUIRED = (SECRET, URL, VERSION)
 
-_PREFIX = "std-lockurl:"
+PREFIX = "std-lockurl:"
+"""What a value of ``SAMP_HUB`` begins with."""
 _LINE_ENDS = re.compile(r"\r\n|\r|\n")
 _ESCAPED = re.compile(r"\\(.?)")
 
@@ -110,7 +117,7 @@ def lock_url(path: Path) -> str:
     >>> lock_url(Path("/home/luigi/.samp-1/samp-hub-12-1"))
     'std-lockurl:file:///home/luigi/.samp-1/samp-hub-12-1'
     """
-    return _PREFIX + path.absolute().as_uri()
+    return PREFIX + path.absolute().as_uri()
 
 
 def parse_samp_hub(value: str) -> str:
@@ -126,9 +133,9 @@ def parse_samp_hub(value: str) -> str:
     >>> parse_samp_hub("std-lockurl:file:///tmp/lock")
     'file:///tmp/lock'
     """
-    if not value.startswith(_PREFIX):
+    if not value.startswith(PREFIX):
         raise WrongUse(f"SAMP_HUB is {value[:80]!r}: it must start with std-lockurl: and name a lock file by URL")
-    return value.removeprefix(_PREFIX)
+    return value.removeprefix(PREFIX)
 
 
 def file_path(url: str) -> Path:

@@ -62,6 +62,21 @@ def check_label(label: str) -> str:
     return label
 
 
+def check_file(path: str, what: str) -> str:
+    """Return `path` if it can be a file's that a lock file names; `what` names it in the error.
+
+    Raises
+    ------
+    WrongUse
+        It is not absolute, longer than 1000 characters, or has a control character, line end or ``=`` in it, or white
+        space around it.
+    """
+    plain = path.isprintable() and "=" not in path and path == path.strip()
+    if not (path.startswith("/") and plain and len(path) <= 1000):
+        raise WrongUse(f"not usable as {what}: {path[:120]!r} (a whole path, printable, no =)")
+    return path
+
+
 def check_user(name: str) -> str:
     """Return `name` if a user can bear it: a name without a colon, which ends it where a password follows.
 

@@ -33,7 +33,7 @@ from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.spec.hub_request import HubRequest, check_together
 from hubfarm.spec.hub_spec import HubSpec, write_seconds
 from hubfarm.spec.limits import DEFAULT_LIMITS, Limits
-from hubfarm.spec.options import asked, options
+from hubfarm.spec.options import asked, file_options, options
 from hubfarm.spec.toml_file import line_of, load_toml
 
 TABLES = ("name", "defaults", "hub")
@@ -78,7 +78,7 @@ def read_farm_file(path: Path, limits: Limits = DEFAULT_LIMITS) -> FarmFile:
     """
     try:
         text = path.read_bytes().decode()
-        return _declared(text, origin_of(path), limits)
+        return _declared(text, origin_of(path), limits, path.absolute().parent)
     except FileNotFoundError:
         raise WrongUse(f"there is no farm file {path}") from None
     except OSError as error:
@@ -98,7 +98,7 @@ def _digest(data: bytes) -> str:
     return sha256(data).hexdigest()[:16]
 
 
-def _declared(text: str, origin: str, limits: Limits) -> FarmFile:
+def _declared(text: str, origin: str, limits: Limits, beside: Path) -> FarmFile:
     file = load_toml(text)
     for name in file:
         if name not in TABLES:
@@ -110,6 +110,9 @@ def _declared(text: str, origin: str, limits: Limits) -> FarmFile:
         raise WrongUse(f"{line_of(text, 'defaults')}defaults: write [defaults], and below it what holds for all hubs")
     if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
         raise WrongUse(f"{line_of(text, 'hub')}hub: write [[hub]] for each hub, and below it what it is to be")
+    for table in (defaults, *tables):
+        named = {name: path for name in file_options() if isinstance(path := table.get(name), str) and path}
+        table |= {name: str(beside / Path(path).expanduser()) for name, path in named.items()}
     origins = (_digest(b"name " + name.encode()), origin) if name else (origin,)
     requests = _requests(text, defaults, tables, limits)
     declared = [

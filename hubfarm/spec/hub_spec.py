@@ -51,6 +51,16 @@ class HubSpec(HubOptions, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.rule  # noqa: B018  # refuses what would admit nobody
+        self._check_tls()
+
+    def _check_tls(self) -> None:
+        without = [name for name in ("cert_file", "key_file", "client_ca", "need_client_cert") if getattr(self, name)]
+        if without and not self.tls:
+            raise WrongUse(f"--{without[0].replace('_', '-')} is for a hub that speaks TLS: say --tls too")
+        if self.key_file and not self.cert_file:
+            raise WrongUse("a private key is given, and no certificate: say --cert-file too")
+        if self.need_client_cert and not self.client_ca:
+            raise WrongUse("certificates of clients are needed, and nobody signs them: say --client-ca too")
 
     @property
     def rule(self) -> Rule:
@@ -100,6 +110,14 @@ class HubSpec(HubOptions, frozen=True, kw_only=True):
     def successor(self, *, fell: bool = False) -> "HubSpec":
         """Return the same hub, restarted once more; `fell` tells whether its last worker fell of itself."""
         return msgspec.structs.replace(self, restarts=self.restarts + 1, fell=fell)
+
+
+def in_the_clear(name: str, host: str) -> str:
+    """Return the warning about a hub that listens on an outside address without TLS."""
+    return (
+        f"{name} listens on {host} without TLS: whoever is on the way can read and change its secrets, passwords and "
+        "messages; --tls prevents that"
+    )
 
 
 def _write(value: Any) -> str:

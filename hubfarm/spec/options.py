@@ -4,6 +4,7 @@ The command line, `hubfarm.farm.Farm.start`, farm files, the control protocol, l
 hubs all read this: to add an option is to add a field here, and to use it where it matters.
 """
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,8 +14,9 @@ from typing import Annotated, Any, NamedTuple, TypeVar, get_origin, get_type_hin
 import msgspec
 
 from hubfarm.samp.errors import WrongUse
+from hubfarm.samp.lockfile import TLS_CERT_FILE
 from hubfarm.spec.access import check_allow
-from hubfarm.spec.checks import check_callback_hosts, check_label, check_name, check_port, check_seconds
+from hubfarm.spec.checks import check_callback_hosts, check_file, check_label, check_name, check_port, check_seconds
 from hubfarm.spec.limits import DEFAULT_LIMITS, Limits
 from hubfarm.spec.states import Access
 from hubfarm.spec.toml_file import in_our_words
@@ -52,12 +54,15 @@ class Option(Carried):
         How it is spelt on the command line, if not like the field.
     check : callable
         Raises `WrongUse` for a value that cannot be; not asked about the default.
+    is_file : bool
+        It is the path of a file, kept as an absolute one: a hub's process runs elsewhere than who asks for it.
     """
 
     help: str
     metavar: str = ""
     flag: str = ""
     check: Callable[[Any], object] = lambda value: None
+    is_file: bool = False
 
 
 class Restart(StrEnum):
@@ -90,6 +95,14 @@ class HubOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     callback_hosts : tuple of str
         The other hosts on which a hub on loopback calls clients back: names, addresses,
         networks, ``*`` for all.
+    tls : bool
+        Its port speaks TLS, and nothing in the clear.
+    cert_file, key_file : str
+        Its certificate, and the private key if that is in another file (PEM); by default the farm's own.
+    client_ca : str
+        The certificates of who signs those of clients (PEM): who shows one is the user that it names.
+    need_client_cert : bool
+        Who shows none is not talked to.
     access : Access
         Whom it lets in.
     allow : tuple of str
@@ -180,6 +193,55 @@ class HubOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             tokens=("hubfarm.callback-hosts",),
         ),
     ] = ()
+    tls: Annotated[
+        bool,
+        Option(
+            help="Speak TLS, with a certificate of the farm's own unless --cert-file is given.",
+            tokens=("hubfarm.tls",),
+            since="0.2.0",
+        ),
+    ] = False
+    cert_file: Annotated[
+        str,
+        Option(
+            help="Its certificate, and those between it and a CA's (PEM).",
+            metavar="FILE",
+            check=lambda path: check_file(path, "a certificate's file"),
+            is_file=True,
+            tokens=(TLS_CERT_FILE,),
+            since="0.2.0",
+        ),
+    ] = ""
+    key_file: Annotated[
+        str,
+        Option(
+            help="The certificate's private key (PEM), if it is in another file.",
+            metavar="FILE",
+            check=lambda path: check_file(path, "a private key's file"),
+            is_file=True,
+            tokens=("hubfarm.tls.key-file",),
+            since="0.2.0",
+        ),
+    ] = ""
+    client_ca: Annotated[
+        str,
+        Option(
+            help="Certificates of who signs those of clients (PEM): who shows one is the user that it names.",
+            metavar="FILE",
+            check=lambda path: check_file(path, "a CA's file"),
+            is_file=True,
+            tokens=("hubfarm.tls.client-ca",),
+            since="0.2.0",
+        ),
+    ] = ""
+    need_client_cert: Annotated[
+        bool,
+        Option(
+            help="Talk to nobody who shows no such certificate.",
+            tokens=("hubfarm.tls.need-client-cert",),
+            since="0.2.0",
+        ),
+    ] = False
     access: Annotated[
         Access,
         Option(
@@ -252,6 +314,11 @@ def options() -> tuple[Field, ...]:
     return tuple(field for field in fields_of(HubOptions) if isinstance(field.how, Option))
 
 
+def file_options() -> list[str]:
+    """Return the names of those fields that are paths of files."""
+    return [field.name for field in options() if isinstance(field.how, Option) and field.how.is_file]
+
+
 Asked = TypeVar("Asked", bound=msgspec.Struct)
 
 
@@ -281,16 +348,21 @@ def asked(kind: type[Asked], given: Mapping[str, Any], limits: Limits = DEFAULT_
     unknown = [name for name in given if name not in names]
     if unknown:
         raise WrongUse(f"there is no option {unknown[0]!r}: there are {', '.join(names)}")
-    types = {field.name: field.type for field in fields_of(kind)}
+    fields = {field.name: field for field in fields_of(kind)}
     whole = ({"limits": {}} if "limits" in names else {}) | dict(given)
-    values = {name: _in_full(types.get(name), name, value, limits) for name, value in whole.items()}
+    values = {name: _in_full(fields.get(name), name, value, limits) for name, value in whole.items()}
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         raise WrongUse(in_our_words(str(error))) from None
 
 
-def _in_full(kind: Any, name: str, value: Any, limits: Limits) -> Any:
+def _in_full(field: Field | None, name: str, value: Any, limits: Limits) -> Any:
+    if field is None:
+        return value
+    kind = field.type
+    if isinstance(field.how, Option) and field.how.is_file and isinstance(value, (str, os.PathLike)) and value:
+        return os.path.abspath(os.path.expanduser(value))
     if kind is Limits and isinstance(value, Mapping):
         unknown = [each for each in value if each not in Limits.__struct_fields__]
         if unknown:

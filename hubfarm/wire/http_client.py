@@ -12,15 +12,16 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import cast
 
 import httptools
 
 from hubfarm.samp.errors import HubfarmError
+from hubfarm.wire.addresses import is_loopback
 from hubfarm.wire.bare_lf import CrlfHeads
 from hubfarm.wire.known_heads import KnownHeads, head_of
 from hubfarm.wire.sockets import notice_silence
+from hubfarm.wire.tls import usual_context
 from hubfarm.wire.urls import check_http_url
 
 MAX_HEAD = 16 * 2**10
@@ -61,6 +62,10 @@ class Unreachable(HttpError):
         self.for_good = for_good
 
 
+class Distrusted(Unreachable):
+    """What answers there has shown a certificate that it is not known by."""
+
+
 class NoAnswer(HttpError):
     """The request was sent, and no whole answer came: the server may have seen it.
 
@@ -80,11 +85,6 @@ class NoAnswer(HttpError):
 
 class BadAnswer(HttpError):
     """The server answered with something other than HTTP 200."""
-
-
-@cache
-def _default_context() -> ssl.SSLContext:
-    return ssl.create_default_context()  # reads all of the system's certificates: 30 ms
 
 
 Done = Callable[["bytes | HttpError"], None]
@@ -143,6 +143,10 @@ class _Exchange(asyncio.Protocol):
     @property
     def peer(self) -> str:
         return str(self._transport.get_extra_info("peername")[0])
+
+    @property
+    def leads_afar(self) -> bool:
+        return self.peer != self.local_host and not is_loopback(self.peer)  # to an own address, one comes from the same
 
     def close(self) -> None:
         self.reusable = False
@@ -254,6 +258,8 @@ class HttpClient:
         Says of the address at which a connection stands why nothing may be sent there; empty if it may.
     max_body : int
         Longest body of an answer, bytes.
+    tls : sequence of ssl.SSLContext
+        What an ``https:`` server may be known by: one after the other is tried; by default the system's CAs.
 
     Raises
     ------
@@ -269,13 +275,14 @@ class HttpClient:
         permits: Permits | None = None,
         objection: Callable[[str], str] | None = None,
         max_body: int = MAX_BODY,
+        tls: Sequence[ssl.SSLContext] = (),
     ) -> None:
         parts = check_http_url(url)
         secure = parts.scheme == "https"
         self.url = url
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if secure else 80)
-        self._ssl = _default_context() if secure else None
+        self._known_by = (tls or [usual_context()]) if secure else [None]
         self._connect_timeout = connect_timeout
         self._permits = permits
         self._objection = objection
@@ -381,9 +388,14 @@ class HttpClient:
             return self._exchange
         try:
             async with asyncio.timeout(self._connect_timeout):
-                self._exchange = self._checked(await self._connect())
+                self._exchange = self._checked(await self._connect_to_who_is_known())
         except TimeoutError:
             raise Unreachable(f"no connection to {self._host}:{self._port} in {self._connect_timeout:g} s") from None
+        except ssl.SSLCertVerificationError as error:
+            raise Distrusted(
+                f"the certificate that {self._host}:{self._port} shows is not to be trusted: {error.verify_message}",
+                for_good=True,
+            ) from None
         except (OSError, UnicodeError) as error:  # UnicodeError: a host that cannot be a name
             raise Unreachable(
                 f"no connection to {self._host}:{self._port}: {getattr(error, 'strerror', None) or error}",
@@ -398,12 +410,16 @@ class HttpClient:
             raise Unreachable(objection, for_good=True)
         return exchange
 
-    async def _connect(self) -> _Exchange:
+    async def _connect_to_who_is_known(self) -> _Exchange:
+        for context in self._known_by[:-1]:
+            with contextlib.suppress(ssl.SSLCertVerificationError):
+                return await self._connect(context)
+        return await self._connect(self._known_by[-1])
+
+    async def _connect(self, context: ssl.SSLContext | None) -> _Exchange:
         loop = asyncio.get_running_loop()
         if self._permits is None:
-            transport, exchange = await loop.create_connection(
-                self._new_exchange, self._host, self._port, ssl=self._ssl
-            )
+            transport, exchange = await loop.create_connection(self._new_exchange, self._host, self._port, ssl=context)
             notice_silence(transport)
             return exchange
         # To an address, not to the name: a second look-up could lead elsewhere than was checked.
@@ -413,14 +429,14 @@ class HttpClient:
             raise Unreachable(f"{self._host} is at {found[0][4][0]}, where this hub calls nobody back", for_good=True)
         for address in addresses[:-1]:
             with contextlib.suppress(OSError):
-                return await self._connect_to(address)
-        return await self._connect_to(addresses[-1])
+                return await self._connect_to(address, context)
+        return await self._connect_to(addresses[-1], context)
 
-    async def _connect_to(self, address: str) -> _Exchange:
-        name = self._host if self._ssl is not None else None
+    async def _connect_to(self, address: str, context: ssl.SSLContext | None) -> _Exchange:
+        name = self._host if context is not None else None
         loop = asyncio.get_running_loop()
         transport, exchange = await loop.create_connection(
-            self._new_exchange, address, self._port, ssl=self._ssl, server_hostname=name
+            self._new_exchange, address, self._port, ssl=context, server_hostname=name
         )
         notice_silence(transport)
         return exchange
@@ -432,6 +448,11 @@ class HttpClient:
     def connected(self) -> bool:
         """Whether a connection stands."""
         return self._exchange is not None and self._exchange.reusable
+
+    @property
+    def leads_afar(self) -> bool:
+        """Whether the connection leads to another host; false if none stands."""
+        return self._exchange is not None and self._exchange.leads_afar
 
     @property
     def local_host(self) -> str:

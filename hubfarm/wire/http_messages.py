@@ -17,12 +17,15 @@ class Ends(NamedTuple):
         The other end.
     own, own_port
         This end.
+    certified : str
+        Whose certificate the other end has shown, if one was asked for; see `hubfarm.wire.tls.name_in`.
     """
 
     peer: str = ""
     peer_port: int = 0
     own: str = ""
     own_port: int = 0
+    certified: str = ""
 
 
 class Request(NamedTuple):

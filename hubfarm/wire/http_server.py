@@ -15,11 +15,12 @@ Rules it lives by:
 
 import asyncio
 import socket
+import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import httptools
 
@@ -28,6 +29,7 @@ from hubfarm.wire.connections import MAX_CONNECTIONS, Activity, Connections, Pat
 from hubfarm.wire.http_messages import Ends, Request, Response, encode
 from hubfarm.wire.known_heads import KnownHeads, head_of
 from hubfarm.wire.sockets import BACKLOG, notice_silence
+from hubfarm.wire.tls import name_in
 
 ON_TRUST = 64 * 2**10
 """A longer body is read on only if its beginning is admitted, bytes."""
@@ -49,6 +51,9 @@ MOST_FIELDS = 100
 
 FIELD_SIZE = len(": \r\n")
 """What a header field takes beside its name and value, bytes."""
+
+LOOK_AGAIN = 0.05
+"""Between two looks whether what is below an encrypted connection has written all, seconds."""
 
 LINGER = 5.0
 """How long a refused peer may go on sending before its connection is closed, seconds.
@@ -120,12 +125,85 @@ class _Asked(NamedTuple):
     version: str
 
 
-class _Connection(asyncio.Protocol):
-    """One connection: the parser's callbacks below are named for its events."""
+class _Handshake(asyncio.Protocol):
+    """A connection that is not encrypted yet: it counts, and has to be as quick, as one whose request comes in."""
 
-    def __init__(self, server: "HttpServer") -> None:
+    activity = Activity.HEAD
+    received = unsent = 0
+
+    def __init__(self, server: "HttpServer", context: ssl.SSLContext) -> None:
+        self._server = server
+        self._context = context
+        self._transport: asyncio.Transport
+        self._steps: Any  # a coroutine
+        self._early: list[bytes] = []  # what has come before it has ended: asyncio does not wait for that
+        self.since = server.loop.time()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if not self._server.connections.admit(self):
+            self._transport.abort()
+            return
+        self._steps = self._server.loop.start_tls(
+            self._transport,
+            self,
+            self._context,
+            server_side=True,
+            ssl_handshake_timeout=self._server.limits.patience.head,
+            ssl_shutdown_timeout=LINGER,
+        )
+        # Its first step is made here: in a task, the peer's first bytes might come before it, and to us.
+        self._steps.send(None).add_done_callback(self._over)
+
+    def data_received(self, data: bytes) -> None:
+        self._early.append(data)
+
+    def _over(self, _: "asyncio.Future[None]") -> None:
+        self._server.connections.discard(self)
+        encrypted = None
+        try:
+            self._steps.send(None)
+        except StopIteration as done:
+            encrypted = done.value
+        except (OSError, asyncio.CancelledError) as error:
+            self._server.on_no_handshake(_ends_of(self._transport).peer, error)
+        if encrypted is None or encrypted.is_closing():  # the peer may have left meanwhile
+            self._transport.abort()
+            return
+        # Not the 256 KiB that it takes by itself, for each of many who wait for an answer.
+        encrypted.set_read_buffer_limits(high=MOST_UNREAD)
+        connection = _Connection(self._server, self._transport)
+        encrypted.set_protocol(connection)
+        connection.connection_made(encrypted)
+        if self._early:
+            connection.data_received(b"".join(self._early))
+
+    def time_out(self, text: str) -> None:
+        """Close: there is no language yet to answer in."""
+        self._transport.abort()
+
+    def abort(self) -> None:
+        """Close."""
+        self._transport.abort()
+
+    give_way = close = abort
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: the parser's callbacks below are named for its events.
+
+    Parameters
+    ----------
+    server : HttpServer
+        Whose.
+    below : asyncio.Transport, optional
+        What an encrypted connection's transport writes to.
+    """
+
+    def __init__(self, server: "HttpServer", below: asyncio.Transport | None = None) -> None:
         self._server = server
         self._transport: asyncio.Transport
+        self._below = below
         self._crlf = CrlfHeads(server.limits.head)
         self._parser = httptools.HttpRequestParser(self)
         self._asked: deque[_Asked] = deque()
@@ -445,6 +523,8 @@ class _Connection(asyncio.Protocol):
     def _look_whether_written(self) -> None:
         if self._unwritten and not self.unsent:
             self._tell_written(not self._transport.is_closing())
+        elif self._unwritten and self._below is not None:  # which tells nobody when it has written all
+            self._server.loop.call_later(LOOK_AGAIN, self._look_whether_written)
 
     def _tell_written(self, whether: bool) -> None:
         unwritten, self._unwritten = self._unwritten, []
@@ -526,7 +606,7 @@ class _Connection(asyncio.Protocol):
     @property
     def activity(self) -> Activity:
         """What the connection is at."""
-        if self._asked or self._ended or self._out or self._transport.get_write_buffer_size():
+        if self._asked or self._ended or self._out or self._buffered:
             return Activity.ANSWERING
         if self._in_body:
             return Activity.BODY
@@ -540,7 +620,12 @@ class _Connection(asyncio.Protocol):
     @property
     def unsent(self) -> int:
         """How much of its answers the peer has not taken yet, bytes."""
-        return self._out_size + self._transport.get_write_buffer_size()
+        return self._out_size + self._buffered
+
+    @property
+    def _buffered(self) -> int:
+        below = self._below.get_write_buffer_size() if self._below is not None else 0
+        return self._transport.get_write_buffer_size() + below
 
     def time_out(self, text: str) -> None:
         """Answer that the request took too long, and close."""
@@ -549,7 +634,7 @@ class _Connection(asyncio.Protocol):
 
     def give_way(self) -> None:
         """Close for the sake of another."""
-        if self.unsent:
+        if self.unsent or self._below is not None:  # a farewell in TLS waits for the peer's
             self._transport.abort()
         else:
             self._transport.close()
@@ -562,14 +647,14 @@ class _Connection(asyncio.Protocol):
         """Close once what has been written is on its way; soon at any rate."""
         self.flush()
         self._transport.close()
-        if self._transport.get_write_buffer_size():
+        if self._buffered:
             self._server.loop.call_later(LINGER, self._transport.abort)
 
 
 def _ends_of(transport: asyncio.BaseTransport) -> Ends:
     peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
     if isinstance(peer, tuple) and isinstance(own, tuple):
-        return Ends(str(peer[0]), peer[1], str(own[0]), own[1])
+        return Ends(str(peer[0]), peer[1], str(own[0]), own[1], name_in(transport.get_extra_info("peercert")))
     return Ends()  # it was closed meanwhile
 
 
@@ -590,6 +675,10 @@ class HttpServer:
     admit : callable
         Gets a `Request` with the beginning of its body, if that is longer than ``limits.on_trust``, and
         returns None, or the `Response` that refuses it.
+    tls : callable, optional
+        Returns what the next connection is to be encrypted with; without it none is.
+    on_no_handshake : callable
+        Told from which address a connection came that could not be encrypted, and why.
     """
 
     def __init__(
@@ -599,8 +688,11 @@ class HttpServer:
         on_error: Callable[[BaseException], None],
         before_answers: Callable[[], None] = lambda: None,
         admit: Callable[[Request], Response | None] = lambda request: None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+        on_no_handshake: Callable[[str, BaseException], None] = lambda peer, error: None,
     ) -> None:
         self.limits = limits
+        self.on_no_handshake = on_no_handshake
         self.leaving = False
         """Each connection is closed behind its next answer."""
         self.admit = admit
@@ -608,16 +700,22 @@ class HttpServer:
         self.held = 0
         self.known: KnownHeads[_Says] = KnownHeads()
         self.loop = asyncio.get_running_loop()
-        self.connections: Connections[_Connection] = Connections(self.loop, limits.connections, limits.patience)
+        self.connections: Connections[_Connection | _Handshake] = Connections(
+            self.loop, limits.connections, limits.patience
+        )
         self._handler = handler
         self._on_error = on_error
         self._before_answers = before_answers
+        self._tls = tls
         self._to_flush: list[_Connection] = []
         self._server: asyncio.Server | None = None
 
     async def start(self, sock: socket.socket) -> None:
         """Accept connections on `sock`, which is bound already."""
-        self._server = await self.loop.create_server(lambda: _Connection(self), sock=sock, backlog=BACKLOG)
+        self._server = await self.loop.create_server(self._accept, sock=sock, backlog=BACKLOG)
+
+    def _accept(self) -> asyncio.Protocol:
+        return _Connection(self) if self._tls is None else _Handshake(self, self._tls())
 
     def take(self, transport: asyncio.Transport, data: bytes) -> None:
         """Serve a connection that another has accepted and begun to read: `data` is what it has read."""

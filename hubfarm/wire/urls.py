@@ -52,7 +52,7 @@ def place_of(url: str) -> tuple[str, int]:
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def base_url(sock: socket.socket) -> str:
+def base_url(sock: socket.socket, *, tls: bool = False) -> str:
     """Return the URL at which a client reaches what listens on `sock`; it ends in a slash.
 
     Examples
@@ -64,7 +64,7 @@ def base_url(sock: socket.socket) -> str:
     host, port = sock.getsockname()[:2]
     if host in EVERYWHERE:
         host = socket.gethostname()  # a wildcard is no address: other hosts know us by name
-    return f"http://{written(host)}:{port}/"
+    return f"http{'s' * tls}://{written(host)}:{port}/"
 
 
 def written(host: str) -> str:

@@ -69,6 +69,20 @@ class Admission:
             return None  # who cannot be looked up is not let in
         return ticket if ticket.revision >= changed else None
 
+    def shared_lock_file(self, secret: str) -> dict[str, str]:
+        """Return the content of the lock file that is shared under a secret; empty if none is."""
+        ticket = self.ticket_of(secret)
+        return self._tickets.lock_file_of(ticket) if ticket is not None and ticket.shared else {}
+
+    def identity(self, user: str) -> tuple[tuple[str, ...], bool]:
+        """Return of which groups a user is who has proved by a certificate to be one, and whether an administrator."""
+        try:
+            known = next((each for each in self._users.content().users if each.name == user), None)
+        except HubfarmError as error:
+            self._complain(error)
+            known = None
+        return (known.groups, known.admin) if known else ((), False)
+
     def revision(self) -> int:
         """Return the revision of the users file that is in force, 0 if it cannot be read."""
         try:

@@ -31,6 +31,7 @@ from hubfarm.hub.ledger import Ledger
 from hubfarm.hub.profiles.accounts import Accounts
 from hubfarm.hub.profiles.front_door import FrontDoor
 from hubfarm.hub.profiles.host_names import HostNames
+from hubfarm.hub.profiles.shares import Shares
 from hubfarm.hub.profiles.standard import StandardProfile
 from hubfarm.hub.profiles.waits import Waits
 from hubfarm.hub.profiles.web import WebProfile
@@ -43,7 +44,7 @@ from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName, Record
 from hubfarm.registry.wanted import Wanted
 from hubfarm.samp.errors import HubfarmError
-from hubfarm.spec.hub_spec import HubSpec
+from hubfarm.spec.hub_spec import HubSpec, in_the_clear
 from hubfarm.spec.rhythm import DRAIN, until_beat
 from hubfarm.spec.states import HubKind, HubState
 from hubfarm.wire.addresses import is_loopback
@@ -53,6 +54,13 @@ from hubfarm.wire.http_server import HttpLimits, HttpServer
 from hubfarm.wire.urls import base_url, place_of
 from hubfarm.worker.admission import Admission, policy_of
 from hubfarm.worker.announcement import hub_metadata, lock_file_tokens
+from hubfarm.worker.encryption import Encryption
+
+MOST_ENCRYPTED = 1000
+"""Connections of a hub that speaks TLS: each takes up to 300 kB, which any peer can fill."""
+
+RENEW_EVERY = 600.0
+"""Between two tries to renew the farm's certificate, seconds."""
 
 MEND_EVERY = 3.5
 """Between two looks at the hub's own files, seconds: with every fourth heartbeat."""
@@ -105,7 +113,9 @@ class HubProcess:
         self._claim: Claim
         self._journal: Journal | None = None
         self._is_published = True
-        """The lock file says who may enter."""
+        """The lock file says who may enter, and by which certificate the hub is known."""
+        self._encryption: Encryption | None = None
+        self._renew_at = 0.0
         self._trouble = ""
         self._requests = 0
         self._mend_at = 0.0
@@ -126,7 +136,9 @@ class HubProcess:
             self.spec = spec = msgspec.structs.replace(spec, id=self._claim.name.id)
         try:
             self.spec = spec = with_changes(changes_path(self._paths, spec), spec)
-            base = base_url(sock)
+            base = base_url(sock, tls=spec.tls)
+            self._encryption = Encryption(spec, self._paths) if spec.tls else None
+            _warn_of_the_wire(spec, sock)
             ledger = self._remember()
             space = room()
             self._callback_rule = rule = _callback_rule(spec, sock)
@@ -163,6 +175,7 @@ class HubProcess:
                 passwords=self._admission.passwords,
                 ticket_of=self._admission.ticket_of,
                 revision=self._admission.revision,
+                identity=self._admission.identity,
             )
             self._web = WebProfile(
                 self._hub,
@@ -173,10 +186,21 @@ class HubProcess:
                 files=journal,
                 lines=self._lines,
             )
-            limits = HttpLimits(head=spec.limits.head, body=spec.limits.body, connections=space.connections)
+            most = min(space.connections, MOST_ENCRYPTED) if spec.tls else space.connections
+            limits = HttpLimits(head=spec.limits.head, body=spec.limits.body, connections=most)
             is_ours = HostNames(sock, spec.host).include
-            front_door = FrontDoor(spec.name, self._profile.handle, self._profile.refusal_of, is_ours, self._web)
-            self._server = HttpServer(front_door.answer, limits, _log_failure, self._keep, front_door.admit)
+            shares = Shares(self._admission.shared_lock_file, self._profile.held, tls=spec.tls)
+            profile = self._profile
+            front_door = FrontDoor(spec.name, profile.handle, profile.refusal_of, is_ours, self._web, shares.answer)
+            self._server = HttpServer(
+                front_door.answer,
+                limits,
+                _log_failure,
+                self._keep,
+                front_door.admit,
+                self._encryption.context if self._encryption else None,
+                self._say_no_handshake,
+            )
             self._liveness = Liveness(self._hub, self._deliveries)
             self._ask_the_kernel()  # before anybody is answered
             await self._server.start(sock)
@@ -211,7 +235,8 @@ class HubProcess:
         self._deliveries.client_of_account = client_of_account
 
     def _tokens(self) -> dict[str, str]:
-        return lock_file_tokens(self.spec, self._paths, self._running.name, self._running.url, self._kind)
+        tokens = lock_file_tokens(self.spec, self._paths, self._running.name, self._running.url, self._kind)
+        return tokens | dict(self._encryption.tokens if self._encryption else {})
 
     def _publish(self) -> None:
         if self.spec.rule.names_accounts:
@@ -237,12 +262,15 @@ class HubProcess:
             self._deliveries.carry_out(self._hub.restrict(policy_of(spec)))
             self._keep_soon()
             self._is_published = False
+        self._publish_again()
+
+    def _publish_again(self) -> None:
         if not self._is_published:
             try:
                 self._publish()
                 self._is_published = True
             except HubfarmError as error:
-                logger.error("the lock file does not say yet who may enter: {}", error)
+                logger.error("the lock file does not say yet what has changed: {}", error)
 
     def _remember(self) -> Ledger:
         """Return what the hub knows from the first: what a worker that fell has left, if one did."""
@@ -374,11 +402,26 @@ class HubProcess:
                 self._journal.mend()
             if self.spec.rule.names_accounts:
                 self._share.mend(self._tokens)
+            self._mend_encryption()
             self._trouble = ""
         except (HubfarmError, OSError) as error:  # out of file descriptors, say
             if str(error) != self._trouble:  # once, and not every second
                 self._trouble = str(error)
                 logger.error("cannot put back what is missing: {}; trying on", error)
+
+    def _mend_encryption(self) -> None:
+        encryption = self._encryption
+        if encryption is None:
+            return
+        if encryption.look():
+            self._is_published = False
+            self._publish_again()
+        if time.monotonic() >= self._renew_at and encryption.is_due:
+            self._renew_at = time.monotonic() + RENEW_EVERY
+            self._loop.run_in_executor(None, encryption.prepare).add_done_callback(_log_renewal)
+
+    def _say_no_handshake(self, peer: str, error: BaseException) -> None:
+        self._lines.log("INFO", "{}: no TLS: {}", peer or "a client", error)
 
     def _record(self) -> Record:
         counters = self._hub.counters
@@ -404,6 +447,18 @@ def _callback_rule(spec: HubSpec, sock: socket.socket) -> CallbackRule:
     # Who lets other hosts in means to talk with them.
     anywhere = () if is_loopback(sock.getsockname()[0]) else (ANY,)
     return CallbackRule(spec.callback_hosts or anywhere)
+
+
+def _warn_of_the_wire(spec: HubSpec, sock: socket.socket) -> None:
+    address = sock.getsockname()[0]
+    if not (spec.tls or is_loopback(address)):
+        logger.warning(in_the_clear(spec.name, spec.host))
+
+
+def _log_renewal(renewed: "asyncio.Future[None]") -> None:
+    error = None if renewed.cancelled() else renewed.exception()
+    if error is not None:
+        logger.error("{}", error)
 
 
 def _log_failure(error: BaseException) -> None:

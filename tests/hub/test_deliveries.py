@@ -214,9 +214,9 @@ def test_client_that_comes_back_in_time_loses_nothing(run: Run, monkeypatch: pyt
     refused: asyncio.Queue[None] = asyncio.Queue()
 
     class Refused(HttpClient):
-        async def _connect(self) -> Any:
+        async def _connect(self, _: Any) -> Any:
             refused.put_nowait(None)
-            return await super()._connect()
+            return await super()._connect(None)
 
     async def talk() -> None:
         async with Callback() as callback:
@@ -339,10 +339,10 @@ def test_client_whose_host_does_not_answer_is_away_and_gets_its_messages_when_it
     failures = [OSError(errno.EHOSTUNREACH, "No route to host")] * 5 + [TimeoutError()] * 5
 
     class Far(HttpClient):
-        async def _connect(self) -> Any:
+        async def _connect(self, _: Any) -> Any:
             if failures:
                 raise failures.pop()
-            return await super()._connect()
+            return await super()._connect(None)
 
     async def talk() -> None:
         async with Callback() as callback:

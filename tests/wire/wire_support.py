@@ -4,18 +4,39 @@ import asyncio
 import contextlib
 import itertools
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pytest
 import uvloop
 
+from hubfarm.access.make_certificate import main as make_certificate
 from hubfarm.wire.http_server import Handler, HttpLimits, HttpServer
 from hubfarm.wire.sockets import bind
+from hubfarm.wire.tls import certificates_in, server_context, trusting
 from tests.support import PATIENCE
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 """Workers run on uvloop, embedded hubs on what the program has."""
+
+
+ENCRYPTED: ContextVar[bool] = ContextVar("encrypted", default=False)
+"""Whether servers under test speak TLS, and their peers too."""
+
+
+@cache
+def certificates() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Return what a server shows, and what its clients believe."""
+    with TemporaryDirectory() as directory:
+        make_certificate(Path(directory), ["127.0.0.1"])
+        pem = Path(directory, "hub.pem")
+        known_by = certificates_in(pem.read_text())[-1]
+        return server_context(pem, pem), trusting(known_by)
 
 
 async def until(happened: Callable[[], Any], what: str) -> None:
@@ -86,7 +107,10 @@ class Peer:
     async def end(self) -> bytes:
         """Wait until the server closes; return what it still sent."""
         async with asyncio.timeout(PATIENCE):
-            return await self.reader.read()
+            try:
+                return await self.reader.read()
+            except (ConnectionResetError, ssl.SSLError):
+                return b""
 
     def close(self) -> None:
         self.writer.close()
@@ -101,7 +125,8 @@ class Served(NamedTuple):
 
     async def peer(self) -> Peer:
         """Connect to it."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        context = certificates()[1] if ENCRYPTED.get() else None
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=context)
         return Peer(reader, writer)
 
 
@@ -109,7 +134,8 @@ class Served(NamedTuple):
 async def serving(handler: Handler, limits: HttpLimits | None = None) -> AsyncIterator[Served]:
     """Serve `handler` on a port of 127.0.0.1."""
     errors: list[BaseException] = []
-    server = HttpServer(handler, limits or HttpLimits(), errors.append)
+    tls = (lambda: certificates()[0]) if ENCRYPTED.get() else None
+    server = HttpServer(handler, limits or HttpLimits(), errors.append, tls=tls)
     sock = bind("127.0.0.1", 0)
     await server.start(sock)
     try:

@@ -8,6 +8,7 @@ import html
 from collections.abc import Callable
 from importlib.resources import files
 
+from hubfarm.hub.profiles.shares import PATH as SHARES
 from hubfarm.hub.profiles.web import WebProfile, is_for_web
 from hubfarm.wire.http_messages import Request, Response
 
@@ -20,6 +21,8 @@ nothing more to see here. Programs find it by its lock file; <code>hubfarm ls</c
 <p>The protocol: <a href="https://www.ivoa.net/documents/SAMP/">IVOA Recommendation SAMP</a>.</p>
 </body></html>
 """
+
+_NO_PAGE = "there is no such page here"
 
 ICON = files("hubfarm.hub.profiles").joinpath("icon.png").read_bytes()
 """The hub's icon, which its metadata names."""
@@ -40,6 +43,8 @@ class FrontDoor:
         Tells whether a ``Host`` header names the hub.
     web : WebProfile
         Answers what the web's gateway asks.
+    share : callable
+        Answers who asks for a lock file that is shared.
     """
 
     def __init__(
@@ -49,11 +54,13 @@ class FrontDoor:
         refusal_of: Callable[[Request], Response | None],
         is_ours: Callable[[bytes], bool],
         web: WebProfile,
+        share: "Callable[[Request], Response | asyncio.Future[Response]]" = lambda request: _plain(404, _NO_PAGE),
     ) -> None:
         self._web = web
         self._rpc = rpc
         self._refusal_of = refusal_of
         self._is_ours = is_ours
+        self._share = share
         self._page = Response(_PAGE.format(name=html.escape(name)).encode(), content_type=b"text/html; charset=utf-8")
         self._icon = Response(ICON, content_type=b"image/png")
 
@@ -69,7 +76,9 @@ class FrontDoor:
         path = request.target.partition(b"?")[0]
         if path == b"/icon.png":
             return self._icon
-        return self._page if path in (b"/", b"/xmlrpc") else _plain(404, "there is no such page here")
+        if path.startswith(SHARES):
+            return self._share(request)
+        return self._page if path in (b"/", b"/xmlrpc") else _plain(404, _NO_PAGE)
 
     def admit(self, request: Request) -> Response | None:
         """Return what is to be answered to a request whose body is long, if it is not to be read on."""

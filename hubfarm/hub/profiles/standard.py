@@ -1,8 +1,8 @@
 """The Standard Profile: programs that know the lock file's secret, and listen at a URL of theirs (SAMP 1.3, 4).
 
 Who shows the secret is nobody in particular; who shows a password beside it, by HTTP Basic, is that user; who shows a
-ticket in its stead is the ticket's.  Where accounts of this host may enter, the kernel's word will do.  Whether what
-was shown is enough is for the hub's policy to say.
+ticket in its stead is the ticket's.  Where accounts of this host may enter, the kernel's word will do, and where those
+of a CA's certificates may, the certificate's.  Whether what was shown is enough is for the hub's policy to say.
 """
 
 import asyncio
@@ -56,6 +56,8 @@ class StandardProfile(Profile):
         Returns the ticket whose secret somebody has shown, None if it is none that counts here.
     revision : callable
         Returns the revision of the users file that is in force; see `Principal`.
+    identity : callable
+        Returns the groups of a user whom a certificate names, and whether it is an administrator.
     """
 
     NAME = "standard"
@@ -76,6 +78,7 @@ class StandardProfile(Profile):
         passwords: PasswordChecks | None = None,
         ticket_of: Callable[[str], Ticket | None] = lambda secret: None,
         revision: Callable[[], int] = lambda: 0,
+        identity: Callable[[str], tuple[tuple[str, ...], bool]] = lambda user: ((), False),
     ) -> None:
         super().__init__(hub, deliveries, waits, clock=clock, files=files, lines=lines)
         self._secret = secret.encode()
@@ -83,6 +86,7 @@ class StandardProfile(Profile):
         self._passwords = passwords
         self._ticket_of = ticket_of
         self._revision = revision
+        self._identity = identity
 
     def own_strategies(self) -> dict[str, Strategy]:
         """Return what is done for the methods that are this profile's alone."""
@@ -100,6 +104,8 @@ class StandardProfile(Profile):
                 return asyncio.ensure_future(self._enter_by_password(shown, who, request.ends))
         elif ticket := self._ticket_of(given):
             return self.enter(self._holder_of(ticket, who))
+        if request.ends.certified and (knows_secret or self.hub.refusal_to_enter(who)):
+            return self.enter(self._certified(request.ends.certified, who))
         if uid is not None and self.accounts is not None:
             return asyncio.ensure_future(self._enter_by_account(self.accounts.account(uid), knows_secret, who))
         if not knows_secret:
@@ -115,6 +121,10 @@ class StandardProfile(Profile):
             ticket=ticket.id,
             revision=ticket.revision,
         )
+
+    def _certified(self, user: str, who: Principal) -> Principal:
+        groups, admin = self._identity(user)
+        return replace(who, user=user, groups=groups, admin=admin, revision=self._revision())
 
     async def _enter_by_account(self, asked: Awaitable[Account], knows_secret: bool, who: Principal) -> Response:
         account = await asked
