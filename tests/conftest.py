@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -159,6 +160,7 @@ def home(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch, request: pytes
     monkeypatch.setenv("SPT_NOENV", "1")  # setproctitle leaves the environment readable: `processes_of` reads it
     monkeypatch.setenv("HUBFARM_SHARED_DIR", str(directory / "shared"))
     monkeypatch.setenv("HUBFARM_SYSTEM_CONFIG", str(directory / "system.toml"))
+    monkeypatch.setenv("HUBFARM_WEB_PORT", "0")  # `web_port` lets web pages in
     for name in ("SAMP_HUB", "HUBFARM_RUNTIME_DIR", "HUBFARM_DEBUG", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
     try:
@@ -187,6 +189,15 @@ def _command_of(process: psutil.Process) -> list[str]:
 
 
 @pytest.fixture
+def web_port(home: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """A free port at which web pages come to the farms of this test's home."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    monkeypatch.setenv("HUBFARM_WEB_PORT", str(port))
+    return port
+
+
+@pytest.fixture
 def paths(home: Path) -> Paths:
     """The places of this test's farm, made and checked."""
     return Paths.from_environment().prepare()
@@ -202,7 +213,7 @@ def _ended_in_order(home: Path, request: pytest.FixtureRequest) -> Iterator[None
         Farm().stop(everything=True, coordinator=True)
     except OtherVersion:  # it is of another release, and ends its hubs in order at a signal too
         for process in processes_of(home):
-            if _command_of(process)[0].startswith("hubfarm coordinator"):
+            if " ".join(_command_of(process)).startswith("hubfarm coordinator"):
                 process.terminate()
 
 

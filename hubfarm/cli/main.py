@@ -28,6 +28,7 @@ _COMMANDS = {
     "send": "hubfarm.cli.talk:send",
     "snoop": "hubfarm.cli.snoop:snoop",
     "load": "hubfarm.cli.talk:load",
+    "web": "hubfarm.cli.web:web",
     "top": "hubfarm.cli.top:top",
     "status": "hubfarm.cli.status:status",
     "history": "hubfarm.cli.look:history",

@@ -60,6 +60,8 @@ def _show_coordinator(farm: Farm, *, as_json: bool) -> None:
     if as_json:
         print_json(coordinator | {"compiled": _compiled()})
         return
+    from hubfarm.farm.web import in_words
+
     hubs = coordinator["hubs"]
     phases = sorted({hub["phase"] for hub in hubs})
     states = ", ".join(f"{sum(hub['phase'] == phase for hub in hubs)} {phase}" for phase in phases)
@@ -68,6 +70,7 @@ def _show_coordinator(farm: Farm, *, as_json: bool) -> None:
         ("uptime", span(coordinator["uptime"])),
         ("hubs", f"{len(hubs)}" + (f": {states}" if hubs else "")),
         ("restarts", str(sum(hub["restarts"] for hub in hubs))),
+        ("web pages", in_words(coordinator["web"])),
         ("codec", "" if _compiled() else NO_CODEC),
         ("log", str(farm.paths.logs / "coordinator.log")),
     )

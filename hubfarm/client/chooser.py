@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hubfarm.client.discovery import Choice
@@ -56,12 +57,30 @@ def ask(hubs: list[Entry], wanted: Choice | None = None) -> Choice:
 
 
 def _pick(hubs: list[Entry]) -> Entry:
+    return hubs[pick("Which hub?", _lines(hubs))]
+
+
+def pick(what: str, lines: Sequence[str]) -> int:
+    """Let the user pick one of some lines by arrow keys or by letters of it; return its place.
+
+    Parameters
+    ----------
+    what : str
+        The question.
+    lines : sequence of str
+        What is offered.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        The user will not pick.
+    """
     import questionary  # a fifth of a second, and only people need it
     from prompt_toolkit.output import create_output
 
     question = questionary.select(
-        "Which hub?",
-        choices=[questionary.Choice(line, value=hub) for line, hub in zip(_lines(hubs), hubs, strict=True)],
+        what,
+        choices=[questionary.Choice(line, value=place) for place, line in enumerate(lines)],
         instruction="(arrows move, typing filters, Enter takes; Esc leaves, or q first)",
         use_search_filter=True,
         use_jk_keys=False,
@@ -69,7 +88,7 @@ def _pick(hubs: list[Entry]) -> Entry:
     )
     _add_keys(question.application)
     picked = question.unsafe_ask()
-    assert isinstance(picked, Entry)
+    assert isinstance(picked, int)
     return picked
 
 

@@ -151,6 +151,43 @@ class HubStatus(msgspec.Struct, frozen=True):
     stable_name: str
 
 
+class WebState(StrEnum):
+    """How a farm has the port where web pages look for a hub."""
+
+    OFF = "off"
+    """It does not want it."""
+    TAKEN = "taken"
+    """Another program has it; it is tried for."""
+    ASLEEP = "asleep"
+    """It has it, and no gateway runs: one starts when somebody comes."""
+    AWAKE = "awake"
+    """It has it, and a gateway runs."""
+
+
+class WebStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The port where web pages look for a hub.
+
+    Parameters
+    ----------
+    state : WebState
+        How it is had.
+    port : int
+        Which it is.
+    switchboard : bool
+        The host's switchboard has it, and hands over who comes to this account.
+    pid : int or None
+        The gateway's process.
+    problem : str
+        Why it is not had; empty if it is.
+    """
+
+    state: WebState
+    port: int
+    switchboard: bool = False
+    pid: int | None = None
+    problem: str = ""
+
+
 class CoordinatorStatus(msgspec.Struct, frozen=True):
     """A coordinator and its hubs.
 
@@ -164,12 +201,15 @@ class CoordinatorStatus(msgspec.Struct, frozen=True):
         Since it started, seconds.
     hubs : list of HubStatus
         Those that it looks after, in the order of their coming.
+    web : WebStatus or None
+        Where web pages come in.
     """
 
     pid: int
     version: str
     uptime: float
     hubs: list[HubStatus]
+    web: WebStatus | None = None
 
 
 class Event(msgspec.Struct, frozen=True, tag_field="tell", tag=str.lower):
@@ -261,7 +301,7 @@ def fingerprint(structures: Sequence[type[msgspec.Struct]]) -> str:
 STRUCTURES = (
     *(Status, Start, Stop, Restart, Shutdown),
     *(Coordinator, Hub, Done, Failed),
-    *(HubRequest, Limits, HubStatus, CoordinatorStatus),
+    *(HubRequest, Limits, HubStatus, CoordinatorStatus, WebStatus),
 )
 VERSION = f"{EDITION}-{fingerprint(STRUCTURES)}"
 """What this release speaks."""

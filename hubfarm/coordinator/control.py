@@ -20,6 +20,7 @@ from hubfarm.control.server import Tell
 from hubfarm.coordinator.hubs import Hubs
 from hubfarm.coordinator.managed_hub import ManagedHub
 from hubfarm.coordinator.supervisor import Told
+from hubfarm.coordinator.web_port import WebPort
 from hubfarm.spec.hub_request import HubRequest, specs_for
 from hubfarm.version import __version__
 
@@ -31,12 +32,15 @@ class Control:
     ----------
     hubs : Hubs
         Those that it is about.
+    web : WebPort
+        Where web pages come in.
     shut_down : callable
         Begins the end of the farm.
     """
 
-    def __init__(self, hubs: Hubs, shut_down: Callable[[], None]) -> None:
+    def __init__(self, hubs: Hubs, web: WebPort, shut_down: Callable[[], None]) -> None:
         self._hubs = hubs
+        self._web = web
         self._shut_down = shut_down
         self._since = time.monotonic()
         self._starting = 0
@@ -73,7 +77,7 @@ class Control:
     def status(self) -> CoordinatorStatus:
         """Return who coordinates what."""
         hubs = [hub.state() for hub in self._hubs.by_id().values()]
-        return CoordinatorStatus(os.getpid(), __version__, time.monotonic() - self._since, hubs)
+        return CoordinatorStatus(os.getpid(), __version__, time.monotonic() - self._since, hubs, self._web.status())
 
     async def _start(self, requests: list[HubRequest], told: Told[ManagedHub]) -> None:
         if self._hubs.supervisor.closing:

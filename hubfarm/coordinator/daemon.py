@@ -28,6 +28,7 @@ from hubfarm.coordinator.pages import Pages
 from hubfarm.coordinator.service import Purpose
 from hubfarm.coordinator.spawner import Spawner
 from hubfarm.coordinator.supervisor import Supervisor
+from hubfarm.coordinator.web_port import WebPort
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.logs import log_to
 from hubfarm.registry.paths import Paths
@@ -53,6 +54,8 @@ class Coordinator:
         Opens the coordinator's log anew.
     reload : callable, optional
         Awaited at SIGHUP too, with the hubs.
+    level : str
+        What the web's gateway logs.
 
     Raises
     ------
@@ -68,6 +71,7 @@ class Coordinator:
         spawner: Spawner,
         reopen_log: Callable[[], None],
         reload: Callable[[Hubs], Awaitable[None]] | None = None,
+        level: str = "INFO",
     ) -> None:
         self._paths = paths
         self._reload_hubs = reload
@@ -78,11 +82,12 @@ class Coordinator:
         self._supervisor = Supervisor()
         lockdir = LockDir(paths)
         self._hubs = Hubs(self._supervisor, lockdir, spawner, lambda: self._settings)
-        control = Control(self._hubs, self._ended.set)
+        self._web = WebPort(self._supervisor, paths, lambda: self._settings, level)
+        control = Control(self._hubs, self._web, self._ended.set)
         self._pages = Pages(control.status, self._metrics)
         place = UnixSocket(paths.control_socket, "control socket")
         self._control = ControlServer(place, control.answer, self._pages.take)
-        self._handovers = Handovers(paths, self._hubs.take_socket)
+        self._handovers = Handovers(paths, self._take_socket)
         self._adoption = Adoption(self._hubs, lockdir)
         self._reloading: asyncio.Task[None] | None = None
 
@@ -113,10 +118,14 @@ class Coordinator:
             await self._control.start()
             await self._pages.serve_metrics(self._settings.metrics)
             self._adoption.adopt()
+            closing.callback(self._web.close)
+            self._web.adopt()
+            self._supervisor.each_tick.append(self._web.look)
             watching = asyncio.create_task(self._supervisor.run())
             closing.push_async_callback(self._end_farm, watching)
             housekeeping = asyncio.create_task(self._housekeeping().run())
             closing.callback(housekeeping.cancel)
+            self._web.look()
             logger.info("coordinating as process {}", os.getpid())
             await ready(self._hubs)
             notify_service_manager("READY=1")
@@ -141,6 +150,10 @@ class Coordinator:
             self._step_down,
         )
 
+    def _take_socket(self, name: str, sock: socket.socket) -> None:
+        if not self._web.take_socket(name, sock):
+            self._hubs.take_socket(name, sock)
+
     def _step_down(self) -> None:
         self._supervisor.leave()
         self._ended.set()
@@ -157,6 +170,7 @@ class Coordinator:
             settings = load_settings()
             await self._pages.serve_metrics(settings.metrics)
             self._settings = settings
+            self._web.heed_settings()
         except HubfarmError as error:
             logger.error("the settings stay as they were: {}", error)
         if self._reload_hubs is not None:
@@ -247,7 +261,7 @@ def _run(
         log_to(log, "coordinator", level)
 
     async def coordinate() -> None:
-        await Coordinator(paths.prepare(), spawner, open_log, reload).run(ready)
+        await Coordinator(paths.prepare(), spawner, open_log, reload, level).run(ready)
 
     open_log()
     asyncio.run(coordinate())

@@ -18,7 +18,7 @@ class Handovers:
     paths : Paths
         Where the farm's files lie.
     take : callable
-        Told the ``<PID>-<ID>`` of a hub and given its socket.
+        Told the name of what hands over, as a hub's ``<PID>-<ID>``, and given its socket.
     """
 
     def __init__(self, paths: Paths, take: Callable[[str, socket.socket], None]) -> None:

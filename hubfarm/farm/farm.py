@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hubfarm.farm.entering import Login, Shared
     from hubfarm.farm.removal import Remain
     from hubfarm.farm.upgrade import Part
+    from hubfarm.farm.web import Web
     from hubfarm.registry.sweep import Verdict
     from hubfarm.registry.tickets import Tickets
     from hubfarm.spec.farm_file import Change, FarmFile
@@ -296,6 +297,15 @@ class Farm:
         for told in self._control.restart([hub.id for hub in chosen if hub.id is not None]):
             progress(told.label)
         return [hub for hub in self.hubs() if hub.id in {one.id for one in chosen}]
+
+    # ------------------------------------------------------------------ web pages
+
+    @property
+    def web(self) -> "Web":
+        """What is asked and decided about web pages."""
+        from hubfarm.farm.web import Web
+
+        return Web(self.paths)
 
     # ------------------------------------------------------------------ another release
 

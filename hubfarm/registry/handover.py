@@ -2,7 +2,7 @@
 
 The coordinator that bound it may die; the worker holds it too, and gives it to the next one
 (the socket outlives the worker).  One connection carries one socket, and the
-``<PID>-<ID>`` of the hub that it is of.
+name of what it is of: a hub's ``<PID>-<ID>``, or what the web's gateway calls it.
 """
 
 import socket
@@ -10,14 +10,17 @@ from pathlib import Path
 
 from hubfarm.registry.statetable import HubName
 
+WEB = "web"
+"""What the web's gateway calls its sockets; the address that one listens at comes behind it."""
+
 TIMEOUT = 1.0
 """How long one side waits for the other, seconds: a hub must not stand still for longer."""
 
 _MAX_NAME = 64
 
 
-def hand_over(sock: socket.socket, path: Path, name: HubName) -> None:
-    """Give `sock`, which the hub `name` listens on, to the coordinator at `path`.
+def hand_over(sock: socket.socket, path: Path, name: HubName | str) -> None:
+    """Give `sock`, which `name` listens on, to the coordinator at `path`.
 
     Raises
     ------
@@ -31,7 +34,7 @@ def hand_over(sock: socket.socket, path: Path, name: HubName) -> None:
 
 
 def take(listener: socket.socket) -> tuple[str, socket.socket] | None:
-    """Accept one hand-over: the hub's ``<PID>-<ID>`` and its socket, or None if it came to nothing."""
+    """Accept one hand-over: the name and its socket, or None if it came to nothing."""
     connection, _ = listener.accept()
     with connection:
         connection.settimeout(TIMEOUT)

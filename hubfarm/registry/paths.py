@@ -161,6 +161,36 @@ class Paths:
         return self.runtime / "wanted"
 
     @property
+    def web_socket(self) -> Path:
+        """The gateway's Unix socket: what ``hubfarm web`` asks."""
+        return self.runtime / "web"
+
+    @property
+    def web_guard(self) -> Path:
+        """The lock that the one running gateway holds."""
+        return self.runtime / "web.guard"
+
+    @property
+    def web_memory(self) -> Path:
+        """What is remembered of web pages; see `hubfarm.registry.web_memory`."""
+        return self.runtime / "web.toml"
+
+    @property
+    def web_pages(self) -> Path:
+        """The pages that are on the farm's hubs, for a gateway that takes a killed one's place."""
+        return self.runtime / "web.pages"
+
+    @property
+    def web_token(self) -> Path:
+        """The token by which the user's browser shows that it is the user's."""
+        return self.runtime / "web.token"
+
+    @property
+    def switchboard(self) -> Path:
+        """Where the host's switchboard is found, which hands web pages to accounts."""
+        return self.shared / "switchboard"
+
+    @property
     def coordinator_guard(self) -> Path:
         """The lock that the one running coordinator holds."""
         return self.runtime / "coordinator"

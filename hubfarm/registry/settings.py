@@ -16,9 +16,12 @@ import msgspec
 from hubfarm.registry.programs import Need
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.spec.limits import Limits
+from hubfarm.spec.origins import check_origin
 from hubfarm.spec.toml_file import in_our_words, line_of, load_toml
 
 CONFIG_VARIABLE = "HUBFARM_CONFIG"
+WEB_PORT_VARIABLE = "HUBFARM_WEB_PORT"
+"""Another port for web pages, which goes before the files'; 0 for none."""
 SYSTEM_VARIABLE = "HUBFARM_SYSTEM_CONFIG"
 SYSTEM_SETTINGS = Path("/etc/hubfarm/config.toml")
 
@@ -52,6 +55,48 @@ class AccessSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
             raise ValueError(f"access.users is {self.users!r}: it must be an absolute path")
 
 
+WEB_PORT = 21012
+"""Where web pages look for a hub (SAMP 1.3, 5.2)."""
+
+
+class WebSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """How web pages come to the hubs.
+
+    Parameters
+    ----------
+    on : bool
+        They may, unless ``hubfarm web off`` says otherwise.
+    port : int
+        Where they look; only tests use another than 21012.
+    idle : float
+        The gateway ends after so long without a page, seconds.
+    patience : float
+        A page that asks and gets no answer is refused after so long, seconds.
+    browser, notify : bool
+        Whether a question is shown in the user's browser, and as a notification of the desktop, where there is one.
+    trusted : dict of str to str
+        Origins that are let in unasked, and each one's hub: its label.
+    """
+
+    on: bool = True
+    port: int = WEB_PORT
+    idle: float = 600.0
+    patience: float = 60.0
+    browser: bool = True
+    notify: bool = True
+    trusted: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        if not 0 < self.port < 65536:
+            raise ValueError(f"web.port is {self.port}: it must be 1 to 65535")
+        for name, least in (("idle", 1.0), ("patience", 1.0)):
+            if not least <= getattr(self, name) <= 3.2e9:
+                raise ValueError(f"web.{name} is {getattr(self, name)}: it must be {least:g} or more, seconds")
+        for origin in self.trusted:
+            if (usual := check_origin(origin)) != origin:
+                raise ValueError(f"web.trusted names {origin!r}: write it as {usual}")
+
+
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """What the file may set.
 
@@ -69,6 +114,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
         How people prove who they are.
     limits : Limits
         How much hubs take for which nothing else is asked.
+    web : WebSettings
+        How web pages come to the hubs.
     """
 
     late_beats: int = 5
@@ -77,6 +124,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     programs: dict[str, Need] = {}
     access: AccessSettings = AccessSettings()
     limits: Limits = Limits()
+    web: WebSettings = WebSettings()
 
     def __post_init__(self) -> None:
         if self.late_beats < 2:
@@ -116,7 +164,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     if own is None and environ.get(CONFIG_VARIABLE):
         raise WrongUse(f"{CONFIG_VARIABLE} names {path}, and there is no such file")
     below = _read(system_settings_path(environ), of_system=True)
-    return msgspec.convert(_over(own or {}, below or {}), Settings)
+    return _with_port(msgspec.convert(_over(own or {}, below or {}), Settings), environ)
 
 
 def _over(own: dict[str, Any], below: dict[str, Any]) -> dict[str, Any]:
@@ -185,3 +233,14 @@ def _keys(table: dict[str, Any]) -> list[str]:
     """Return the names in a table and in those in it, the innermost first."""
     inner = [key for value in table.values() if isinstance(value, dict) for key in _keys(value)]
     return [*inner, *table]
+
+
+def _with_port(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    port = environ.get(WEB_PORT_VARIABLE, "")
+    if not port:
+        return settings
+    if not (port.isascii() and port.isdigit() and int(port) < 65536):
+        raise WrongUse(f"{WEB_PORT_VARIABLE} is {port!r}: it must be a port, or 0 for none")
+    web = settings.web
+    web = msgspec.structs.replace(web, port=int(port)) if int(port) else msgspec.structs.replace(web, on=False)
+    return msgspec.structs.replace(settings, web=web)

@@ -26,6 +26,25 @@ def peer_process(connection: socket.socket) -> int:
     return int(pid)
 
 
+def peer_account(connection: socket.socket) -> int | None:
+    """Return the account (its uid) at the other end of a Unix socket, by the kernel's word; None if it tells none."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return None
+    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return int(uid)
+
+
+def process_that_listens(path: Path) -> int | None:
+    """Return the process that listens at a Unix socket; None if none does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(1.0)
+        try:
+            connection.connect(str(path))
+            return peer_process(connection)
+        except OSError:
+            return None
+
+
 class UnixSocket:
     """The place of one socket, and the socket that was made there last.
 

@@ -51,6 +51,11 @@ class HostSockets:
                 )
                 self._netlink.setblocking(False)
 
+    @property
+    def are_known(self) -> bool:
+        """Whether the kernel can be asked at all."""
+        return self._netlink is not None
+
     def close(self) -> None:
         """Ask no more."""
         if self._netlink is not None:

@@ -8,7 +8,7 @@ import pytest
 from hubfarm.cli.main import hubfarm
 from hubfarm.cli.sampy import sampy
 from hubfarm.farm import Farm
-from hubfarm.registry.settings import AccessSettings, Settings
+from hubfarm.registry.settings import AccessSettings, Settings, WebSettings
 from hubfarm.spec.limits import Limits
 from tests.stories.test_care import scrape
 from tests.support import ROOT, read_lock_file
@@ -37,7 +37,7 @@ def test_every_option_of_sampy_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for kind in (Settings, AccessSettings, Limits) for name in kind.__struct_fields__]
+    "name", [name for kind in (Settings, AccessSettings, WebSettings, Limits) for name in kind.__struct_fields__]
 )
 def test_every_setting_and_limit_is_named(name: str) -> None:
     assert f"`{name}`" in REFERENCE
