@@ -3,6 +3,7 @@
 To check one takes 20 ms and 19 MiB, for those who guess too: few at a time, and never in an event loop.
 """
 
+import contextlib
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ LONGEST = 1024
 
 _TIME, _MEMORY, _LANES = 2, 19 * 1024, 1
 """Passes, KiB and lanes: what OWASP asks for at least.  A hub is a small process, and there may be a thousand."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""What glibc's mallopt(3) calls them."""
 
 _MOST_MEMORY, _MOST_TIME = 2**20, 100
 """KiB and passes that no digest asks for which is whole."""
@@ -41,6 +45,20 @@ def _hasher() -> "PasswordHasher":
     from argon2 import PasswordHasher  # 20 ms, which few commands need
 
     return PasswordHasher(time_cost=_TIME, memory_cost=_MEMORY, parallelism=_LANES)
+
+
+def keep_no_memory() -> None:
+    """Have this process give back what the check of a password takes; for a process that is all ours.
+
+    glibc would keep 19 MiB for each of the threads that check, for good: it takes what was freed once for what will be
+    asked for again. What is larger than the threshold that is set here is the system's again when it is freed.
+    """
+    import ctypes
+
+    with contextlib.suppress(AttributeError, OSError):  # another C library has no such thing, and need not
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, 16 * 2**20)
+        mallopt(_M_TRIM_THRESHOLD, 32 * 2**20)
 
 
 def digest_of(password: str) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from loguru import logger
 
-from hubfarm.access.authenticators import authenticator, users_path
+from hubfarm.access.authenticators import Authenticator, authenticator, users_path
+from hubfarm.access.passwords import keep_no_memory
 from hubfarm.access.users import Users
 from hubfarm.hub.core import Hub
 from hubfarm.hub.delivery.deliveries import Deliveries
@@ -43,15 +44,24 @@ class Admission:
         Where its farm's files lie.
     clock : callable
         Returns the time, seconds.
+    alone : bool
+        The process is the hub's, and no other program's.
     """
 
-    def __init__(self, spec: HubSpec, paths: Paths, clock: Callable[[], float]) -> None:
-        self.passwords = PasswordChecks(lambda: authenticator(paths), clock)
+    def __init__(self, spec: HubSpec, paths: Paths, clock: Callable[[], float], *, alone: bool) -> None:
+        self.passwords = PasswordChecks(self._authenticator, clock)
+        self._alone = alone
         self._paths = paths
         self._tickets = Tickets(paths)
         self._mark = mark_of(spec.id, spec.secret)
         self._trouble = ""
         self._seen: object = None
+
+    def _authenticator(self) -> Authenticator:
+        """Return what checks passwords, when the first one comes."""
+        if self._alone:
+            keep_no_memory()
+        return authenticator(self._paths)
 
     @cached_property
     def _users(self) -> Users:

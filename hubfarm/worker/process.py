@@ -162,7 +162,8 @@ class HubProcess:
                 self._lines,
             )
             self._share = Share(self._paths, spec)
-            self._admission = Admission(spec, self._paths, time.monotonic)
+            alone = self._kind is not HubKind.EMBEDDED
+            self._admission = Admission(spec, self._paths, time.monotonic, alone=alone)
             self._profile = StandardProfile(
                 self._hub,
                 self._deliveries,

@@ -3,18 +3,21 @@
 import asyncio
 import base64
 import contextlib
+import itertools
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from xmlrpc.client import Fault, ServerProxy
+from xmlrpc.client import Fault, ProtocolError, ServerProxy
 
+import psutil
 import pytest
 
 from hubfarm import AsyncClient, SAMPHubProxy, SAMPHubServer, SAMPIntegratedClient
@@ -29,7 +32,7 @@ from hubfarm.samp.toolkit import SAMP_HUB_MULTIPLE_INSTANCE, SAMPHubError
 from tests.conftest import RunCli
 from tests.stories.talkers import MTYPE, Service, Talker, account_for
 from tests.stories.test_secrets import in_processes, leaks
-from tests.support import Receiver, need_module, read_lock_file, running, wait_for
+from tests.support import PATIENCE, Receiver, need_module, read_lock_file, running, wait_for
 
 LUIGI, ANNA = "Luigi's password: 1", "Anna's"
 
@@ -425,6 +428,35 @@ def test_open_hub_takes_tickets_and_passwords_too_and_says_who_is_who(people: Fa
     with joined(ticket_of(people, hub)) as known, joined(hub.lock_file) as anybody:
         assert anybody.hub.getMetadata(anybody.key, known.id)["hubfarm.user"] == "luigi"
         assert "hubfarm.user" not in known.hub.getMetadata(known.key, anybody.id)
+
+
+def test_guesser_on_many_connections_keeps_nobody_else_out_and_makes_the_hub_no_larger(
+    people: Farm, hub: HubInfo
+) -> None:
+    secret = read_lock_file(hub.lock_file)["samp.secret"]
+    over, guesses = threading.Event(), itertools.count(1)
+
+    def guess(number: int) -> None:
+        while not over.is_set():
+            name = "anna" if number % 4 == 0 else f"user-{next(guesses)}"
+            url = hub.url.replace("//", f"//{name}:guess-{next(guesses)}@")
+            with contextlib.suppress(Fault, OSError, ProtocolError), ServerProxy(url) as proxy:
+                proxy.samp.hub.register(secret)
+
+    threads = [threading.Thread(target=guess, args=(number,)) for number in range(24)]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_for(lambda: next(guesses) > 200, "the guesser is at it")
+        for _ in range(3):
+            with SAMPIntegratedClient() as client:
+                client.connect(label="mima-1", user="luigi", password=LUIGI, timeout=PATIENCE)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    process = psutil.Process(hub.pid)
+    wait_for(lambda: process.memory_info().rss < 60 * 2**20, "what four checks took is given back")
 
 
 # ---------------------------------------------------------------------- the end of it
