@@ -102,6 +102,10 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("no ticket is of these times")
 
 
+def _digest_of(secret: str) -> bytes:
+    return sha256(secret.encode()).hexdigest().encode()
+
+
 def is_ticket(secret: str) -> bool:
     """Tell whether a secret has the form of a ticket's."""
     return _SECRET.fullmatch(secret) is not None
@@ -176,7 +180,7 @@ class Tickets:
             revision=revision,
             hub=mark,
             label=label,
-            digest=sha256(secret.encode()).hexdigest(),
+            digest=_digest_of(secret).decode(),
             made=now,
             until=now + seconds,
             guarded=for_this_process,
@@ -216,7 +220,7 @@ class Tickets:
         """
         found = _SECRET.fullmatch(secret)
         ticket = self.get(found[1]) if found else None
-        if ticket is None or not hmac.compare_digest(ticket.digest, sha256(secret.encode()).hexdigest()):
+        if ticket is None or not hmac.compare_digest(ticket.digest.encode(), _digest_of(secret)):
             return None
         return ticket if ticket.hub == hub_mark and ticket.admits and self.counts(ticket) else None
 
