@@ -1,5 +1,6 @@
 """What the tests against other people's programs share: hubs to point them at, and who is on a hub."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ import pytest
 
 from hubfarm.farm import Farm
 from hubfarm.registry.listing import HubInfo
-from tests.support import read_lock_file
+from tests.support import need, read_lock_file
 
 OnHub = Callable[..., subprocess.Popen[str]]
 
@@ -40,6 +41,19 @@ def on_hub(home: Path) -> Iterator[OnHub]:
         process.kill()
         with process:  # closes its pipe and reaps it
             pass
+
+
+@pytest.fixture
+def display(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An X server of this test's own; Xvfb chooses a free display."""
+    reading, writing = os.pipe()
+    line = [need("Xvfb"), "-displayfd", str(writing), "-screen", "0", "746x768x24", "-nolisten", "tcp"]
+    with subprocess.Popen(line, pass_fds=[writing], stderr=subprocess.DEVNULL) as server, os.fdopen(reading) as answer:
+        os.close(writing)
+        name = f":{answer.readline().strip()}"
+        monkeypatch.setenv("DISPLAY", name)
+        yield name
+        server.terminate()
 
 
 def names_on(hub: HubInfo) -> list[str]:

@@ -11,7 +11,6 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ import pytest
 from hubfarm.farm import Farm
 from hubfarm.registry.listing import HubInfo
 from tests.interop.conftest import OnHub, names_on
-from tests.support import Receiver, message, need, need_module, read_lock_file, wait_for
+from tests.interop.ds9_support import ask, windows
+from tests.support import Receiver, need, need_module, read_lock_file, wait_for
 
 pytestmark = pytest.mark.interop
 
@@ -44,19 +44,6 @@ def ring() -> bytes:
 
 
 @pytest.fixture
-def display(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An X server of this test's own; Xvfb chooses a free display."""
-    reading, writing = os.pipe()
-    line = [need("Xvfb"), "-displayfd", str(writing), "-screen", "0", "746x768x24", "-nolisten", "tcp"]
-    with subprocess.Popen(line, pass_fds=[writing], stderr=subprocess.DEVNULL) as server, os.fdopen(reading) as answer:
-        os.close(writing)
-        name = f":{answer.readline().strip()}"
-        monkeypatch.setenv("DISPLAY", name)
-        yield name
-        server.terminate()
-
-
-@pytest.fixture
 def said(home: Path) -> Path:
     """What DS9 prints."""
     return home / "ds9.out"
@@ -75,13 +62,6 @@ def ds9(display: str, hubs: list[HubInfo], on_hub: OnHub, receiver: Receiver, sa
     )
     (client,) = found
     return client
-
-
-def ask(receiver: Receiver, ds9: str, mtype: str, **params: str) -> dict[str, Any]:
-    """Call DS9 and wait; return the result of its response."""
-    response: dict[str, Any] = receiver.hub.callAndWait(receiver.key, ds9, message(mtype, **params), "30")  # type: ignore
-    assert response["samp.status"] == "samp.ok"
-    return response["samp.result"]  # type: ignore[no-any-return]
 
 
 def picture(path: Path) -> bytes:
@@ -107,20 +87,6 @@ def shows_the_ring(grey: bytes, width: int = 746) -> bool:
 def test_ds9_is_on_the_hub_it_was_given(ds9: str, receiver: Receiver, hubs: list[HubInfo]) -> None:
     assert receiver.hub.getMetadata(receiver.key, ds9)["samp.name"] == "SAOImageDS9"  # type: ignore[call-overload]
     assert [names_on(hub).count("SAOImageDS9") for hub in hubs] == [0, 1, 0, 0]
-
-
-def windows() -> list[str]:
-    """Return the titles of the windows that are shown."""
-    tree = subprocess.run(
-        [need("xwininfo"), "-root", "-tree"], check=True, timeout=30, capture_output=True, text=True
-    ).stdout
-    named = re.findall(r'^ +(0x[0-9a-f]+) "([^"]+)"', tree, re.MULTILINE)
-    return sorted(title for number, title in named if "IsViewable" in _statistics(number))
-
-
-def _statistics(window: str) -> str:
-    shown = subprocess.run([need("xwininfo"), "-id", window], timeout=30, capture_output=True, text=True)
-    return shown.stdout
 
 
 IDLE = 60.0

@@ -20,6 +20,7 @@ from hubfarm.samp.errors import WrongUse
 from hubfarm.version import __version__
 from tests.conftest import RunCli
 from tests.interop.conftest import OnHub
+from tests.interop.ds9_support import ask, windows
 from tests.support import ROOT, Receiver, StuckReceiver, message, need, need_module, read_lock_file, wait_for
 
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("ignore:astropy.samp was deprecated")]
@@ -92,6 +93,29 @@ def test_clients_of_three_toolkits_stay_while_a_farm_of_0_1_0_is_upgraded(
     assert snooper.poll() is None
     client.disconnect()
     assert "nothing to do" in cli("upgrade").stdout
+
+
+def test_ds9_does_not_notice_that_its_hub_is_upgraded(
+    old: Any, cli: RunCli, display: str, on_hub: OnHub, receiver: Receiver, home: Path
+) -> None:
+    need("ds9")
+    old("start", "--label", "night")
+    receiver.join_by(Path(listed(cli)["night"]["lock_file"]), "python")
+    said = home / "ds9.out"
+    with said.open("w") as output:
+        on_hub("night", "ds9", stdout=output)
+    (ds9,) = wait_for(lambda: receiver.hub.getSubscribedClients(receiver.key, "ds9.get"), "DS9 is on its hub")
+    assert "8." in ask(receiver, ds9, "ds9.get", cmd="version")["value"]
+    # 0.1.0 probes its clients, and DS9 complains of the first probe: from then on nothing may come.
+    wait_for(lambda: len(windows()) == 2, "0.1.0 has probed DS9")
+    before = windows(), said.read_text()
+
+    done = cli("upgrade")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert listed(cli)["night"]["version"] == __version__
+    assert registered(receiver) == sorted(["hub", ds9])
+    assert "8." in ask(receiver, ds9, "ds9.get", cmd="version")["value"]
+    assert (windows(), said.read_text()) == before
 
 
 def registered(receiver: Receiver) -> list[Any]:
