@@ -22,6 +22,9 @@ MAX_SOCKET_PATH = 107
 
 _LONGEST_SOCKET = "handover"
 
+_BESIDE = ("users.lock", "web.lock", "web.html")
+"""What lies beside files that are named below, and goes with them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Paths:
@@ -218,9 +221,9 @@ class Paths:
     @property
     def contents(self) -> list[Path]:
         """All that a farm ever has in its own directory."""
-        files = [self.state_table, self.mutex, self.history, self.control_socket, self.handover_socket]
-        files += [self.users, self.users.with_name("users.lock"), self.coordinator_guard, self.start_guard]
-        return [*(each for each in self._directories() if self.runtime in each.parents), *files]
+        named = [name for name, value in vars(Paths).items() if isinstance(value, property) and name != "contents"]
+        places = [getattr(self, name) for name in named] + [self.runtime / name for name in _BESIDE]
+        return [place for place in places if place.parent == self.runtime]
 
     def prepare(self) -> "Paths":
         """Make the directories that are missing, and check all of them.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from hubfarm.client.integrated import SAMPIntegratedClient
 from hubfarm.farm import Farm
 from hubfarm.registry.homes import make_home
+from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.worker.embedded import SAMPHubServer
 from tests.conftest import RunCli, processes_of
-from tests.support import wait_for
+from tests.support import ROOT, wait_for
 
 
 @pytest.fixture
@@ -108,6 +110,17 @@ def test_link_in_place_of_a_directory_is_removed_and_not_followed(farm: Farm, ho
     (farm.paths.logs / "link").symlink_to(home / "precious")
     farm.uninstall()
     assert left_in(home) == ["precious/data"]
+
+
+def test_whatever_a_farm_may_have_in_its_directory_is_removed(paths: Paths) -> None:
+    """The reference names all of it, which another test sees to."""
+    reference = (ROOT / "docs" / "reference.md").read_text()
+    table = reference.partition("/.hubfarm/<hostname>/`, one farm a host:")[2].partition("\n\nIn ")[0]
+    cells = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    names = {name.partition("/")[0] for cell in cells for name in re.findall(r"`([\w./<>-]+)`", cell)}
+    assert {"guards", "state", "users.lock", "web.token"} <= names
+    known = {path.name for path in paths.contents}
+    assert names - known == set()
 
 
 def test_uninstall_tells_as_json(farm: Farm, cli: RunCli) -> None:
