@@ -79,7 +79,7 @@ SPELT = {
     help="Whether clients have to show a certificate that --ca-certs has signed.",
 )
 @click.option("--ssl-version", metavar="NAME", help="Taken, if it is safe: TLS 1.2 and later are spoken.")
-@click.option("-w", "--no-web-profile", is_flag=True, help="Taken; there is no Web Profile yet.")
+@click.option("-w", "--no-web-profile", is_flag=True, help="No web pages; else the terminal asks about each.")
 @click.option("-P", "--pool-size", type=int, metavar="N", help="Taken; connections to clients are made as needed.")
 @click.option(
     "-L",
@@ -139,7 +139,15 @@ def sampy(
     if log_error is not None:
         log_errors_to(log_error)
     started = context.obj or (lambda running: None)
-    run_standalone(hub, multi=multi, lock_file=lockfile, secret=secret, paths=paths, started=started)
+    run_standalone(
+        hub,
+        multi=multi,
+        lock_file=lockfile,
+        secret=secret,
+        paths=paths,
+        web_profile=not no_web_profile,
+        started=started,
+    )
 
 
 def _check_protocol(name: str | None) -> None:

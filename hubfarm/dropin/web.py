@@ -1,25 +1,14 @@
-"""What programs import for the Web Profile (SAMP 1.3, 5), which hubs here do not have yet.
-
-A program that lets its user consent to web pages runs as it is: nobody ever asks.
-"""
+"""What programs import for the Web Profile (SAMP 1.3, 5): the base of their dialogues, and names."""
 
 import contextlib
 import queue
 from typing import Any
 
 from hubfarm.hub.profiles.front_door import ICON
+from hubfarm.spec.web_pages import SAFE_MTYPES as _SAFE_MTYPES
 
-SAFE_MTYPES = [
-    "samp.app.*",
-    "samp.msg.progress",
-    "table.*",
-    "image.*",
-    "coord.*",
-    "spectrum.*",
-    "bibcode.*",
-    "voresource.*",
-]
-"""What web pages may be allowed to send and get without harm."""
+SAFE_MTYPES = [mtype for mtype in _SAFE_MTYPES if mtype != "coverage.*"]
+"""What web pages may send without harm, as astropy has it; our hubs, and JSAMP's, let ``coverage.*`` pass too."""
 
 SAMP_ICON = ICON
 """A hub's icon: a PNG image's bytes."""

@@ -29,7 +29,7 @@ from hubfarm.hub.model import (
 )
 from hubfarm.hub.own_answers import own_answers
 from hubfarm.hub.routes import Pull, Route
-from hubfarm.hub.said_by_hub import metadata_of
+from hubfarm.hub.said_by_hub import declared_in, metadata_of
 from hubfarm.samp.errors import BadValue, Fault
 from hubfarm.samp.methods import Kind
 from hubfarm.samp.mtype import candidates, check_mtype, check_pattern, matching, without_x
@@ -249,7 +249,14 @@ class Hub:
         declared = metadata_of(client.principal, declared)
         self._touch(client, now)
         self._ledger.set_metadata(client, declared)
-        return Outcome("", list(self._event("metadata", {"id": client.id}, "metadata", declared)))
+        return Outcome("", self._metadata_event(client, declared))
+
+    def _metadata_event(self, client: Client, declared: EncodedMap) -> list[Effect]:
+        for_pages = declared_in(declared)
+        if for_pages is declared:
+            return list(self._event("metadata", {"id": client.id}, "metadata", declared))
+        to_programs = self._event("metadata", {"id": client.id}, "metadata", declared, to_pages=False)
+        return [*to_programs, *self._event("metadata", {"id": client.id}, "metadata", for_pages, to_pages=True)]
 
     def declare_subscriptions(self, client: Client, subscriptions: Param, now: float) -> Outcome:
         """Replace a client's subscriptions (SAMP 1.3, 3.7).
@@ -282,15 +289,16 @@ class Hub:
             )
         return declared
 
-    def get_metadata(self, client_id: str) -> EncodedMap:
-        """Return the metadata of any client, the hub's included.
+    def get_metadata(self, client_id: str, caller: Client | None = None) -> EncodedMap:
+        """Return the metadata of any client, the hub's included; to a page without what the hub says of it.
 
         Raises
         ------
         Fault
             There is no such client.
         """
-        return self.metadata if client_id == HUB_ID else self._client(client_id).metadata
+        metadata = self.metadata if client_id == HUB_ID else self._client(client_id).metadata
+        return declared_in(metadata) if caller is not None and caller.is_page else metadata
 
     def get_subscriptions(self, client_id: str, caller: Client | None = None) -> Map:
         """Return the subscriptions of any client as declared, the hub's included; to a page those that concern it.
@@ -583,8 +591,12 @@ class Hub:
         call = PendingCall(sender, receiver, tag, synchronous)
         return self._ledger.queue(receiver, Kind.CALL, caller, msg_id, payload, call)
 
-    def _broadcast(self, kind: Kind, sender: Client | None, mtype: str, payload: Payload) -> Iterator[Effect]:
+    def _broadcast(
+        self, kind: Kind, sender: Client | None, mtype: str, payload: Payload, to_pages: bool | None = None
+    ) -> Iterator[Effect]:
         for client, pattern in self._subscribers(mtype):
+            if to_pages is not None and client.is_page is not to_pages:
+                continue
             if client is sender or not (sender is None or self._may_send(sender, mtype, client, pattern)):
                 continue
             if self._has_room(client, payload):
@@ -592,13 +604,24 @@ class Hub:
             else:
                 yield LeftOut(client, mtype)
 
-    def _event(self, name: str, params: Map, what: str = "", declared: EncodedMap | None = None) -> Iterator[Effect]:
-        """Tell all who are subscribed; with `declared`, under the name `what` among the parameters."""
+    def _event(
+        self,
+        name: str,
+        params: Map,
+        what: str = "",
+        declared: EncodedMap | None = None,
+        *,
+        to_pages: bool | None = None,
+    ) -> Iterator[Effect]:
+        """Tell all who are subscribed, or of them the pages or the programs alone.
+
+        With `declared`, under the name `what` among the parameters.
+        """
         mtype = f"samp.hub.event.{name}"
         if any(pattern in self._ledger.by_pattern for pattern in candidates(mtype)):
             encoded = encode_value(params) if declared is None else encode_map_around(params, what, declared.xml)
             payload = Payload(encode_map_around({"samp.mtype": mtype}, "samp.params", encoded))
-            yield from self._broadcast(Kind.NOTIFICATION, None, mtype, payload)
+            yield from self._broadcast(Kind.NOTIFICATION, None, mtype, payload, to_pages)
 
     # ------------------------------------------------------------------ what web pages may read
 

@@ -2,7 +2,8 @@
 
 Others see it as they see all metadata (SAMP 1.3, 3.6), so it has to be a fact: what a client declares under these
 names, or under one that people would take for one of them, is left out.  Of a client that came by the Standard Profile
-and proved nothing, nothing is said.
+and proved nothing, nothing is said.  Web pages are told nothing of it: who uses the hub, and which other pages are
+open, is no business of theirs.
 """
 
 import unicodedata
@@ -82,6 +83,20 @@ def _imitates(name: str, ours: str) -> bool:
         return False
     alike = [one == other for one, other in zip(name, ours, strict=True)]
     return sum(alike) >= _LEAST and all(same or not one.isascii() for same, one in zip(alike, name, strict=True))
+
+
+def declared_in(metadata: EncodedMap) -> EncodedMap:
+    """Return of a client's metadata what it has declared itself: what web pages see of them.
+
+    Examples
+    --------
+    >>> declared_in(EncodedMap.of({"samp.name": "x", DOOR: "web"})).decode()
+    {'samp.name': 'x'}
+    """
+    if SAID.isdisjoint(metadata.outline):
+        return metadata
+    own: Map = {name: value for name, value in metadata.decode().items() if name not in SAID}
+    return EncodedMap.of(own)
 
 
 def metadata_of(who: Principal, declared: EncodedMap = EMPTY) -> EncodedMap:

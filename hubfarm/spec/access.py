@@ -191,9 +191,12 @@ class Restricted(Open):
         Who may enter.
     name : str
         What people call the hub.
+    web_mtypes : collection of str
+        As for `Open`.
     """
 
-    def __init__(self, rule: Rule, name: str) -> None:
+    def __init__(self, rule: Rule, name: str, web_mtypes: Collection[str] = ()) -> None:
+        super().__init__(web_mtypes)
         self._rule = rule
         self._name = name
 

@@ -20,6 +20,7 @@ from hubfarm.spec.checks import check_callback_hosts, check_file, check_label, c
 from hubfarm.spec.limits import DEFAULT_LIMITS, Limits
 from hubfarm.spec.states import Access
 from hubfarm.spec.toml_file import in_our_words
+from hubfarm.spec.web_pages import check_web_mtypes
 
 FIRST_RELEASE = "0.1.0"
 
@@ -107,6 +108,8 @@ class HubOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Whom it lets in.
     allow : tuple of str
         Who may enter a restricted hub beside those, as ``user:luigi``, ``group:mima``, ``account:anna``.
+    web_mtypes : tuple of str
+        What web pages may send beside what does no harm: MTypes, or patterns.
     restart : Restart
         When it is started again.
     limits : Limits
@@ -258,6 +261,16 @@ class HubOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             metavar="WHO",
             check=check_allow,
             tokens=("hubfarm.allow",),
+            since="0.2.0",
+        ),
+    ] = ()
+    web_mtypes: Annotated[
+        tuple[str, ...],
+        Option(
+            help="Let web pages send this too, an MType or NAME.*: beside what does no harm (table.*, coord.*, …).",
+            metavar="MTYPE",
+            check=check_web_mtypes,
+            tokens=("hubfarm.web-mtypes",),
             since="0.2.0",
         ),
     ] = ()

@@ -1,6 +1,6 @@
 """What a principal may do on a hub: pure decisions, asked for by the hub before anything happens."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from hubfarm.spec.principal import Principal
@@ -28,7 +28,16 @@ class Policy(Protocol):
 
 
 class Open:
-    """All who came in may do everything, but for web pages."""
+    """All who came in may do everything, but for web pages.
+
+    Parameters
+    ----------
+    web_mtypes : collection of str
+        What pages may send beside what does no harm.
+    """
+
+    def __init__(self, web_mtypes: Collection[str] = ()) -> None:
+        self._web_mtypes = frozenset(web_mtypes)
 
     def refusal_to_enter(self, who: Principal) -> str:
         """Refuse nobody."""
@@ -36,7 +45,7 @@ class Open:
 
     def may_send(self, who: Principal, mtype: str, annotations: Mapping[str, object]) -> bool:
         """Let every message pass, and of a page's those that do no harm."""
-        return who.profile != WEB or page_may_send(mtype, annotations)
+        return who.profile != WEB or page_may_send(mtype, annotations, self._web_mtypes)
 
 
 OPEN: Policy = Open()

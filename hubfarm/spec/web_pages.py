@@ -4,9 +4,10 @@ A page is let in by a user who knows little of it.  So it may send what can do n
 of one of its MTypes says so by an annotation of its subscription.  What it may *receive* is not restricted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from hubfarm.samp.mtype import matching
+from hubfarm.samp.errors import BadValue, WrongUse
+from hubfarm.samp.mtype import check_pattern, matching
 
 WEB = "web"
 """The name of the door by which pages come in; see `Principal.profile`."""
@@ -30,7 +31,23 @@ HARMLESS = ("samp.mostly-harmless", "x-samp.mostly-harmless")
 """Annotations by which a receiver lets pages send an MType (``1``) or not (``0``); the first that stands counts."""
 
 
-def page_may_send(mtype: str, annotations: Mapping[str, object]) -> bool:
+def check_web_mtypes(mtypes: Collection[str]) -> Collection[str]:
+    """Return `mtypes` if each is an MType or a pattern.
+
+    Raises
+    ------
+    WrongUse
+        One is not.
+    """
+    for each in mtypes:
+        try:
+            check_pattern(each)
+        except BadValue as error:
+            raise WrongUse(str(error)) from None
+    return mtypes
+
+
+def page_may_send(mtype: str, annotations: Mapping[str, object], also: Collection[str] = ()) -> bool:
     """Tell whether a page may send a message to a receiver.
 
     Parameters
@@ -39,6 +56,8 @@ def page_may_send(mtype: str, annotations: Mapping[str, object]) -> bool:
         The message's; or a pattern, of which it is told whether all that it matches may be sent.
     annotations : mapping
         What the receiver's subscription to it says.
+    also : collection of str
+        MTypes and patterns that pages may send on this hub beside the harmless ones.
 
     Examples
     --------
@@ -50,4 +69,4 @@ def page_may_send(mtype: str, annotations: Mapping[str, object]) -> bool:
     said = next((annotations[name] for name in HARMLESS if name in annotations), None)
     if said in ("0", "1"):
         return said == "1"
-    return matching(_SAFE, mtype) is not None
+    return matching(_SAFE, mtype) is not None or matching(also, mtype) is not None

@@ -3,7 +3,7 @@
 It knows nothing of sockets and parsers, and who handles requests need not either.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -68,6 +68,8 @@ class Response(NamedTuple):
         The status code.
     content_type : bytes
         The media type.
+    fields : bytes
+        Further header fields, each ended by CRLF; see `encode_fields`.
     written : callable, optional
         Told whether the kernel has taken the whole of it for the peer, once that is known.  Called once.
     """
@@ -75,6 +77,7 @@ class Response(NamedTuple):
     body: bytes
     status: int = 200
     content_type: bytes = b"text/xml"
+    fields: bytes = b""
     written: Callable[[bool], None] | None = None
 
 
@@ -82,6 +85,17 @@ _STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.en
 
 JOINED = 64 * 2**10
 """A longer body is not copied behind its head, bytes."""
+
+
+def encode_fields(fields: Iterable[tuple[str, str]]) -> bytes:
+    r"""Return header fields as they stand in a head.
+
+    Examples
+    --------
+    >>> encode_fields([("Vary", "Origin")])
+    b'Vary: Origin\r\n'
+    """
+    return "".join(f"{name}: {value}\r\n" for name, value in fields).encode("latin-1")
 
 
 def encode(response: Response, *, keep_alive: bool, version: str) -> tuple[bytes, ...]:
@@ -96,19 +110,24 @@ def encode(response: Response, *, keep_alive: bool, version: str) -> tuple[bytes
     version : str
         The request's, ``1.1`` or ``1.0``.
     """
-    body = response.body
+    body, fields = response.body, response.fields
     if keep_alive and version == "1.1" and response.status == 200:  # as nearly always: half the time
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n" % (response.content_type, len(body))
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s\r\n" % (
+            response.content_type,
+            len(body),
+            fields,
+        )
     else:
         connection = b""
         if not keep_alive:
             connection = b"Connection: close\r\n"
         elif version == "1.0":
             connection = b"Connection: keep-alive\r\n"
-        head = b"%sContent-Type: %s\r\nContent-Length: %d\r\n%s\r\n" % (
+        head = b"%sContent-Type: %s\r\nContent-Length: %d\r\n%s%s\r\n" % (
             _STATUS_LINES[response.status],
             response.content_type,
             len(body),
+            fields,
             connection,
         )
     return (head + body,) if len(body) <= JOINED else (head, body)

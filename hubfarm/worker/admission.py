@@ -23,14 +23,16 @@ from hubfarm.registry.tickets import Ticket, Tickets, mark_of
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.access import Restricted
 from hubfarm.spec.hub_spec import HubSpec
-from hubfarm.spec.policy import OPEN, Policy
+from hubfarm.spec.policy import Open, Policy
 from hubfarm.spec.principal import Principal
 from hubfarm.spec.states import Access
 
 
 def policy_of(spec: HubSpec) -> Policy:
     """Return the policy that a hub was asked to have."""
-    return OPEN if spec.access is Access.OPEN else Restricted(spec.rule, spec.name)
+    if spec.access is Access.OPEN:
+        return Open(spec.web_mtypes)
+    return Restricted(spec.rule, spec.name, spec.web_mtypes)
 
 
 class Admission:

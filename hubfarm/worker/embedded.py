@@ -11,7 +11,7 @@ import secrets
 import socket
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,8 @@ from hubfarm.spec.states import HubKind
 from hubfarm.standard_hub import living_hub, standard_lock_file
 from hubfarm.switches import conf
 from hubfarm.wire.sockets import bind, close_in_child
-from hubfarm.worker.process import HubProcess, Running
+from hubfarm.worker.process import HubProcess, Pages, Running
+from hubfarm.worker.standalone import pages_on
 
 STOP_TIMEOUT = 15.0
 """How long ending may take, seconds: the hub lets its queues drain first."""
@@ -70,8 +71,14 @@ class SAMPHubServer:
         `SAMP_HUB_MULTIPLE_INSTANCE`: one among the hubs of ``~/.samp-1``.
     label : str
         Its name, unique on the host; empty for none.
-    web_profile, web_profile_dialog, web_port : object
-        Taken for compatibility: there is no Web Profile.
+    web_profile : bool
+        Let web pages join that the user lets in (SAMP 1.3, 5); only if there is somebody to ask: a dialogue, or a user
+        at a terminal.  If the port is in use the hub goes on without them.
+    web_profile_dialog : object, optional
+        Asks the user, by its attributes ``queue_request`` and ``queue_result``; see `hubfarm.WebProfileDialog`.  By
+        default the terminal does.
+    web_port : int
+        Where pages look for it; 0 lets the system choose.
     pool_size : int
         Taken for compatibility: there is one connection a client.
     owner, owner_group : str
@@ -101,7 +108,7 @@ class SAMPHubServer:
         mode: str = SAMP_HUB_SINGLE_INSTANCE,
         label: str = "",
         web_profile: bool = True,
-        web_profile_dialog: object = None,
+        web_profile_dialog: Any = None,
         web_port: int = 21012,
         pool_size: int = 20,
         *,
@@ -114,8 +121,6 @@ class SAMPHubServer:
             raise WrongUse(
                 f"the mode is {mode!r}: it must be {SAMP_HUB_SINGLE_INSTANCE!r} or {SAMP_HUB_MULTIPLE_INSTANCE!r}"
             )
-        if web_profile_dialog is not None:
-            warnings.warn("this hub has no Web Profile: web pages will not find it", SAMPWarning, stacklevel=2)
         named = {"label": label, "owner": owner, "group": owner_group, "host": addr or "127.0.0.1", "port": port or 0}
         times = {"timeout": timeout, "client_timeout": client_timeout}
         self._options = asked(HubOptions, named | times | options)
@@ -123,6 +128,9 @@ class SAMPHubServer:
         self._lock_file = lockfile
         self._mode = mode
         self._paths = paths
+        self._web_profile = web_profile
+        self._dialogue = web_profile_dialog
+        self._web_port = web_port  # the name that astropy's tests know
         self._runner: _Runner | None = None
         self._params: dict[str, str] = {}
 
@@ -173,13 +181,27 @@ class SAMPHubServer:
         spec = HubSpec.of(self._options, id=0, secret=self._secret or secrets.token_hex(16))
         check_somebody([spec], paths)
         sock = close_in_child(bind(spec.host, spec.port))
-        runner = _Runner(lambda: HubProcess(spec, paths, kind=HubKind.EMBEDDED, lock_path=path), sock)
+        pages = self._listen_for_pages()
+        runner = _Runner(
+            lambda: HubProcess(spec, paths, kind=HubKind.EMBEDDED, lock_path=path, pages=pages),
+            [sock] if pages is None else [sock, pages.sock],
+        )
         running = runner.begin()
         self._params = lockfile.parse(read_private(running.lock_path))
         self._runner = runner
         atexit.register(self.stop)
         if wait:
             runner.join()
+
+    def _listen_for_pages(self) -> Pages | None:
+        pages = pages_on(self._web_port, self._dialogue) if self._web_profile else None
+        if pages is not None:
+            self._web_port = close_in_child(pages.sock).getsockname()[1]
+        elif self._web_profile and self._dialogue is not None:
+            warnings.warn(
+                f"the port {self._web_port} is in use: web pages will not find this hub", SAMPWarning, stacklevel=3
+            )
+        return pages
 
     def _own_lock_file(self, paths: Paths) -> Path | None:
         if self._lock_file is not None:
@@ -217,10 +239,10 @@ class SAMPHubServer:
 class _Runner(threading.Thread):
     """The thread that one hub lives in, from start to end."""
 
-    def __init__(self, make: Callable[[], HubProcess], sock: socket.socket) -> None:
+    def __init__(self, make: Callable[[], HubProcess], sockets: Sequence[socket.socket]) -> None:
         super().__init__(name="hubfarm-hub", daemon=True)
         self._make = make
-        self._sock = sock
+        self._sockets = sockets
         self._began = threading.Event()
         self._pid = os.getpid()
         self._outcome: Running | BaseException
@@ -243,9 +265,10 @@ class _Runner(threading.Thread):
         self._loop = asyncio.get_running_loop()
         try:
             self._hub = self._make()
-            self._outcome = await self._hub.start(self._sock)
+            self._outcome = await self._hub.start(self._sockets[0])
         except BaseException as error:
-            self._sock.close()
+            for sock in self._sockets:
+                sock.close()
             self._outcome = error
             return
         finally:

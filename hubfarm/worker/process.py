@@ -12,9 +12,10 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import uvloop
@@ -31,6 +32,7 @@ from hubfarm.hub.ledger import Ledger
 from hubfarm.hub.profiles.accounts import Accounts
 from hubfarm.hub.profiles.front_door import FrontDoor
 from hubfarm.hub.profiles.host_names import HostNames
+from hubfarm.hub.profiles.profile import Profile
 from hubfarm.hub.profiles.shares import Shares
 from hubfarm.hub.profiles.standard import StandardProfile
 from hubfarm.hub.profiles.waits import Waits
@@ -62,6 +64,10 @@ MOST_ENCRYPTED = 1000
 RENEW_EVERY = 600.0
 """Between two tries to renew the farm's certificate, seconds."""
 
+if TYPE_CHECKING:
+    from hubfarm.hub.profiles.web_port import WebPort
+    from hubfarm.worker.consent import Dialogue
+
 MEND_EVERY = 3.5
 """Between two looks at the hub's own files, seconds: with every fourth heartbeat."""
 
@@ -85,6 +91,22 @@ class Running:
     lock_path: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """How web pages come to a hub without a gateway.
+
+    Parameters
+    ----------
+    sock : socket
+        Where browsers speak with it; bound already.
+    dialogue : Dialogue or None
+        Asks the user about each page; None for the terminal.
+    """
+
+    sock: socket.socket
+    dialogue: "Dialogue | None" = None
+
+
 class HubProcess:
     """One hub, from its guard to its end, in the running event loop.
 
@@ -98,9 +120,16 @@ class HubProcess:
         Who runs it.
     lock_path : Path, optional
         Its lock file, if it is not to be ``~/.samp-1/samp-hub-<PID>-<ID>``.
+    pages : Pages, optional
+        How web pages come to it without a gateway; by default they do not.
     """
 
-    def __init__(self, spec: HubSpec, paths: Paths, *, kind: HubKind, lock_path: Path | None = None) -> None:
+    def __init__(
+        self, spec: HubSpec, paths: Paths, *, kind: HubKind, lock_path: Path | None = None, pages: Pages | None = None
+    ) -> None:
+        self._pages = pages
+        self._web_port: WebPort | None = None
+        self._web_server: HttpServer | None = None
         self.spec = spec
         self._kind = kind
         self._paths = paths
@@ -202,6 +231,8 @@ class HubProcess:
                 self._encryption.context if self._encryption else None,
                 self._say_no_handshake,
             )
+            if self._pages is not None:
+                await self._serve_pages(self._pages, waits, limits)
             self._liveness = Liveness(self._hub, self._deliveries)
             self._ask_the_kernel()  # before anybody is answered
             await self._server.start(sock)
@@ -221,6 +252,24 @@ class HubProcess:
         self._beat()
         logger.info("serving at {} as {}", running.url, running.name)
         return running
+
+    async def _serve_pages(self, pages: Pages, waits: Waits, limits: HttpLimits) -> None:
+        from hubfarm.hub.profiles.web_port import WebPort  # here: a farm's workers do not load it
+        from hubfarm.worker.consent import Consent
+
+        self._web_port = WebPort(
+            self._hub,
+            self._deliveries,
+            waits,
+            secret=self.spec.secret,
+            clock=time.monotonic,
+            lines=self._lines,
+            ask=Consent(pages.dialogue).ask,
+            port=pages.sock.getsockname()[1],
+            is_ours=HostNames(pages.sock, "localhost").include,
+        )
+        self._web_server = HttpServer(self._web_port.answer, limits, _log_failure, self._keep, self._web_port.admit)
+        await self._web_server.start(pages.sock)
 
     def _ask_the_kernel(self) -> None:
         """From now on ask the kernel whose connections are, if that counts for somebody."""
@@ -355,9 +404,11 @@ class HubProcess:
         await asyncio.sleep(0)  # answers that have just become ready leave first
         if self._timer is not None:
             self._timer.cancel()
-        self._server.close()
-        self._profile.close()
-        self._web.close()
+        for server in (self._server, self._web_server):
+            if server is not None:
+                server.close()
+        for profile in self._profiles:
+            profile.close()
 
     def _beat(self) -> None:
         now = time.monotonic()
@@ -370,7 +421,11 @@ class HubProcess:
 
     @property
     def _all_requests(self) -> int:
-        return self._profile.requests + self._web.requests
+        return sum(profile.requests for profile in self._profiles)
+
+    @property
+    def _profiles(self) -> Sequence[Profile]:
+        return (self._profile, self._web) if self._web_port is None else (self._profile, self._web, self._web_port)
 
     def _look_around(self, now: float) -> None:
         spec = self.spec
@@ -473,6 +528,7 @@ def run(
     *,
     kind: HubKind,
     lock_path: Path | None = None,
+    pages: Pages | None = None,
     started: Callable[[Running], None],
     reopen_log: Callable[[], None] = lambda: None,
 ) -> str:
@@ -484,7 +540,7 @@ def run(
 
     Parameters
     ----------
-    spec, paths, kind, lock_path
+    spec, paths, kind, lock_path, pages
         As for `HubProcess`.
     sock : socket
         Bound already.
@@ -501,7 +557,7 @@ def run(
     # Not by `uvloop.run`: what that does around it makes a worker's own memory 0.35 MB larger.
     loop = uvloop.new_event_loop()
     try:
-        return loop.run_until_complete(_run(spec, sock, paths, kind, lock_path, started, reopen_log))
+        return loop.run_until_complete(_run(spec, sock, paths, kind, lock_path, pages, started, reopen_log))
     finally:
         loop.close()
 
@@ -512,13 +568,14 @@ async def _run(
     paths: Paths,
     kind: HubKind,
     lock_path: Path | None,
+    pages: Pages | None,
     started: Callable[[Running], None],
     reopen_log: Callable[[], None],
 ) -> str:
     raise_descriptor_limit()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_log_loop_failure)
-    hub = HubProcess(spec, paths, kind=kind, lock_path=lock_path)
+    hub = HubProcess(spec, paths, kind=kind, lock_path=lock_path, pages=pages)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, hub.end, End.STOPPED, f"by {signal.Signals(number).name}")
     loop.add_signal_handler(signal.SIGUSR1, hub.drain)

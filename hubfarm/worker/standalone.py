@@ -7,6 +7,9 @@ start (SAMP 1.3, 4.2).  Multi mode puts the hub among those of ``~/.samp-1``.
 import secrets
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loguru import logger
 
 from hubfarm.access.somebody import check_somebody
 from hubfarm.registry.paths import Paths
@@ -16,7 +19,13 @@ from hubfarm.spec.options import HubOptions
 from hubfarm.spec.states import HubKind
 from hubfarm.standard_hub import living_hub, standard_lock_file
 from hubfarm.wire.sockets import bind
-from hubfarm.worker.process import Running, run
+from hubfarm.worker.process import Pages, Running, run
+
+if TYPE_CHECKING:
+    from hubfarm.worker.consent import Dialogue
+
+WEB_PORT = 21012
+"""Where web pages look for a hub (SAMP 1.3, 5.2.1)."""
 
 
 def run_standalone(
@@ -26,6 +35,7 @@ def run_standalone(
     lock_file: Path | None = None,
     secret: str = "",
     paths: Paths | None = None,
+    web_profile: bool = False,
     started: Callable[[Running], None] = lambda running: None,
 ) -> str:
     """Run one hub until SIGTERM, SIGINT or its timeout ends it; return what did.
@@ -42,6 +52,8 @@ def run_standalone(
         Admits a client; by default a random one.
     paths : Paths, optional
         Where the files lie; by default as the environment says.
+    web_profile : bool
+        Let web pages join that the user lets in, who is asked on the terminal; without a terminal nobody is.
     started : callable
         Told when the hub serves.
 
@@ -57,7 +69,31 @@ def run_standalone(
     spec = HubSpec.of(options, id=0, secret=secret or secrets.token_hex(16))
     check_somebody([spec], paths)
     path = None if multi else _free_lock_file(lock_file, paths)
-    return run(spec, bind(spec.host, spec.port), paths, kind=HubKind.STANDALONE, lock_path=path, started=started)
+    sock = bind(spec.host, spec.port)
+    pages = pages_on(WEB_PORT) if web_profile else None
+    return run(spec, sock, paths, kind=HubKind.STANDALONE, lock_path=path, pages=pages, started=started)
+
+
+def pages_on(port: int, dialogue: "Dialogue | None" = None) -> Pages | None:
+    """Return how web pages come to a hub at this port; None if they cannot.
+
+    Parameters
+    ----------
+    port : int
+        Of this host; 0 lets the system choose.
+    dialogue : Dialogue, optional
+        Asks the user about them; by default the terminal does.
+    """
+    from hubfarm.worker.consent import can_ask
+
+    if not can_ask(dialogue):
+        logger.debug("no web pages: there is nobody to ask about them")
+        return None
+    try:
+        return Pages(bind("127.0.0.1", port), dialogue)
+    except HubfarmError as error:
+        logger.warning("no web pages: {}", error)
+        return None
 
 
 def _check(multi: bool, lock_file: Path | None, secret: str) -> None:

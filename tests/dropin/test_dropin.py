@@ -146,8 +146,6 @@ def test_a_dialog_is_shown_what_a_hub_asks(home: Path) -> None:
             self.consent() if samp_name == "good" else self.reject()
 
     dialog = Dialog()
-    with pytest.warns(SAMPWarning, match="no Web Profile"):
-        SAMPHubServer(web_profile_dialog=dialog)
     dialog.handle_queue()
     dialog.consent()
     assert shown == []

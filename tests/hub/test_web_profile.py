@@ -27,7 +27,7 @@ from hubfarm.hub.records import Record
 from hubfarm.samp.values import ok_response
 from hubfarm.spec.access import Restricted, Rule
 from hubfarm.spec.limits import Limits
-from hubfarm.spec.policy import OPEN
+from hubfarm.spec.policy import OPEN, Open
 from hubfarm.spec.states import Access
 from hubfarm.spec.web_pages import SAFE_MTYPES
 from hubfarm.wire.http_messages import Ends, Request, Response
@@ -141,10 +141,10 @@ async def test_page_registers_and_is_a_client_like_others() -> None:
     (client,) = doors.hub.clients
     assert (client.principal.profile, client.principal.origin, client.principal.host) == ("web", PAGE, "127.0.0.1")
     doors.page("declareMetadata", key, {"samp.name": "x", "hubfarm.origin": "https://bank.example"})
-    said = {"samp.name": "x", "hubfarm.door": "web", "hubfarm.origin": PAGE}
-    assert doors.page("getMetadata", key, client.id) == said
     program, _ = doors.enter_program()
+    said = {"samp.name": "x", "hubfarm.door": "web", "hubfarm.origin": PAGE}
     assert doors.program("getMetadata", program, client.id) == said
+    assert doors.page("getMetadata", key, client.id) == {"samp.name": "x"}
     assert doors.page("unregister", key) == ""
     with pytest.raises(Fault, match="register first"):
         doors.page("getRegisteredClients", key)
@@ -336,6 +336,20 @@ async def test_receiver_says_itself_what_is_harmless_in_both_spellings() -> None
         assert doors.page("getSubscriptions", page, to) == {"script.*": {name: "1"}}
 
 
+@in_a_loop
+async def test_hub_may_be_asked_to_let_pages_send_more() -> None:
+    for policy in Open(["script.*"]), Restricted(Rule(), "h", ["script.*"]):
+        doors = Doors(policy=policy)
+        page, _ = doors.enter_page()
+        program, to = doors.enter_program("script.run", "script.kill", "x.y")
+        doors.program(
+            "declareSubscriptions", program, {"script.run": {}, "script.kill": {"samp.mostly-harmless": "0"}, "x.y": {}}
+        )
+        assert doors.page("notifyAll", page, message("script.run")) == [to]
+        assert doors.page("notifyAll", page, message("script.kill")) == []
+        assert doors.page("notifyAll", page, message("x.y")) == []
+
+
 def test_list_is_the_one_of_jsamp() -> None:
     assert {*SAFE_MTYPES} == {
         "samp.app.*", "samp.msg.progress", "table.*", "image.*", "coord.*", "spectrum.*", "bibcode.*", "voresource.*",
@@ -431,12 +445,18 @@ async def test_every_way_by_which_a_page_is_told_a_url_lets_it_read() -> None:
 
 
 @in_a_loop
-async def test_origin_of_a_page_is_no_url_that_another_may_read() -> None:
+async def test_pages_are_told_nothing_that_the_hub_says_of_others() -> None:
     doors = Doors()
-    page, _ = doors.enter_page("*")
+    page, _ = doors.enter_page("samp.hub.event.metadata")
+    program, _ = doors.enter_program("samp.hub.event.metadata")
     other, other_id = doors.enter_page(origin="http://router.local")
+    assert doors.page("getMetadata", page, other_id) == {}
     doors.page("declareMetadata", other, {"samp.name": "x"})
-    assert doors.page("getMetadata", page, other_id)["hubfarm.origin"] == "http://router.local"
+    said = {"samp.name": "x", "hubfarm.door": "web", "hubfarm.origin": "http://router.local"}
+    for ask, key, metadata in (doors.page, page, {"samp.name": "x"}), (doors.program, program, said):
+        (event,) = ask("pullCallbacks", key, "0")
+        assert event["samp.params"][1]["samp.params"] == {"id": other_id, "metadata": metadata}
+    assert doors.page("getMetadata", page, other_id) == {"samp.name": "x"}
     assert doors.may_read(page, "http://router.local") == 403
 
 
@@ -482,7 +502,7 @@ async def test_successor_knows_pages_by_their_keys_and_what_they_may_read() -> N
     doors.page("notify", page, to, message("table.x", url="file:///etc/passwd"))
     doors.program("notify", program, page_id, message("table.x", url=FITS))
     again = doors.successor()
-    assert again.page("getMetadata", page, page_id) == {"hubfarm.door": "web", "hubfarm.origin": PAGE}
+    assert again.program("getMetadata", program, page_id) == {"hubfarm.door": "web", "hubfarm.origin": PAGE}
     assert again.may_read(page, FITS) == 200
     again.program("notify", program, page_id, message("table.x", url="file:///etc/passwd"))
     assert again.may_read(page, "file:///etc/passwd") == 403
@@ -504,7 +524,7 @@ async def test_shortened_journal_holds_what_pages_may_read() -> None:
         if order == -1:  # a message's record has to stand before those that refer to it
             records = [record for record in records if "Urls" in type(record).__name__]
         recalled = recall(records, 0.0)
-        assert (len(recalled.permitted), len(recalled.named)) == (500, 2)  # the page's origin too
+        assert (len(recalled.permitted), len(recalled.named)) == (500, 1)
 
 
 @in_a_loop

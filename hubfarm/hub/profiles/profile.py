@@ -353,7 +353,7 @@ SHARED: Mapping[str, SharedStrategy] = {
     "unregister": acting(Hub.unregister),
     "declareMetadata": acting(Hub.declare_metadata),
     "declareSubscriptions": acting(Hub.declare_subscriptions),
-    "getMetadata": asking(lambda hub, _, client_id: hub.get_metadata(client_id)),
+    "getMetadata": asking(lambda hub, caller, client_id: hub.get_metadata(client_id, caller)),
     "getSubscriptions": asking(lambda hub, caller, client_id: hub.get_subscriptions(client_id, caller)),
     "getRegisteredClients": asking(Hub.get_registered_clients),
     "getSubscribedClients": asking(Hub.get_subscribed_clients),

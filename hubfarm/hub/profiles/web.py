@@ -71,6 +71,8 @@ class WebProfile(Profile):
     ) -> None:
         super().__init__(hub, deliveries, waits, clock=clock, files=files, lines=lines)
         self.key_prefix = f"{hub_token(secret)}."
+        # What was pulled was noted when it was queued, and the translator is no URL of a program's.
+        self._not_noted = {f"{self.PREFIX}pullCallbacks", f"{self.PREFIX}register"}
         self._shown = b"web " + door_credential(secret).encode()
 
     def own_strategies(self) -> dict[str, Strategy]:
@@ -108,27 +110,21 @@ class WebProfile(Profile):
         logger.debug("a page of {} that calls itself {!r} comes in", visible(who.origin) or "no origin", visible(name))
         if uid is not None and self.accounts is not None:
             return asyncio.ensure_future(self._enter_by_account(self.accounts.account(uid), who))
-        return self._enter(who)
+        return self.enter(who)
 
     async def _enter_by_account(self, asked: Awaitable[Account], who: Principal) -> Response:
         account = await asked
         try:
-            return answer_with(self._enter(replace(who, account=account.name, account_groups=account.groups)))
+            return answer_with(self.enter(replace(who, account=account.name, account_groups=account.groups)))
         except Fault as fault:
             return refuse(fault)
-
-    def _enter(self, who: Principal) -> Param:
-        told = self.enter(who)
-        if who.origin:  # the hub tells it to other pages: it is no URL that a program has sent
-            self.hub.note_named_by_page([EncodedMap.of({"origin": who.origin}).xml])
-        return told
 
     # ------------------------------------------------------------------ what passes by
 
     def _answer(self, call: CallInOutline, request: Request) -> Answered:
         answer = super()._answer(call, request)
-        if call.method == f"{self.PREFIX}pullCallbacks":
-            return answer  # what was pulled was noted when it was queued
+        if call.method in self._not_noted:
+            return answer
         if isinstance(answer, Response):
             self.hub.note_sent_to_page(answer.body)
         else:
