@@ -21,7 +21,7 @@ from hubfarm.client.membership import called
 from hubfarm.client.others import as_map, check, clients_on
 from hubfarm.client.sniff import SNIFFED, kind_of
 from hubfarm.farm import Farm
-from hubfarm.hub.said_by_hub import DOOR, GROUPS, USER
+from hubfarm.hub.said_by_hub import DOOR, GROUPS, ORIGIN, USER
 from hubfarm.samp.errors import BadValue, HubfarmError, WrongUse
 from hubfarm.samp.mtype import check_mtype
 from hubfarm.visible import span
@@ -63,6 +63,7 @@ CLIENT_COLUMNS: list[Column[Told]] = [
     Column(name="user", of=lambda one: said(one, USER), priority=2, cut=Cut.END, rare=True),
     Column(name="groups", of=lambda one: said(one, GROUPS), priority=3, cut=Cut.END, rare=True),
     Column(name="door", of=lambda one: said(one, DOOR), priority=3, rare=True),
+    Column(name="origin", of=lambda one: said(one, ORIGIN), priority=3, cut=Cut.END, floor=16, rare=True),
     Column(name="registered", of=lambda one: one["registered"], text=span, priority=2, right=True, largest_first=True),
     Column(name="messages", of=lambda one: one["messages"], priority=2, right=True, largest_first=True),
     Column(name="id", of=lambda one: one["id"], priority=0),
