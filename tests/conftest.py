@@ -20,6 +20,7 @@ from hubfarm.coordinator.aftermath import EARLY
 from hubfarm.farm import Farm
 from hubfarm.registry.listing import HubInfo
 from hubfarm.registry.paths import Paths
+from tests import mutation
 from tests.runs import MARK, directory_of_this_run, end_killed_runs, kill, marked_processes, remove
 from tests.support import PATIENCE, Receiver, wait_for
 
@@ -38,6 +39,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_sessionstart() -> None:
     """Begin with a clean machine."""
     end_killed_runs()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where faults are tried, run what is cheap."""
+    if mutation.FAULTS_ARE_TRIED:
+        mutation.choose(config, items)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Where faults are tried, name tests so that they are found again."""
+    return mutation.plain_id(val) if mutation.FAULTS_ARE_TRIED else None
 
 
 _PASSED = pytest.StashKey[bool]()

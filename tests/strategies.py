@@ -1,8 +1,22 @@
-"""Hypothesis strategies for what SAMP knows: strings, values, MTypes, patterns."""
+"""Hypothesis strategies for what SAMP knows: strings, values, MTypes, patterns; and how many examples are tried."""
 
 from typing import Any
 
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
+
+from tests.mutation import FAULTS_ARE_TRIED, FEW
+
+if FAULTS_ARE_TRIED:  # the same examples for each fault, and no time spent on saying nicely what failed
+    phases = (Phase.explicit, Phase.generate)
+    settings.register_profile("faults", max_examples=FEW, deadline=None, database=None, derandomize=True, phases=phases)
+    settings.load_profile("faults")
+
+
+def tried(times: int, **more: Any) -> settings:
+    """Try a test on so many examples, however long one takes; on few where faults are tried."""
+    return settings(max_examples=min(times, FEW) if FAULTS_ARE_TRIED else times, deadline=None, **more)
+
 
 samp_strings = st.text(
     st.one_of(

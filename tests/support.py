@@ -21,11 +21,14 @@ from xmlrpc.server import SimpleXMLRPCServer
 
 import psutil
 import pytest
+from loguru import logger
+
+from tests.mutation import FAULTS_ARE_TRIED
 
 ROOT = Path(__file__).parents[1]
 """The checkout."""
 
-PATIENCE = 20.0
+PATIENCE = 4.0 if FAULTS_ARE_TRIED else 20.0
 """How long a test waits for what must happen, seconds; only failing tests wait so long."""
 
 
@@ -125,6 +128,19 @@ def running(*command: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.kill()
+
+
+@contextmanager
+def logged() -> Iterator[list[str]]:
+    """Keep the lines that hubfarm logs meanwhile, each with its level before it."""
+    lines: list[str] = []
+    logger.enable("hubfarm")  # a program with an embedded hub has it silent
+    sink = logger.add(lambda line: lines.append(str(line).splitlines()[0]), format="{level} {message}", level="DEBUG")
+    try:
+        yield lines
+    finally:
+        logger.remove(sink)
+        logger.disable("hubfarm")
 
 
 def message(mtype: str, **params: Any) -> dict[str, Any]:

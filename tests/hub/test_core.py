@@ -10,6 +10,7 @@ from hubfarm.hub.model import HUB_ID, Answer, Client, Departure, Kind, LeftOut
 from hubfarm.hub.routes import Push
 from hubfarm.samp.errors import Fault
 from hubfarm.samp.xmlrpc import decode_value, encode_value
+from hubfarm.spec.limits import Limits
 from hubfarm.spec.principal import ANYBODY
 from tests.hub.hub_support import HUB_METADATA, OK, deliveries, departed, join, make_hub, mtypes_to, refused, snapshot
 from tests.support import message
@@ -798,6 +799,10 @@ def test_registering_and_replying_are_activity(hub: Hub, sender: Client) -> None
     assert (recipient.active, sender.active, hub.last_active) == (2.0, 1.0, 2.0)
     hub.register(ANYBODY, 3.0)
     assert hub.last_active == 3.0
+
+
+def test_a_hub_counts_as_used_from_its_beginning() -> None:
+    assert Hub(HUB_METADATA, limits=Limits(), new_key=str, now=NOW).last_active == NOW
 
 
 def test_reading_the_registry_is_no_activity(hub: Hub, sender: Client) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -28,6 +27,7 @@ from hubfarm.samp.errors import Fault
 from hubfarm.samp.xmlrpc import decode_value
 from hubfarm.spec.principal import ANYBODY
 from tests.hub.hub_support import OK, make_hub
+from tests.strategies import tried
 from tests.support import message
 
 MTYPES = ["a", "a.b", "a.b.c", "b", "samp.app.ping"]
@@ -397,5 +397,5 @@ class HubMachine(RuleBasedStateMachine):
         assert not any(asked.synchronous for asked in self.waiting.values())
 
 
-HubMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+HubMachine.TestCase.settings = tried(200, stateful_step_count=50)
 TestHubMachine = HubMachine.TestCase

@@ -339,3 +339,5 @@ async def test_hub_that_is_restricted_while_it_runs_throws_out_who_may_not_be_in
     assert [client.id for client in door.hub.clients] == [entered["samp.self-id"]]
     with pytest.raises(errors.Fault):
         door.hub.client_with_key("k1")
+    with pytest.raises(Fault):
+        await door.enter()  # from now on

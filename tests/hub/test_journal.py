@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hubfarm.hub.core import Hub
@@ -27,6 +27,7 @@ from hubfarm.samp.errors import Fault, HubfarmError
 from hubfarm.spec.limits import Limits
 from hubfarm.spec.principal import ANYBODY
 from tests.hub.hub_support import OK, join
+from tests.strategies import tried
 from tests.support import ROOT, message, open_files
 
 SECRET = "swordfish"
@@ -138,6 +139,16 @@ def test_a_synchronous_call_of_before_is_answered_to_nobody_and_its_reply_is_a_f
     assert later != msg_id
 
 
+def test_a_synchronous_call_leaves_no_record(hub: Hub, ledger: Ledger) -> None:
+    receiver, sender = join(hub, "a"), join(hub)
+    ledger.take_changes()
+    for _ in range(2):
+        outcome = hub.call_and_wait(sender, receiver.id, message("a"), 0.0)
+        hub.delivered(outcome.effects[0])  # type: ignore[arg-type]
+        hub.reply(receiver, str(outcome.result), OK, 0.0)
+    assert not ledger.has_changed
+
+
 def test_ids_are_never_given_twice_also_over_many_lives(ledger: Ledger) -> None:
     ids: list[str] = []
     for _ in range(4):
@@ -220,7 +231,7 @@ STEPS = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 30)), max_size=60)
 
 
 @given(STEPS)
-@settings(max_examples=200, deadline=None)
+@tried(200)
 def test_whatever_happened_comes_back(steps: list[tuple[int, int]]) -> None:
     ledger = Ledger(noting=True)
     driver = Driver(hub_with(ledger))
@@ -232,7 +243,7 @@ def test_whatever_happened_comes_back(steps: list[tuple[int, int]]) -> None:
 
 
 @given(STEPS, STEPS, st.integers(1, 5))
-@settings(max_examples=200, deadline=None)
+@tried(200)
 def test_a_journal_made_shorter_while_the_hub_works_holds_the_same(
     before: list[tuple[int, int]], meanwhile: list[tuple[int, int]], portion: int
 ) -> None:

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import BadLockFile, WrongUse
+from tests.strategies import tried
 
 TOKENS = {"samp.secret": "abc", "samp.hub.xmlrpc.url": "http://127.0.0.1:4000/", "samp.profile.version": "1.3"}
 
@@ -18,14 +19,14 @@ texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\
 
 
 @given(st.dictionaries(keys, texts), texts)
-@settings(deadline=None, max_examples=200)
+@tried(200)
 def test_what_is_written_is_read_back_in_its_order(tokens: dict[str, str], comment: str) -> None:
     read = lockfile.parse(lockfile.write(tokens, comment=comment))
     assert list(read.items()) == list(tokens.items())
 
 
 @given(st.text(), st.text(), st.text())
-@settings(deadline=None, max_examples=200)
+@tried(200)
 def test_what_is_refused_is_refused_and_all_else_is_read_back(key: str, value: str, comment: str) -> None:
     try:
         text = lockfile.write({key: value}, comment=comment)

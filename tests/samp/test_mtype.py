@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hubfarm.samp.errors import BadValue
 from hubfarm.samp.mtype import LONGEST, candidates, check_mtype, check_pattern, matching, without_x
-from tests.strategies import mtypes, patterns
+from tests.strategies import mtypes, patterns, tried
 
 
 def matches(pattern: str, mtype: str) -> bool:
@@ -58,7 +58,7 @@ def test_a_wildcard_matches_everything_below_its_prefix_and_nothing_else(
 
 
 @given(st.sets(patterns, max_size=6), mtypes)
-@settings(deadline=None, max_examples=200)
+@tried(200)
 def test_the_longest_matching_pattern_comes_first(subscriptions: set[str], mtype: str) -> None:
     fitting = [pattern for pattern in subscriptions if matches(pattern, mtype)]
     # `a.*` is longer than the `a.b` that it matches: an exact match wins whatever its length.
@@ -76,7 +76,7 @@ def test_an_mtype_and_a_pattern_may_be_as_long_as_the_limit_and_no_longer(check:
 
 
 @given(mtypes, patterns)
-@settings(deadline=None, max_examples=200)
+@tried(200)
 def test_the_candidates_of_an_mtype_are_exactly_the_patterns_that_match_it(mtype: str, pattern: str) -> None:
     found = list(candidates(mtype))
     assert len(set(found)) == len(found)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hubfarm.samp import values
@@ -24,7 +24,7 @@ from hubfarm.samp.values import (
     parse_int,
     write_boolean,
 )
-from tests.strategies import samp_values
+from tests.strategies import samp_values, tried
 
 ERROR = {"samp.errortxt": "went wrong"}
 
@@ -43,7 +43,7 @@ def test_a_character_that_xml_cannot_carry_is_refused_by_name(code: int) -> None
 
 
 @given(samp_values())
-@settings(deadline=None, max_examples=50)
+@tried(50)
 def test_strings_lists_and_maps_of_them_are_values_and_stay_as_they_are(value: Any) -> None:
     before = copy.deepcopy(value)
     assert check_value(value) is value
@@ -98,7 +98,7 @@ def test_anything_else_is_no_samp_float(text: str) -> None:
 
 
 @given(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.booleans())
-@settings(deadline=None, max_examples=50)
+@tried(50)
 def test_numbers_written_by_python_read_the_same(integer: int, real: float, truth: bool) -> None:
     assert parse_int(str(integer)) == integer
     assert parse_float(repr(real)) == real

@@ -4,7 +4,7 @@ import xmlrpc.client
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hubfarm.samp.errors import BadValue, Fault
@@ -20,7 +20,7 @@ from hubfarm.samp.xmlrpc import (
     encode_response,
     encode_value,
 )
-from tests.strategies import samp_strings, samp_values
+from tests.strategies import samp_strings, samp_values, tried
 
 numbers = st.one_of(st.integers(-(2**31), 2**31 - 1), st.booleans(), st.floats(allow_nan=False, allow_infinity=False))
 
@@ -60,33 +60,33 @@ def nested(levels: int, opening: str, closing: str) -> str:
 
 
 @given(st.lists(samp_values(samp_strings | numbers), max_size=4))
-@settings(deadline=None, max_examples=150)
+@tried(150)
 def test_calls_that_the_standard_library_writes_are_understood(params: list[Any]) -> None:
     xml = with_references(xmlrpc.client.dumps(tuple(params), "samp.hub.notify"))
     assert decode_call(xml) == Call("samp.hub.notify", as_samp(params))
 
 
 @given(samp_values(samp_strings | numbers))
-@settings(deadline=None, max_examples=150)
+@tried(150)
 def test_responses_that_the_standard_library_writes_are_understood(value: Any) -> None:
     xml = with_references(xmlrpc.client.dumps((value,), methodresponse=True))
     assert decode_response(xml) == as_samp(value)
 
 
 @given(st.lists(samp_values(), max_size=4))
-@settings(deadline=None, max_examples=150)
+@tried(150)
 def test_the_standard_library_understands_our_calls(params: list[Any]) -> None:
     assert xmlrpc.client.loads(encode_call("samp.hub.notify", params)) == (tuple(params), "samp.hub.notify")
 
 
 @given(samp_values())
-@settings(deadline=None, max_examples=150)
+@tried(150)
 def test_the_standard_library_understands_our_responses(value: Any) -> None:
     assert xmlrpc.client.loads(encode_response(value)) == ((value,), None)
 
 
 @given(st.text(), st.integers(-(2**31), 2**31 - 1))
-@settings(deadline=None, max_examples=100)
+@tried(100)
 def test_a_fault_is_understood_by_the_standard_library_whatever_its_text(text: str, code: int) -> None:
     with pytest.raises(xmlrpc.client.Fault) as caught:
         xmlrpc.client.loads(encode_fault(Fault(text, code)))
@@ -98,7 +98,7 @@ def test_a_fault_is_understood_by_the_standard_library_whatever_its_text(text: s
 
 
 @given(samp_strings, st.integers(-(2**31), 2**31 - 1))
-@settings(deadline=None, max_examples=50)
+@tried(50)
 def test_a_fault_of_the_standard_library_is_raised_with_its_code_and_text(text: str, code: int) -> None:
     with pytest.raises(Fault) as caught:
         decode_response(with_references(xmlrpc.client.dumps(xmlrpc.client.Fault(code, text))))
@@ -106,7 +106,7 @@ def test_a_fault_of_the_standard_library_is_raised_with_its_code_and_text(text: 
 
 
 @given(samp_values(), samp_values())
-@settings(deadline=None, max_examples=50)
+@tried(50)
 def test_a_value_encoded_once_can_be_pasted_into_any_call(first: Any, second: Any) -> None:
     assert b"".join(encode_call_around("m", [first], encode_value(second))) == encode_call("m", [first, second])
 
@@ -391,13 +391,13 @@ def check_any_outcome(data: bytes) -> None:
 
 
 @given(st.binary())
-@settings(deadline=None, max_examples=150)
+@tried(150)
 def test_arbitrary_bytes_are_a_value_or_a_fault(data: bytes) -> None:
     check_any_outcome(data)
 
 
 @given(mutated())
-@settings(deadline=None, max_examples=400)
+@tried(400)
 def test_mutated_documents_are_a_value_or_a_fault(data: bytes) -> None:
     check_any_outcome(data)
 
@@ -410,14 +410,14 @@ def test_mutated_documents_are_a_value_or_a_fault(data: bytes) -> None:
     ),
     st.binary(max_size=20),
 )
-@settings(deadline=None, max_examples=150)
+@tried(150)
 def test_any_declared_encoding_is_a_value_or_a_fault(encoding: str, text: bytes) -> None:
     head = f"<?xml version='1.0' encoding='{encoding}'?>".encode()
     check_any_outcome(head + b"<methodCall><methodName>m%s</methodName></methodCall>" % text)
 
 
 @given(samp_values(), st.sampled_from(["utf-16", "utf-16-le", "utf-16-be"]), st.data())
-@settings(deadline=None, max_examples=50)
+@tried(50)
 def test_broken_utf_16_is_a_value_or_a_fault(value: Any, encoding: str, data: st.DataObject) -> None:
     broken = bytearray(encode_response(value).decode().encode(encoding))
     broken[data.draw(st.integers(0, len(broken) - 1))] = data.draw(st.sampled_from([0xD8, 0xDC, 0xFF, 0]))

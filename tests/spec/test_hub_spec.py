@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hubfarm.samp import lockfile
@@ -16,6 +16,7 @@ from hubfarm.spec.policy import OPEN
 from hubfarm.spec.principal import ANYBODY
 from hubfarm.spec.rhythm import until_beat
 from hubfarm.spec.states import HubKind
+from tests.strategies import tried
 
 GOOD_NAMES = ["mima", "La Silla", "observatório", "O'Brien & Söhne", "名前", "x" * 100, "C:\\x", "#1"]
 BAD_NAMES = [
@@ -106,7 +107,7 @@ def _fits(check: object, text: str) -> bool:
     return True
 
 
-@settings(deadline=None, max_examples=150)
+@tried(150)
 @given(
     spec=st.builds(
         HubSpec,

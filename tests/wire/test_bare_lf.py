@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hubfarm.wire.bare_lf import CrlfHeads
+from tests.strategies import tried
 from tests.support import ROOT
 from tests.wire.wire_support import cut
 
@@ -64,7 +65,7 @@ def test_answer_whose_body_ends_with_the_connection_passes() -> None:
     assert filtered(b"HTTP/1.0 200 OK\nA: 1\n\n", b"a\n\nb") == b"HTTP/1.0 200 OK\r\nA: 1\r\n\r\na\n\nb"
 
 
-@settings(deadline=None, max_examples=100)
+@tried(100)
 @given(places=st.sets(st.integers(1, 4 * len(BARE))), bodies=st.lists(st.binary(max_size=60), min_size=1, max_size=4))
 def test_any_bodies_cut_anywhere_come_out_whole(places: set[int], bodies: list[bytes]) -> None:
     sent = b"".join(b"POST / HTTP/1.1\ncontent-length: %d\n\n%s" % (len(body), body) for body in bodies)
@@ -72,7 +73,7 @@ def test_any_bodies_cut_anywhere_come_out_whole(places: set[int], bodies: list[b
     assert filtered(*cut(sent, places)) == expected
 
 
-@settings(deadline=None, max_examples=100)
+@tried(100)
 @given(pieces=st.lists(st.binary(max_size=200) | st.sampled_from([b"\n", b"\r\n", b"POST / HTTP/1.0\n"])))
 def test_no_bytes_are_invented_or_lost(pieces: list[bytes]) -> None:
     heads = CrlfHeads(500)

@@ -12,7 +12,17 @@ from typing import Any
 import pytest
 
 from hubfarm.samp.errors import WrongUse
-from hubfarm.wire.http_client import BadAnswer, HttpClient, HttpError, NoAnswer, Unreachable
+from hubfarm.wire.http_client import (
+    MAX_HEAD,
+    BadAnswer,
+    HttpClient,
+    HttpError,
+    NoAnswer,
+    Unreachable,
+    _Exchange,
+)
+from hubfarm.wire.known_heads import KnownHeads
+from hubfarm.wire.sockets import KEEPALIVE, notice_silence
 from hubfarm.wire.urls import check_http_url
 from tests.support import PATIENCE, need
 from tests.wire.wire_support import LOOPS, Heard, Script, Scripted, cut, read_request, run_in, unused_port
@@ -173,9 +183,7 @@ def test_request_on_a_fresh_connection_is_never_sent_twice(run: Run) -> None:
     run(talk())
 
 
-@pytest.mark.parametrize(
-    "begun", [b"H", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok"], ids=repr
-)
+@pytest.mark.parametrize("begun", [b"H", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok"])
 def test_request_whose_answer_had_begun_is_never_sent_twice(run: Run, begun: bytes) -> None:
     async def talk() -> None:
         heard: list[Heard] = []
@@ -224,6 +232,85 @@ def test_closing_ends_the_request_that_is_under_way(run: Run) -> None:
             client.close()
             with pytest.raises(NoAnswer):
                 await posting
+
+    run(talk())
+
+
+def test_request_that_was_ended_by_closing_is_not_sent_again_although_the_connection_had_served(run: Run) -> None:
+    async def talk() -> None:
+        heard: list[Heard] = []
+        server = Scripted(answering(OK, b"", heard=heard))
+        async with server:
+            client = HttpClient(server.url)
+            await client.post(b"1", timeout=PATIENCE)
+            posting = asyncio.ensure_future(client.post(b"2", timeout=PATIENCE))
+            await asyncio.sleep(0)
+            client.close()
+            with pytest.raises(NoAnswer):
+                await posting
+            assert server.connections == 1
+
+    run(talk())
+
+
+class NoTransport(asyncio.Transport):
+    """A transport of which a test says what is known, and which only notes that it was closed."""
+
+    def __init__(self, **known: Any) -> None:
+        super().__init__(extra=known)
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None: ...
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_head_of_an_answer_may_be_so_long_and_no_longer() -> None:
+    exchange, transport, told = _Exchange(KnownHeads(), 100), NoTransport(), list[bytes | HttpError]()
+    exchange.connection_made(transport)
+    exchange.request([b"POST"], told.append)
+    exchange.data_received(b"HTTP/1.1 200 OK\r\nX: ".ljust(MAX_HEAD, b"x"))
+    assert (told, transport.closed) == ([], False)
+    exchange.data_received(b"x")
+    (error,) = told
+    assert isinstance(error, BadAnswer)
+    assert str(error) == f"answered with a head of more than {MAX_HEAD} bytes"
+    assert transport.closed
+
+
+@pytest.mark.parametrize(("host", "watched"), [("192.0.2.1", 1), ("2001:db8::1", 1), ("127.5.0.1", 0), ("::1", 0)])
+def test_peer_on_another_host_is_watched_by_the_kernel(host: str, watched: int) -> None:
+    with socket.socket() as sock:
+        notice_silence(NoTransport(socket=sock, peername=(host, 9)))
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == watched
+        for option, value in KEEPALIVE.items():
+            if watched and hasattr(socket, option):
+                assert sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, option)) == value
+
+
+def test_only_an_address_that_is_permitted_is_connected_to(run: Run) -> None:
+    async def talk() -> None:
+        asked: list[tuple[str, str]] = []
+
+        def permits(host: str, address: str) -> bool:
+            asked.append((host, address))
+            return host == "localhost" and address == "127.0.0.1"
+
+        async with Scripted(answering(OK)) as server:
+            with contextlib.closing(HttpClient(f"http://localhost:{server.port}/", permits=permits)) as client:
+                assert await client.post(b"", timeout=PATIENCE) == b"ok"
+            assert ("localhost", "127.0.0.1") in asked
+            elsewhere = HttpClient(server.url, permits=permits)
+            with pytest.raises(
+                Unreachable, match=r"^127\.0\.0\.1 is at 127\.0\.0\.1, where this hub calls nobody back$"
+            ) as no:
+                await elsewhere.post(b"", timeout=PATIENCE)
+            assert no.value.for_good
+            assert server.connections == 1
 
     run(talk())
 
@@ -283,8 +370,9 @@ def test_body_without_end_is_a_bad_answer(run: Run, monkeypatch: pytest.MonkeyPa
 def test_refused_connection_is_unreachable(run: Run) -> None:
     async def talk() -> None:
         port = unused_port()
-        with pytest.raises(Unreachable, match=rf"no connection to 127\.0\.0\.1:{port}: "):
+        with pytest.raises(Unreachable, match=rf"no connection to 127\.0\.0\.1:{port}: ") as refused:
             await post(f"http://127.0.0.1:{port}/")
+        assert refused.value.for_good
 
     run(talk())
 

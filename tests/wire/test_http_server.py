@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.wire.http_messages import Request, Response
 from hubfarm.wire.http_server import MOST_FIELDS, MOST_UNSENT, HttpLimits
 from hubfarm.wire.sockets import bind
+from tests.strategies import tried
 from tests.support import PATIENCE
 from tests.wire.wire_support import LOOPS, Peer, Served, cut, run_in, serving
 
@@ -347,6 +348,34 @@ def test_every_method_of_http_reaches_the_handler(run: Run, method: bytes) -> No
     run(with_echo(talk))
 
 
+def test_head_that_is_known_is_short_for_all_that_it_says(run: Run) -> None:
+    """Method, target, fields, and the connection that it comes over."""
+
+    async def talk() -> None:
+        requests: list[Request] = []
+
+        def keep(request: Request) -> Response:
+            requests.append(request)
+            return Response(b"")
+
+        async with serving(keep) as served:
+            peer = await served.peer()
+            request = post(b"body", b"X-One: 1")
+            for _ in range(3):
+                await peer.ask(request)
+            assert served.server.known.find(request) is not None, "it takes the short way from the second on"
+            first, *others = requests
+            assert (first.method, first.body, first.headers[b"x-one"]) == (b"POST", b"body", b"1")
+            assert first.ends[:4] == peer.writer.get_extra_info("sockname") + peer.writer.get_extra_info("peername")
+            assert others == [first, first]
+            get = b"GET / HTTP/1.1\r\n\r\n"
+            await peer.ask(get)
+            assert served.server.known.find(get) is None, "it says nothing of its body"
+            peer.close()
+
+    run(talk())
+
+
 def test_handler_gets_fields_by_names_in_lower_case(run: Run) -> None:
     async def talk() -> None:
         def user_agent(request: Request) -> Response:
@@ -431,6 +460,20 @@ def test_head_under_the_limit_is_taken_in_however_many_pieces_it_comes(run: Run)
     run(with_echo(talk))
 
 
+@pytest.mark.parametrize(("size", "status"), [(200, 200), (201, 431)])
+def test_head_may_be_so_long_and_no_longer(run: Run, size: int, status: int) -> None:
+    """Its target and its fields count, each with what it takes beside name and value."""
+
+    async def talk() -> None:
+        value = b"x" * (size - len("/") - len("a: \r\n"))
+        async with serving(lambda _: Response(b""), HttpLimits(head=200)) as served:
+            peer = await served.peer()
+            assert (await peer.ask(b"GET / HTTP/1.1\r\na: " + value + b"\r\n\r\n")).status == status
+            peer.close()
+
+    run(talk())
+
+
 @pytest.mark.parametrize("as_future", [False, True])
 def test_exception_in_the_handler_is_reported_and_answered_500(run: Run, as_future: bool) -> None:
     async def fail() -> Response:
@@ -446,7 +489,9 @@ def test_exception_in_the_handler_is_reported_and_answered_500(run: Run, as_futu
     async def talk() -> None:
         async with serving(handler) as served:
             peer = await served.peer()
-            assert (await peer.ask(post(b"bad"))).status == 500
+            failed = await peer.ask(post(b"bad"))
+            assert (failed.status, failed.body) == (500, b"the hub failed on this request; its log says why\n")
+            assert failed.headers["content-type"] == "text/plain; charset=utf-8"
             assert (await peer.ask(post(b"ok"))).body == b"well"
             assert [type(error) for error in served.errors] == [ZeroDivisionError]
             peer.close()
@@ -479,7 +524,7 @@ GOOD = [
 ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@tried(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(request_=st.sampled_from(GOOD), places=st.sets(st.integers(1, 700), max_size=12))
 def test_request_cut_anywhere_gets_the_same_answer(run: Run, request_: bytes, places: set[int]) -> None:
     async def talk(served: Served, peer: Peer) -> None:
@@ -498,7 +543,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@tried(100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pieces=st.lists(st.binary(max_size=100) | PIECES | PIECES.map(lambda data: data[: len(data) // 2]), max_size=6))
 def test_no_bytes_kill_the_server(run: Run, pieces: list[bytes]) -> None:
     async def talk(_: Served, peer: Peer) -> None:

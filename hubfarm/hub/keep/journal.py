@@ -428,7 +428,7 @@ class Journal:
 
     def _put_off_shortening(self, error: OSError) -> None:
         self._say_once(f"the journal cannot be written anew: {error.strerror}")
-        self._shortest = self._size // GROWTH + 1  # not again at once
+        self._shortest = 2 * self._size // GROWTH  # not again before it is twice as large
 
     def mend(self) -> bool:
         """Write the whole state anew if the file is gone or lacks something; tell whether that was necessary."""
