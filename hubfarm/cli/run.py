@@ -116,7 +116,7 @@ def stop(
         everything = everything or not (selectors or group or owner)
     if (everything or coordinator) and not yes:
         ask_first(Farm().hubs())
-    with progress("stopping", 2 if account is None else 1) as told:  # a bar is more to load
+    with progress("stopping", None if account is None else 1) as told:  # a bar is more to load
         names = Farm().stop(
             selectors, group=group, owner=owner, everything=everything, coordinator=coordinator, progress=told
         )
@@ -180,7 +180,7 @@ def restart(selectors: tuple[str, ...], group: str, owner: str, everything: bool
       hubfarm restart mima-2
       hubfarm restart --group mima
     """
-    with progress("restarting", 2) as told:
+    with progress("restarting", None) as told:
         hubs = Farm().restart(selectors, group=group, owner=owner, everything=everything, progress=told)
     if as_json:
         print_json([hub.as_json() for hub in hubs])

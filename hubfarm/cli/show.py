@@ -177,18 +177,26 @@ _STYLES: dict[str, dict[str, Any]] = {
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
+def progress(what: str, total: int | None) -> Iterator[Callable[[str], None]]:
     """Show a bar on a terminal while hubs come or go; yield what to call as each has.
 
     Elsewhere, and for a single hub, nothing is shown.
+
+    Parameters
+    ----------
+    what : str
+        What is done.
+    total : int or None
+        With how many hubs; None if nobody knows yet.
     """
-    if total <= 1 or not sys.stderr.isatty():
+    if (total is not None and total <= 1) or not sys.stderr.isatty():
         yield lambda name: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    count = [] if total is None else [MofNCompleteColumn()]
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), *count)
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda name: bar.update(task, advance=1, description=visible(f"{what} {name}"))

@@ -2,7 +2,9 @@
 
 import re
 import tomllib
+from html import unescape
 from importlib.metadata import version
+from runpy import run_path
 
 from hubfarm.version import __version__
 from tests.support import ROOT
@@ -30,3 +32,12 @@ def test_each_launcher_is_also_a_script_of_the_package() -> None:
     for name, entry in scripts.items():
         module, _, function = entry.partition(":")
         assert f"from {module} import {function}\n" in launchers[name]
+
+
+def test_picture_of_the_first_ten_minutes_shows_the_commands_that_are_typed_for_it() -> None:
+    recorder = run_path(str(ROOT / ".ci" / "record.py"))
+    picture = re.sub(r"<[^>]*>", "", (ROOT / "docs" / "first-ten-minutes.svg").read_text())
+    shown = unescape(picture).replace("\N{NO-BREAK SPACE}", " ")
+    for command in recorder["COMMANDS"]:
+        assert f"$ {command}" in shown, "python .ci/record.py"
+    assert __version__ in shown, "python .ci/record.py"
