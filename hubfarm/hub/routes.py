@@ -5,9 +5,18 @@ from typing import NamedTuple, TypeAlias
 
 
 class Push(NamedTuple):
-    """The hub calls the client at a URL (SAMP 1.3, 4.3.2)."""
+    """The hub calls the client at a URL (SAMP 1.3, 4.3.2).
+
+    Parameters
+    ----------
+    url : str
+        The URL.
+    uid : int or None
+        The account of this host that listened there when it was declared; None if that is not known.
+    """
 
     url: str
+    uid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +34,9 @@ def write_route(route: Route | None) -> str:
     """Return a route as the journal has it; empty for a client that is not callable."""
     if isinstance(route, Pull):
         return _PULL
-    return route.url if route else ""
+    if route is None:
+        return ""
+    return route.url if route.uid is None else f"{route.uid} {route.url}"
 
 
 def read_route(text: str) -> Route | None:
@@ -34,7 +45,9 @@ def read_route(text: str) -> Route | None:
     Examples
     --------
     >>> read_route(write_route(Push("http://127.0.0.1:4000/")))
-    Push(url='http://127.0.0.1:4000/')
+    Push(url='http://127.0.0.1:4000/', uid=None)
+    >>> read_route(write_route(Push("http://127.0.0.1:4000/", 1000)))
+    Push(url='http://127.0.0.1:4000/', uid=1000)
     >>> read_route(write_route(Pull()))
     Pull()
     >>> read_route("") is None
@@ -42,4 +55,7 @@ def read_route(text: str) -> Route | None:
     """
     if text == _PULL:
         return Pull()
+    uid, blank, url = text.partition(" ")
+    if blank and uid.isascii() and uid.isdigit():
+        return Push(url, int(uid))
     return Push(text) if text else None

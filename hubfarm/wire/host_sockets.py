@@ -8,10 +8,11 @@ import errno
 import ipaddress
 import socket
 import struct
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import lru_cache
 
 from hubfarm.wire.http_messages import Ends
+from hubfarm.wire.urls import place_of
 
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
@@ -175,6 +176,20 @@ class HostSockets:
         if code == errno.ENOENT:
             return b""
         raise OSError(code, "netlink")
+
+
+def listener_at(url: str) -> int | None:
+    """Return the account (its uid) that listens where a URL leads on loopback; None if it is not known."""
+    host, port = place_of(url)
+    with closing(HostSockets()) as sockets:
+        uids = sockets.listeners(host, port)
+    return uids.pop() if len(uids) == 1 else None
+
+
+def others_listen(address: str, port: int, uid: int) -> bool:
+    """Tell whether another account than `uid` listens at a port of a loopback address, as far as is known."""
+    with closing(HostSockets()) as sockets:
+        return bool(sockets.listeners(address, port) - {uid})
 
 
 @lru_cache(1024)

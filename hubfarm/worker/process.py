@@ -51,6 +51,7 @@ from hubfarm.spec.rhythm import DRAIN, until_beat
 from hubfarm.spec.states import HubKind, HubState
 from hubfarm.wire.addresses import is_loopback
 from hubfarm.wire.connections import raise_descriptor_limit, room
+from hubfarm.wire.host_sockets import others_listen
 from hubfarm.wire.http_client import HttpClient
 from hubfarm.wire.http_server import HttpLimits, HttpServer
 from hubfarm.wire.urls import base_url, place_of
@@ -190,6 +191,7 @@ class HubProcess:
                 journal.mark if journal else lambda number: None,
                 self._lines,
             )
+            self._deliveries.client_of_listener = self._client_of_listener
             self._share = Share(self._paths, spec)
             alone = self._kind is not HubKind.EMBEDDED
             self._admission = Admission(spec, self._paths, time.monotonic, alone=alone)
@@ -270,6 +272,11 @@ class HubProcess:
         )
         self._web_server = HttpServer(self._web_port.answer, limits, _log_failure, self._keep, self._web_port.admit)
         await self._web_server.start(pages.sock)
+
+    def _client_of_listener(self, url: str, uid: int) -> HttpClient:
+        """Return a connection to a client's callback URL, unless another account has got its port."""
+        _, port = place_of(url)
+        return self._callback_rule.client(url, lambda host, address: not others_listen(address, port, uid))
 
     def _ask_the_kernel(self) -> None:
         """From now on ask the kernel whose connections are, if that counts for somebody."""

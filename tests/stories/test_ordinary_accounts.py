@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -169,3 +170,45 @@ def test_who_has_got_a_dead_hubs_port_is_shown_nothing_by_anybody(
         of_c.setblocking(False)
         with pytest.raises(BlockingIOError):
             of_c.accept()
+
+
+def test_who_has_got_a_dead_clients_port_is_shown_nothing_by_its_hub_also_after_a_crash(
+    homes: dict[str, Path], home: Path
+) -> None:
+    done = command_as(A, "start", "--label", "open", "--json", home=homes[A])
+    (hub,) = json.loads(done.stdout)
+
+    def join_and_die() -> tuple[int, str]:
+        client = Receiver().join_by(Path(hub["lock_file"]), "of A", "test.*")
+        return client.port, client.id
+
+    def send(text: str) -> Any:
+        tokens = read_lock_file(next((homes[A] / ".samp-1").glob("samp-hub-*")))
+        with ServerProxy(tokens["samp.hub.xmlrpc.url"]) as proxy:
+            key = proxy.samp.hub.register(tokens["samp.secret"])["samp.private-key"]
+            return proxy.samp.hub.notifyAll(key, message("test.it", text=text))
+
+    def listed() -> list[dict[str, Any]]:
+        return list(json.loads(command_as(A, "ls", "--json", home=homes[A]).stdout))
+
+    log = homes[A] / ".samp-1" / ".hubfarm" / os.uname().nodename / "logs" / "open.log"
+
+    def is_refused(id: str) -> bool:
+        return any(f"{id}" in line and "calls nobody back" in line for line in log.read_text().splitlines())
+
+    for falls in (False, True):
+        port, id = as_account(A, join_and_die)
+        with socket.socket() as of_c:
+            os.fchown(of_c.fileno(), as_account(C, os.getuid), -1)
+            of_c.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            of_c.bind(("127.0.0.1", port))
+            of_c.listen()
+            if falls:
+                (present,) = listed()
+                os.kill(present["pid"], signal.SIGKILL)
+                wait_for(lambda: [each for each in listed() if each["restarts"] == 1], "a successor serves")
+            assert id in as_account(A, lambda: send("for A alone"))
+            wait_for(lambda id=id: is_refused(id), "the hub calls C back no more than anybody")
+            of_c.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                of_c.accept()

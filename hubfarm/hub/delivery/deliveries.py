@@ -18,7 +18,7 @@ from hubfarm.hub.delivery.pull import PullOutbox
 from hubfarm.hub.delivery.push import PushOutbox
 from hubfarm.hub.frequent_lines import FrequentLines
 from hubfarm.hub.model import Answer, Client, Delivery, Departure, Effect, LeftOut, Rerouted
-from hubfarm.hub.routes import Pull
+from hubfarm.hub.routes import Pull, Push
 from hubfarm.samp.errors import Fault
 from hubfarm.samp.xmlrpc import decode_response
 from hubfarm.wire.http_client import HttpClient, HttpError
@@ -62,6 +62,8 @@ class Deliveries:
         self.new_client = new_client
         self.client_of_account: Callable[[str, int], HttpClient] = lambda url, uid: self.new_client(url)
         """Returns a connection to a callback URL that has to be of an account of this host, by its uid."""
+        self.client_of_listener: Callable[[str, int], HttpClient] = lambda url, uid: self.new_client(url)
+        """Returns a connection to one at which this account, by its uid, listens still, as far as is known."""
         self._keep_soon = keep_soon
         self._suspect = suspect
         self._hub = hub
@@ -90,8 +92,11 @@ class Deliveries:
 
     def client_for(self, client: Client, url: str) -> HttpClient:
         """Return a connection to where a client is called back."""
-        uid = client.principal.uid
-        return self.new_client(url) if uid is None else self.client_of_account(url, uid)
+        if client.principal.uid is not None:
+            return self.client_of_account(url, client.principal.uid)
+        if isinstance(client.route, Push) and client.route.uid is not None:
+            return self.client_of_listener(url, client.route.uid)
+        return self.new_client(url)
 
     def soon(self, work: Callable[[], None]) -> None:
         """Do some work at the end of this turn of the loop, or of one soon."""

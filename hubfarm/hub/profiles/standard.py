@@ -30,6 +30,7 @@ from hubfarm.samp.methods import STANDARD_METHODS, STANDARD_PREFIX
 from hubfarm.samp.xmlrpc import Param, encode_fault
 from hubfarm.spec.principal import Principal
 from hubfarm.visible import visible
+from hubfarm.wire.host_sockets import listener_at
 from hubfarm.wire.http_messages import Ends, Request, Response
 from hubfarm.wire.urls import check_http_url, place_of
 
@@ -187,7 +188,7 @@ class StandardProfile(Profile):
     def _set_route(self, key: str, url: str) -> Param:
         client = self.client_of(key)
         self._check_port(client, url)
-        outcome = self.hub.set_route(client, Push(url) if url else None, self.clock())
+        outcome = self.hub.set_route(client, Push(url, listener_at(url)) if url else None, self.clock())
         self.deliveries.carry_out(outcome.effects)
         return outcome.result
 
