@@ -65,6 +65,9 @@ def measure(rounds: int, hubs: list[str], largest: int, tell: Callable[[str], No
         add(f"PSS a hub, {count} idle", "hubfarm", list(memory), "MB")
         add(f"CPU of {count} idle hubs", "hubfarm", list(idle), "% of a core")
         add(f"CPU of their coordinator and forkserver, {count} idle", "hubfarm", list(others), "% of a core")
+    tell("farm: one account, one busy hub")
+    for what, memory in zip(ACCOUNT, zip(*(_account() for _ in range(rounds)), strict=True), strict=True):
+        add(what, "hubfarm", list(memory), "MB")
     for hub in hubs:
         for count in (count for count in SIZES if hub in FOREIGN and count <= min(largest, MOST_FOREIGN)):
             tell(f"farm: {count} {hub}")
@@ -129,6 +132,26 @@ def _farm(count: int) -> tuple[float, list[float], float, float, float]:
             return 1000 * running / count, lists, memory, idle, others_idle
         finally:
             hubfarm(home, "stop", "--all", "--coordinator")
+
+
+ACCOUNT = (
+    "PSS of an account with one busy hub, in all",
+    "PSS of its hub",
+    "PSS of its forkserver",
+    "PSS of its coordinator",
+)
+"""What one of 300 accounts on a host costs that holds."""
+
+
+def _account() -> tuple[float, ...]:
+    """Load the one hub of a farm for a while; return the memory (MB) of all of its processes, and of each."""
+    with nginx() as sink, farm_of(1) as (home, (hub,)):
+        clients = Clients(hub, sink.url)
+        sender, receiver = clients.sender(), clients.receiver()
+        RunningLoad(hub.url, encode("notify", sender.key, receiver.id, SMALL), 4, 2).result()
+        processes, _ = _processes(hubfarm(home, "ls", "--json"))
+        each = [process.memory_full_info().pss / 2**20 for process in processes]
+        return (sum(each), *each)
 
 
 def _processes(listing: str) -> tuple[list[psutil.Process], list[str]]:
