@@ -56,7 +56,8 @@ ROOMS = {
     ),
     "client": Room(
         "client/binding client/calls client/handlers client/membership",
-        "tests/client/test_aio tests/client/test_api tests/client/test_handlers tests/client/test_membership",
+        "tests/client/test_aio tests/client/test_api tests/client/test_calls tests/client/test_handlers "
+        "tests/client/test_membership",
     ),
 }
 """What was tried whole before is not among them."""

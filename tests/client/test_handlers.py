@@ -56,6 +56,16 @@ def test_message_is_shown_in_one_line() -> None:
     assert (len(long), long[-2:]) == (len("<Message >") + 160, "…>")
 
 
+def test_message_is_shown_as_a_table_of_what_there_is() -> None:
+    row = "<tr><th>from</th><td>c1</td></tr>"
+    assert Message("c1", None, "a.b", {}, {})._repr_html_() == f"<table><caption>a.b</caption>{row}</table>"
+    shown = Message("c1", "m1", "a.b", {"x": "1"}, {"y": "2"})._repr_html_()
+    assert row in shown
+    for name, inner in (("parameters", "<tr><th>x</th><td>1</td></tr>"), ("more", "<tr><th>y</th><td>2</td></tr>")):
+        assert f"<tr><th>{name}</th><td><table>{inner}</table></td></tr>" in shown
+    assert "<tr><th>call</th><td>m1</td></tr>" in shown
+
+
 # ---------------------------------------------------------------------- bindings
 
 

@@ -16,9 +16,9 @@ from hubfarm.hub.model import Answer, Client, Outcome
 from hubfarm.hub.routes import Push
 from hubfarm.samp.values import ok_response
 from hubfarm.spec.limits import Limits
-from hubfarm.spec.principal import ANYBODY
+from hubfarm.spec.principal import ANYBODY, Principal
 from hubfarm.wire.http_client import HttpClient
-from tests.support import PATIENCE, Received, message
+from tests.support import PATIENCE, Received, in_a_loop, logged, message
 from tests.wire.wire_support import LOOPS, Scripted, read_request, run_in, until, unused_port
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -418,6 +418,94 @@ def test_farewell_reaches_a_client_that_is_thrown_out_and_what_waited_does_not(r
             free.set()
             await room.deliveries.close(PATIENCE)
             assert callback.received.empty()
+
+    run(talk())
+
+
+def test_farewell_reaches_a_client_that_was_never_called_before(run: Run) -> None:
+    async def talk() -> None:
+        async with Callback() as callback:
+            room = Room()
+            to = room.join(callback.url, "samp.hub.disconnect")
+            room.deliveries.carry_out(room.hub.throw_out(to, "restricted"))
+            assert await callback.next() == (
+                "samp.client.receiveNotification",
+                (to.key, "hub", message("samp.hub.disconnect", reason="restricted")),
+            )
+            await room.deliveries.close(PATIENCE)
+
+    run(talk())
+
+
+def test_what_becomes_of_clients_and_deliveries_is_logged_with_who_and_why(run: Run) -> None:
+    async def refuse(_: Received) -> bytes:
+        return dumps(Fault(1, "no such method"), methodresponse=True).encode()
+
+    async def talk() -> None:
+        async with Callback(refuse) as callback:
+            room = Room()
+            to, dead = room.join(callback.url, "test.*"), room.join(f"http://127.0.0.1:{unused_port()}/", "test.*")
+            room.notify(to, dead, 1)
+            room.notify(dead, to, 1)
+            await until(lambda: dead.gone and not to.queued, "both were tried")
+            room.do(room.hub.unregister(to, 0.0))
+
+    with logged() as log:
+        run(talk())
+    said = [line.partition(": no connection")[0] for line in log if "trying again" not in line]
+    assert sorted(said) == [
+        "INFO c1: gone: unregistered",
+        "INFO c2: gone: its callback URL cannot be reached",
+        "WARNING c1: receiveNotification not delivered: it answered with a fault: no such method",
+        "WARNING c2: thrown out: its callback URL cannot be reached",
+    ]
+
+
+def test_client_whose_host_is_away_is_tried_less_and_less_often(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubfarm.hub.delivery.push.AWAY_FOR", (0.001, 0.002, 0.003))
+
+    class Away(HttpClient):
+        tries = 0
+
+        async def _connect(self, *how: Any) -> Any:
+            Away.tries += 1
+            if Away.tries < 6:
+                raise OSError(errno.EHOSTUNREACH, "No route to host")
+            return await super()._connect(*how)
+
+    async def talk() -> None:
+        async with Callback() as callback:
+            room = Room(Away)
+            sender, to = room.join(""), room.join(callback.url, "test.*")
+            room.notify(sender, to, 1)
+            assert number_in(await callback.next()) == 1
+
+    with logged() as log:
+        run(talk())
+    assert [line.partition("trying again in ")[2] for line in log] == ["0.001 s", "0.002 s", *["0.003 s"] * 3]
+
+
+def test_client_of_an_account_is_called_as_any_other_where_nobody_looks_who_listens() -> None:
+    @in_a_loop
+    async def talk() -> None:
+        room = Room()
+        client = room.join("http://127.0.0.1:9/")
+        client.principal = Principal(uid=12345)
+        assert room.deliveries.client_for(client, "http://127.0.0.1:9/x").url == "http://127.0.0.1:9/x"
+
+    talk()
+
+
+def test_hub_that_sends_nothing_more_does_not_try_to(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def talk() -> None:
+        async with Callback() as callback:
+            room = Room()
+            sender, to = room.join(""), room.join(callback.url, "test.*")
+            await room.deliveries.suspend(0.0)
+            monkeypatch.setattr(room.deliveries, "soon", lambda work: pytest.fail("there is nothing to be done"))
+            room.notify(sender, to, 1)
+            await asyncio.sleep(0)
+            assert (to.queued, callback.connections) == (1, 0)
 
     run(talk())
 
