@@ -103,17 +103,22 @@ def as_account(account: str, work: Callable[[], Any], home: Path | None = None) 
 _READ = "+dac_read_search"
 
 
-def command_as(account: str, *command: str, home: Path) -> "subprocess.CompletedProcess[str]":
-    """Run ``hubfarm`` by another account, with a home of its own: ``command_as(A, "start", home=home)``.
+def python_as(account: str) -> list[str]:
+    """Return how another account starts this interpreter.
 
-    An interpreter that lies where the account may not read (root's own pyenv) is lent it by a capability to read; it
-    is the one thing that such an account can do more than others.
+    One that lies where the account may not read (root's own pyenv) is lent it by a capability to read; it is the one
+    thing that such an account can do more than others.
     """
     line = ["setpriv", "--reuid", account, "--regid", account, "--init-groups"]
     if not as_account(account, lambda: os.access(sys.executable, os.X_OK)):
         line += ["--inh-caps", _READ, "--ambient-caps", _READ]
+    return [*line, sys.executable]
+
+
+def command_as(account: str, *command: str, home: Path) -> "subprocess.CompletedProcess[str]":
+    """Run ``hubfarm`` by another account, with a home of its own: ``command_as(A, "start", home=home)``."""
     return subprocess.run(
-        [*line, sys.executable, "-m", "hubfarm", *command],
+        [*python_as(account), "-m", "hubfarm", *command],
         env=os.environ | {"HOME": str(home)},
         stdin=subprocess.DEVNULL,
         capture_output=True,

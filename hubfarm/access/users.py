@@ -121,7 +121,8 @@ class Users:
             It cannot be read, is another account's, may be read by others, or is damaged.
         """
         try:
-            if self._read is None or self._read[0] != _identity(self.path.lstat()):
+            identity = _identity(self.path.lstat())  # first of all: there may be none, nor its directory
+            if self._read is None or self._read[0] != identity:
                 self._read = self._load()
         except FileNotFoundError:
             return Content()
