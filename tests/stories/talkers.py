@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPException
 from queue import SimpleQueue
 from typing import Any
-from xmlrpc.client import Fault, ServerProxy, Transport
+from xmlrpc.client import Fault, SafeTransport, ServerProxy, Transport
 
 from tests.support import Receiver, message
 
@@ -27,7 +27,8 @@ UNANSWERED = 20
 class Service:
     """When the hub has answered anybody, and how often it broke a connection instead."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: bool = False) -> None:
+        self.tls = tls
         self.longest_gap = 0.0
         """The longest time in which no client got an answer, seconds."""
         self.resets = 0
@@ -45,10 +46,13 @@ class Service:
             self.resets += 1
 
 
-class _WatchedTransport(Transport):
+class _WatchedTransport(SafeTransport):
     def __init__(self, service: Service) -> None:
         super().__init__()
         self._service = service
+
+    def make_connection(self, host: Any) -> Any:
+        return (SafeTransport if self._service.tls else Transport).make_connection(self, host)
 
     def single_request(self, *arguments: Any, **options: Any) -> Any:
         try:

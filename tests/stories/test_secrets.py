@@ -23,7 +23,7 @@ LAUNCHER = str(ROOT / "bin" / "sampy.py")
 def files_for_everybody(paths: Paths) -> Iterator[Path]:
     """Yield every file below the home but those that are made to hold secrets, which are private."""
     for path in paths.home.rglob("*"):
-        hold_secrets = (paths.journals, paths.wanted)
+        hold_secrets = (paths.journals, paths.wanted, paths.tickets, paths.tls)
         if (path.name.startswith("samp-hub") and path.parent == paths.lockdir) or path.parent in hold_secrets:
             assert path.stat().st_mode & 0o077 == 0
         elif path.is_file() and not path.is_symlink():
