@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
+from xmlrpc.client import Fault, ServerProxy
 from xmlrpc.server import SimpleXMLRPCServer
 
 import pytest
@@ -307,3 +308,55 @@ def test_help_shows_every_option_and_an_example(home: Path, launcher: list[str])
     assert "Example:\n    sampy.py --multi" in done.stdout
     version = subprocess.run([*launcher, "--version"], capture_output=True, text=True, timeout=PATIENCE)
     assert version.stdout == f"sampy.py, version {__version__}\n"
+
+
+# ---------------------------------------------------------------------- SAMPY's options of 2013
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        ("--ssl-version SSLv3", "SSLv3 has been broken"),
+        ("--ssl-version SSLv2", "SSLv2 has been broken"),
+        ("--ssl-version TLSv1", "TLSv1 has been broken"),
+        ("--ssl-version nonsense", "TLS 1.2 and later are spoken"),
+        ("-a berkeley", "hubfarm user add NAME --group GROUP"),
+        ("-a none", "there is no users file none"),
+        ("-r OWNER", "name one by --owner"),
+        ("-r GROUP --access owner", "leave one out"),
+        ("--cert-reqs REQUIRED", "say --ca-certs too"),
+        ("-C c.pem", "say --tls too"),
+    ],
+)
+@pytest.mark.usefixtures("home")
+def test_options_of_sampy_that_cannot_be_are_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, what: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("berkeley").write_bytes(bytes(12) + b"\x61\x15\x06\x00" + bytes(100))
+    done = subprocess.run([*LAUNCHER, *words.split()], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert what in done.stderr
+
+
+def test_users_file_restriction_and_admin_are_heeded(sampy: Run, single: Path, farm: Farm, tmp_path: Path) -> None:
+    farm.users.add("luigi", "Luigi's", groups=["mima"])
+    farm.users.add("anna", "Anna's")
+    farm.users.add("paul", "Paul's")
+    users = tmp_path / "users"
+    farm.users.path.rename(users)
+    errors = tmp_path / "errors"
+    words = ["-a", str(users), "-r", "GROUP", "-g", "mima", "-A", "anna", "-w", "-P", "20", "-E", str(errors)]
+    process = sampy(*words, "--ssl-version", "SSLv23")
+    tokens = wait_for_file(single)
+    for user, password, enters in (("luigi", "Luigi's", True), ("anna", "Anna's", True), ("paul", "Paul's", False)):
+        url = tokens["samp.hub.xmlrpc.url"].replace("//", f"//{user}:{password}@")
+        with ServerProxy(url) as hub:
+            if enters:
+                assert hub.samp.hub.register(tokens["samp.secret"])["samp.self-id"]
+            else:
+                with pytest.raises(Fault, match="none of them"):
+                    hub.samp.hub.register(tokens["samp.secret"])
+    assert errors.exists()
+    process.terminate()
+    assert process.wait(PATIENCE) == 0

@@ -1,6 +1,7 @@
 """Connections that stand still, and too many of them: others are answered all the same."""
 
 import asyncio
+import contextlib
 import resource
 import signal
 import socket
@@ -319,3 +320,39 @@ def test_descriptors_are_shared_out_between_connections_in_and_out() -> None:
     shares = room()
     assert FEWEST <= shares.connections <= MAX_CONNECTIONS
     assert shares.connections + shares.callbacks < max(soft, 2 * FEWEST + 1)
+
+
+# ---------------------------------------------------------------------- handshakes
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01", POST])
+def test_handshake_that_does_not_end_is_cut_off_and_counts_as_a_connection(loop: str, sent: bytes) -> None:
+    async def scene() -> None:
+        ENCRYPTED.set(True)
+        async with serving(echo, HttpLimits(connections=2, patience=Patience(head=0.5))) as served:
+            halves = [await asyncio.open_connection("127.0.0.1", served.port) for _ in range(4)]
+            for _, writer in halves:
+                writer.write(sent)
+            await until(lambda: len(served.server.connections) <= 2, "no more are kept than may be")
+            assert await is_answered(await served.peer())
+            for reader, writer in halves:
+                with contextlib.suppress(ConnectionResetError):
+                    assert POST not in await reader.read()
+                writer.close()
+
+    run_in(loop, scene())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_long_body_goes_through_whole_in_both_directions(loop: str) -> None:
+    async def scene() -> None:
+        ENCRYPTED.set(True)
+        async with serving(echo) as served:
+            peer = await served.peer()
+            body = bytes(range(256)) * 40_000
+            await peer.send(b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            assert (await peer.answer()).body == body
+            assert await is_answered(peer)
+
+    run_in(loop, scene())
