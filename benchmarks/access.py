@@ -1,4 +1,4 @@
-"""What it costs a hub to know who its clients are: ``python -m benchmarks.access [ROUNDS]``.
+"""What it costs a hub to know who its clients are, and to speak TLS: ``python -m benchmarks.access [ROUNDS]``.
 
 One farm, one hub of each kind, one client and one receiver on it; the kinds take turns, so that a busy machine is so
 for all.  The processor's time is the hub's own, as the kernel counts it: that is steady also where the rates are not.
@@ -16,10 +16,11 @@ from pathlib import Path
 
 from hubfarm.farm import Farm
 from hubfarm.registry.paths import Paths
-from hubfarm.samp.lockfile import parse
+from hubfarm.samp.lockfile import TLS_CERTIFICATE, parse
 from hubfarm.samp.values import Map, Value
 from hubfarm.samp.xmlrpc import decode_response, encode_call
 from hubfarm.wire.http_client import HttpClient
+from hubfarm.wire.tls import read_certificate, trusting
 
 REQUESTS = 3000
 """Of each kind in a round."""
@@ -48,7 +49,9 @@ def _cpu_seconds(pid: int) -> float:
 async def measure(lock_file: Path, pid: int) -> dict[str, float]:
     """Return the processor time of each kind of request, microseconds."""
     tokens = parse(lock_file.read_text())
-    http = HttpClient(tokens["samp.hub.xmlrpc.url"])
+    known_by = tokens.get(TLS_CERTIFICATE)
+    tls = [trusting(read_certificate(known_by))] if known_by else []
+    http = HttpClient(tokens["samp.hub.xmlrpc.url"], tls=tls)
 
     async def call(method: str, *params: Value) -> Value:
         return decode_response(await http.post(encode_call(f"samp.hub.{method}", list(params)), timeout=10.0))
@@ -92,6 +95,7 @@ def main(rounds: int) -> None:
         farm.start(label="open")
         farm.start(label="restricted", access="users")
         farm.start(label="accounts", access="users", allow=[f"account:{account}"])
+        farm.start(label="tls", tls=True)
         try:
             _compare(farm, rounds)
             _time_login(Path(home), 2 * rounds)

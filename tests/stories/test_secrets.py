@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from xmlrpc.client import Fault
 import psutil
 import pytest
 
+from hubfarm import SAMPIntegratedClient
 from hubfarm.farm import Farm
 from hubfarm.registry.paths import Paths
+from hubfarm.samp.toolkit import SAMPHubError
 from tests.conftest import RunCli, processes_of
 from tests.support import ROOT, Receiver, message, read_lock_file, wait_for
 
@@ -141,3 +144,40 @@ def test_secret_given_to_sampy_leaves_the_process_list(home: Path) -> None:
     finally:
         process.terminate()
         process.wait(30)
+
+
+def test_nothing_tells_a_private_key_or_a_share(paths: Paths, farm: Farm, cli: RunCli) -> None:
+    outputs = [cli("start", "--label", "safe", "--tls", "--log-level", "TRACE", "--json")]
+    share = json.loads(cli("share", "safe", "--with", "anna", "--json").stdout)
+    secret = share["SAMP_HUB"].partition("/share/")[2].partition("#")[0]
+    keys = [path.read_text() for path in (paths.tls / "ca-key.pem", paths.tls / "hub.pem")]
+    lines = [re.search(r"BEGIN PRIVATE KEY-----\n(.{40})", key) for key in keys]
+    live = [secret, secret.partition("-")[2], *(found[1] for found in lines if found)]
+    assert len(live) == 4
+    with SAMPIntegratedClient("by share") as client:
+        client.connect(share["SAMP_HUB"])
+        live.append(str(client.get_private_key()))
+        with pytest.raises(SAMPHubError):
+            SAMPIntegratedClient().connect(share["SAMP_HUB"].replace(secret, secret[:-4] + "beef"))
+        with pytest.raises(SAMPHubError):
+            SAMPIntegratedClient().connect(share["SAMP_HUB"].replace("share/", "shares/"))
+        for path in (paths.tls / "hub.pem", paths.tls / "ca.pem"):
+            os.utime(path)  # it is looked at anew
+        wait_for(lambda: "took the certificate" in farm.log_file("safe").read_text(), "the certificate is taken anew")
+        for words in (
+            ["ls", "--json"],
+            ["ticket", "ls", "--json"],
+            ["status", "safe", "--json"],
+            ["clients", "safe", "-v", "--json"],
+            ["logs", "safe", "-n", "10000"],
+            ["exec", "safe", "--", "env"],
+            ["gc", "--dry-run"],
+        ):
+            outputs.append(cli(*words))
+        found = in_processes(live)
+        for file in files_for_everybody(paths):
+            found += leaks(file.read_bytes(), str(file), live)
+        for done in outputs:
+            assert done.returncode == 0, done.stderr
+            found += leaks(done.stdout + done.stderr, f"the output of {done.args}", live)
+        assert found == []
