@@ -62,6 +62,7 @@ READERS = [
 
 @pytest.mark.parametrize("command", READERS)
 def test_output_that_cannot_be_written_is_said_in_one_line(two: list[HubInfo], shell: Shell, command: str) -> None:
+    Farm().stop(["mima-2"])  # so that there is a history too
     done = shell(f"hubfarm {command} > /dev/full")
     assert (done.returncode, done.stderr) == (1, "hubfarm: cannot write the output: No space left on device\n")
 
