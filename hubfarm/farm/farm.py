@@ -345,6 +345,8 @@ class Farm:
         if due[0].kind == "coordinator":
             replace_coordinator(due[0].pid, self._control.hello, lambda: self._ensure_coordinator("INFO"))
             progress(due[0].name)
+            told = self._control.status().web
+            self.web.renew(told.pid if told else None)
         replace_hubs(due, lambda name: self.restart([name]), progress)
         return parts
 

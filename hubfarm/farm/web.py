@@ -1,6 +1,9 @@
 """What a user asks of the farm's web gateway, and decides; and what is remembered, also while none runs."""
 
+import contextlib
 import json
+import os
+import signal
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -205,6 +208,18 @@ class Web:
         """
         self._paths.prepare()
         self._memory.change(lambda memory: type(memory)(on=on, page=memory.page))
+
+    def renew(self, pid: int | None) -> None:
+        """End the gateway, so that the next request of a page starts one of the installed release; pages stay.
+
+        Parameters
+        ----------
+        pid : int or None
+            Its process, as the coordinator tells it; None if there is none.
+        """
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
     @property
     def is_on(self) -> bool:

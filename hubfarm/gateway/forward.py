@@ -118,14 +118,16 @@ class Forward:
             It does not.
         """
         headers = {"Content-Type": "text/xml", DOOR: f"web {hub.door}", ORIGIN: quoted(origin)}
-        async with self.session.post(hub.url, data=body, headers=headers, allow_redirects=False) as answer:
+        tls = hub.known_by or True
+        async with self.session.post(hub.url, data=body, headers=headers, allow_redirects=False, ssl=tls) as answer:
             return Answer(answer.status, await _whole(answer))
 
     async def _ask_may_read(self, hub: WebHub, key: str, url: str) -> Answer:
         parts = urlsplit(hub.url)
         where = f"{parts.scheme}://{parts.netloc}/may-read?key={quote(key, safe='')}&url={quote(url, safe='')}"
         headers = {DOOR: f"web {hub.door}"}
-        async with self.session.get(_as_it_is(where), headers=headers, allow_redirects=False) as answer:
+        tls = hub.known_by or True
+        async with self.session.get(_as_it_is(where), headers=headers, allow_redirects=False, ssl=tls) as answer:
             return Answer(answer.status, await _whole(answer))
 
     async def close(self) -> None:

@@ -4,11 +4,15 @@ All is read from the lock files, so that a gateway that was killed, or a hub, is
 """
 
 import asyncio
+import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from loguru import logger
+
+from hubfarm.client.credentials import Credentials
 from hubfarm.registry.boot_id import boot_id
 from hubfarm.registry.entry import Entry, Standing
 from hubfarm.registry.lockdir import LockDir
@@ -18,6 +22,7 @@ from hubfarm.registry.statetable import read_records
 from hubfarm.registry.wanted import Wanted
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.samp.lockfile import TLS_CERTIFICATE
 from hubfarm.wire.web_door import door_credential, hub_token
 
 PATIENCE = 5.0
@@ -46,6 +51,8 @@ class WebHub:
         What opens its door; a secret.
     clients : int
         How many it has.
+    known_by : SSLContext or None
+        By what its certificate is known, if it speaks TLS.
     """
 
     names: HubNames
@@ -53,6 +60,7 @@ class WebHub:
     token: str
     door: str
     clients: int = 0
+    known_by: ssl.SSLContext | None = None
 
     @property
     def label(self) -> str:
@@ -74,6 +82,7 @@ class Hubs:
         self._lockdir = LockDir(paths)
         self._hubs: list[WebHub] = []
         self._by_token: dict[str, WebHub] = {}
+        self._contexts: dict[str, ssl.SSLContext] = {}
         self._read_at = -FRESH
         self._reading = asyncio.Lock()
 
@@ -158,10 +167,21 @@ class Hubs:
                 token=hub_token(entry.tokens[lockfile.SECRET]),
                 door=door_credential(entry.tokens[lockfile.SECRET]),
                 clients=records[entry.name].clients if entry.name in records else 0,
+                known_by=self._known_by(entry) if entry.url.startswith("https:") else None,
             )
             for entry in entries
             if _has_a_door(entry)
         ]
+
+    def _known_by(self, entry: Entry) -> ssl.SSLContext | None:
+        certificate = entry.tokens.get(TLS_CERTIFICATE, "")
+        if certificate not in self._contexts:
+            try:
+                self._contexts[certificate] = Credentials().contexts(entry.tokens)[0]
+            except HubfarmError as error:
+                logger.warning("the certificate of {} is not to be read: {}", entry.names, error)
+                return None
+        return self._contexts[certificate]
 
 
 def _has_a_door(entry: Entry) -> bool:
