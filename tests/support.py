@@ -28,7 +28,7 @@ from tests.mutation import FAULTS_ARE_TRIED
 ROOT = Path(__file__).parents[1]
 """The checkout."""
 
-PATIENCE = 4.0 if FAULTS_ARE_TRIED else 20.0
+PATIENCE = 12.0 if FAULTS_ARE_TRIED else 20.0
 """How long a test waits for what must happen, seconds; only failing tests wait so long."""
 
 

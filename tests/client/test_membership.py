@@ -113,7 +113,7 @@ async def test_who_is_not_callable_tells_nothing_but_its_metadata() -> None:
 @in_a_loop
 async def test_who_is_registered_cannot_register_again_and_who_is_not_cannot_call() -> None:
     one = member(FakeHub(), callable=False)
-    with pytest.raises(SAMPNotConnected):
+    with pytest.raises(SAMPNotConnected, match=r"^the client is not registered with a hub: connect first$"):
         await one.call("getRegisteredClients")
     await one.register()
     with pytest.raises(SAMPClientError, match="registered already"):
