@@ -15,7 +15,7 @@ from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.spec.options import Restart
 from tests.coordinator.coordinator_support import FakeFarm
 from tests.registry.registry_support import FOREIGN_URL, dead_hub, tokens
-from tests.support import in_a_loop, read_lock_file
+from tests.support import in_a_loop, logged, read_lock_file
 
 SPEC = HubSpec(id=3, label="mima", secret="s")
 
@@ -95,6 +95,17 @@ async def test_hub_that_no_slot_tells_of_counts_as_serving_from_now_on(paths: Pa
         paths.state_table.unlink()
         adopt(farm)
         assert farm.hubs.by_id()[3].serving_since == farm.clock()
+    finally:
+        claim.withdraw()
+
+
+@in_a_loop
+async def test_hub_whose_lock_file_makes_no_sense_is_left_alone_and_said_so(paths: Paths) -> None:
+    claim = living(paths, SPEC, **{"hubfarm.restart": "sometimes"})
+    try:
+        with logged() as log:
+            assert adopt(FakeFarm(paths)) == []
+        assert [line for line in log if line.startswith(f"WARNING {claim.path} is left alone: ")]
     finally:
         claim.withdraw()
 

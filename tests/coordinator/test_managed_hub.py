@@ -17,7 +17,7 @@ from hubfarm.spec.options import Restart
 from hubfarm.spec.states import Phase
 from tests.coordinator.coordinator_support import FakeFarm, FakeWorker
 from tests.registry.registry_support import publish
-from tests.support import in_a_loop
+from tests.support import in_a_loop, logged
 
 SPEC = HubSpec(id=3, label="mima", secret="s")
 """A hub that an earlier coordinator had."""
@@ -167,6 +167,25 @@ async def test_worker_that_made_way_for_nobody_leaves_nothing_behind(paths: Path
 
 
 @in_a_loop
+async def test_what_becomes_of_a_worker_is_said_with_its_hub_and_process(paths: Paths) -> None:
+    farm = FakeFarm(paths)
+    (hub,) = await farm.running("mima")
+    with logged() as log:
+        worker_of(farm).end()
+        await farm.tick()
+        paths.journal(1).write_bytes(b"poison")
+        hub._set_journal_aside()
+        hub._set_journal_aside()  # there is none any more
+    (aside,) = paths.journals.iterdir()
+    for line in (
+        f"ERROR {hub.name} (id 1, process 5001) crashed: as the test says",
+        f"INFO {hub.name} is replaced (restart 1)",
+        f"ERROR {hub.name}: none of its workers came to serve; journal set aside as {aside}",
+    ):
+        assert log.count(line) == 1
+
+
+@in_a_loop
 async def test_hub_that_came_up_never_has_its_journal_set_aside_before_the_last_try_and_then_has_failed(
     paths: Paths,
 ) -> None:
@@ -184,7 +203,7 @@ async def test_hub_that_came_up_never_has_its_journal_set_aside_before_the_last_
     assert hub.gone.done()
     assert [path.name.partition("-2")[0] for path in paths.journals.iterdir()] == ["hub-1.damaged"]
     ending = read_history(paths)[-1]
-    assert (ending.how, ending.pid) == (End.FAILED, 0)
+    assert (ending.how, ending.pid, ending.uptime) == (End.FAILED, 0, 0.0)
     assert ending.reason.splitlines() == [
         "died early 5 times in a row: as the test says",
         *(f"line {n}" for n in range(5, 10)),
