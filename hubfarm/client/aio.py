@@ -31,7 +31,9 @@ from hubfarm.client.keyword_messages import EasySending
 from hubfarm.client.membership import Membership, described, pulls_by
 from hubfarm.client.shown import Shown, Standing
 from hubfarm.client.typed import restored
-from hubfarm.samp.errors import HubfarmError
+from hubfarm.client.web import WEB_URL, WebCalls
+from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.samp.lockfile import URL
 from hubfarm.samp.methods import Kind
 from hubfarm.samp.toolkit import SAMPClientError
 from hubfarm.samp.values import Map, check_map, error_response
@@ -70,6 +72,9 @@ class AsyncClient(
         ``push``: the hub calls this client, which listens for it; ``pull``: this client fetches what the hub has for it
         over a connection of its own, which goes where nobody could call it (a hub of this project; others know no such
         thing). ``auto``: pull, if the hub is on another host or speaks TLS, unless `addr` says where to listen.
+    profile : str
+        ``standard``; or ``web``: this client is to its hub what a page in a browser is.  It looks at
+        ``http://localhost:21012/``, or at the URL that `hub` is; the user says whether it may enter, and which hub.
 
     Examples
     --------
@@ -110,10 +115,14 @@ class AsyncClient(
         pool_size: int = POOL_SIZE,
         timeout: float = TIMEOUT,
         callbacks: Literal["auto", "push", "pull"] = "auto",
+        profile: Literal["standard", "web"] = "standard",
     ) -> None:
         self.metadata = described(name, description, metadata)
         self.bindings = Bindings()
         self._where = {"addr": addr, "port": port, "callable": callable, "pulls": pulls_by(callbacks)}
+        if profile not in ("standard", "web"):
+            raise WrongUse(f"profile is {profile!r}: it must be 'standard' or 'web'")
+        self._is_page = profile == "web"
         self._choice = Choice(hub, hub_params, label, owner, group, ticket_text(ticket))
         self._credentials = Credentials(user, password, cert_file, key_file, ca_certs)
         self._reconnect, self._pool_size, self._timeout = reconnect, pool_size, timeout
@@ -134,6 +143,12 @@ class AsyncClient(
     def id(self) -> str | None:
         """The public id, None without a hub."""
         return (self._membership.id or None) if self._membership else None
+
+    @property
+    def url_translator(self) -> str:
+        """What stands before a URL, percent-encoded, that a page reads by its hub (SAMP 1.3, 5.2.6); else empty."""
+        calls = self._membership.hub if self._membership else None
+        return calls.translator if isinstance(calls, WebCalls) else ""
 
     @property
     def hub_params(self) -> dict[str, str]:
@@ -169,19 +184,25 @@ class AsyncClient(
         given = Credentials(user, password, cert_file, key_file, ca_certs)
         credentials = given if given != Credentials() else self._credentials
         timeout = self._timeout if timeout is None else timeout
-        calls = HubCalls(
+        kind = WebCalls if self._is_page else HubCalls
+        calls = kind(
             pool_size=self._pool_size if pool_size is None else pool_size, timeout=timeout, credentials=credentials
         )
-        membership = Membership(calls, self._receive, **self._where)  # type: ignore[arg-type]
+        reconnects = self._reconnect if reconnect is None else reconnect
+        where = self._where | ({"pulls": True} if self._is_page else {})
+        membership = Membership(calls, self._receive, **where)  # type: ignore[arg-type]
         membership.metadata = self.metadata
         membership.subscriptions = self.bindings.subscriptions()
         self._membership = membership
         try:
-            found = await choice.find(timeout)
-            await calls.open(found.tokens, found.owner)
+            if isinstance(calls, WebCalls):
+                await calls.open({URL: _url_for_pages(choice, credentials, reconnects)})
+            else:
+                found = await choice.find(timeout)
+                await calls.open(found.tokens, found.owner)
             await membership.listen()
             await membership.register()
-            if self._reconnect if reconnect is None else reconnect:
+            if reconnects:
                 await membership.keep(choice)
         except BaseException:
             await self._take_down(membership)
@@ -397,6 +418,16 @@ class AsyncClient(
     async def reply(self, msg_id: str, response: Mapping[str, object]) -> Any:
         """Answer a call."""
         return await self._call("reply", msg_id, response)
+
+
+def _url_for_pages(choice: Choice, credentials: Credentials, reconnects: bool) -> str:
+    """Return where a client that is a page asks to be let in."""
+    if reconnects:
+        raise WrongUse("a web page does not come back by itself: the user is asked each time")
+    url = choice.hub if choice.hub is not None else WEB_URL
+    if not isinstance(url, str) or choice != Choice(hub=choice.hub) or credentials != Credentials():
+        raise WrongUse("of a web page the user says to which hub it goes: give no more than a URL, by hub=")
+    return url
 
 
 async def _outcome(result: Any) -> Any:

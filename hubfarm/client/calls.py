@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import ClassVar
 from urllib.parse import unquote
 
 from hubfarm.access.genuine import is_listened_at, objection, present
@@ -20,7 +21,7 @@ from hubfarm.client.typed import noted, restored
 from hubfarm.registry.entry import label_of
 from hubfarm.samp.errors import Fault, WrongUse
 from hubfarm.samp.lockfile import SECRET, TLS_FINGERPRINT, URL
-from hubfarm.samp.methods import STANDARD_METHODS, STANDARD_PREFIX
+from hubfarm.samp.methods import STANDARD_METHODS, STANDARD_PREFIX, Method
 from hubfarm.samp.toolkit import SAMPHubError
 from hubfarm.samp.values import Map, Value, write_boolean
 from hubfarm.samp.xmlrpc import decode_response, encode_call
@@ -129,6 +130,9 @@ class HubCalls:
     credentials : Credentials, optional
         Who registers; by default nobody in particular.
     """
+
+    PREFIX: ClassVar[str] = STANDARD_PREFIX
+    METHODS: ClassVar[Mapping[str, Method]] = STANDARD_METHODS
 
     def __init__(
         self, *, pool_size: int = POOL_SIZE, timeout: float = TIMEOUT, credentials: Credentials | None = None
@@ -263,8 +267,8 @@ class HubCalls:
         """
         if not self._url:
             raise SAMPNotConnected("not connected to a hub: connect first")
-        named = zip(STANDARD_METHODS[method].takes, params, strict=True)
-        body = encode_call(f"{STANDARD_PREFIX}{method}", [to_parameter(name, value) for name, value in named])
+        named = zip(self.METHODS[method].takes, params, strict=True)
+        body = encode_call(f"{self.PREFIX}{method}", [to_parameter(name, value) for name, value in named])
         seconds = self.timeout if timeout is None else timeout
         url, slots = self._url, self._slots
         try:
@@ -282,6 +286,19 @@ class HubCalls:
             if client in self._clients:
                 self._idle.append(client)
             slots.release()
+
+    async def register(self, metadata: Map) -> Map:
+        """Register a client that will declare these metadata; return what it is told.
+
+        Raises
+        ------
+        SAMPProxyError
+            The hub does not let it in.
+        SAMPHubUnreachable, SAMPNotConnected, SAMPHubError
+            As for `call`.
+        """
+        told = await self.call("register", self.tokens[SECRET])
+        return told if isinstance(told, dict) else {}
 
     def _take(self, url: str, seconds: float) -> HttpClient:
         if self._idle:
@@ -318,7 +335,7 @@ class HubCalls:
                 tls=self._known_by,
             )
             self._clients.add(self._puller)
-        body = encode_call(f"{STANDARD_PREFIX}pullCallbacks", [key, f"{math.ceil(seconds)}"])
+        body = encode_call(f"{self.PREFIX}pullCallbacks", [key, f"{math.ceil(seconds)}"])
         pulled = await self._exchange(self._puller, "pullCallbacks", body, seconds + max(MARGIN, self.timeout))
         return pulled if isinstance(pulled, list) else []
 

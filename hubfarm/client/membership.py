@@ -16,7 +16,6 @@ from hubfarm.client.puller import Puller
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import Fault, HubfarmError, WrongUse
-from hubfarm.samp.lockfile import SECRET
 from hubfarm.samp.methods import Kind
 from hubfarm.samp.toolkit import SAMPClientError
 from hubfarm.samp.values import Map, Value, check_map
@@ -164,8 +163,7 @@ class Membership:
         """
         if self.key:
             raise SAMPClientError("the client is registered already: unregister it first")
-        answer = await self.hub.call("register", self.hub.tokens[SECRET])
-        given = answer if isinstance(answer, dict) else {}
+        given = await self.hub.register(self.metadata)
         self.id, self.hub_id = str(given.get("samp.self-id", "")), str(given.get("samp.hub-id", ""))
         self.key = str(given.get("samp.private-key", ""))
         if not (self.id and self.key):

@@ -46,6 +46,10 @@ class FakeHub:
     def close(self) -> None:
         self.is_open = False
 
+    async def register(self, metadata: Any) -> Any:
+        told = await self.call("register", self.tokens["samp.secret"])
+        return told if isinstance(told, dict) else {}
+
     async def call(self, method: str, *params: Any, timeout: float | None = None) -> Any:
         self.asked.append((method, *params))
         if method in self.refuses:

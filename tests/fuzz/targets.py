@@ -28,6 +28,7 @@ from hubfarm.wire.http_messages import Request, Response
 from hubfarm.wire.http_server import HttpLimits, HttpServer, _Connection
 from hubfarm.wire.known_heads import KnownHeads
 from tests.fuzz.house_targets import HOUSE_TARGETS
+from tests.fuzz.web_targets import WEB_TARGETS
 from tests.samp.codec_support import compare
 
 LIMITS = HttpLimits(head=2000, body=5000)
@@ -266,4 +267,5 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "journal": fuzz_journal,
     "state_table": fuzz_state_table,
     **HOUSE_TARGETS,
+    **WEB_TARGETS,
 }

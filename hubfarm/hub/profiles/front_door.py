@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib.resources import files
 
 from hubfarm.hub.profiles.shares import PATH as SHARES
-from hubfarm.hub.profiles.web import WebProfile, is_for_web
+from hubfarm.hub.profiles.web import DOOR_FIELD, WebProfile
 from hubfarm.wire.http_messages import Request, Response
 
 _PAGE = """<!doctype html>
@@ -66,7 +66,7 @@ class FrontDoor:
 
     def answer(self, request: Request) -> "Response | asyncio.Future[Response]":
         """Answer a request."""
-        if is_for_web(request):
+        if DOOR_FIELD in request.headers:
             return self._web.answer(request)
         refusal = self._refuse(request)
         if refusal is not None:
@@ -82,7 +82,7 @@ class FrontDoor:
 
     def admit(self, request: Request) -> Response | None:
         """Return what is to be answered to a request whose body is long, if it is not to be read on."""
-        if is_for_web(request):
+        if DOOR_FIELD in request.headers:
             return self._web.admit(request)
         if request.method != b"POST":
             return self._refuse(request) or _plain(413, "the request's body is too long")

@@ -35,12 +35,10 @@ from hubfarm.wire.web_door import DOOR, ORIGIN, door_credential, hub_token
 LONGEST_ORIGIN = 2048
 """Longest origin, as it is sent, bytes."""
 
-_DOOR, _ORIGIN = DOOR.lower().encode(), ORIGIN.lower().encode()
+DOOR_FIELD = DOOR.lower().encode()
+"""The header field of a request that is for this door."""
 
-
-def is_for_web(request: Request) -> bool:
-    """Tell whether a request is for the web's door."""
-    return _DOOR in request.headers
+_ORIGIN = ORIGIN.lower().encode()
 
 
 class WebProfile(Profile):
@@ -100,7 +98,7 @@ class WebProfile(Profile):
         return self.refusal_of(request) if request.method == b"POST" else _plain(413, "the request's body is too long")
 
     def _is_opened_by(self, request: Request) -> bool:
-        return hmac.compare_digest(request.headers[_DOOR].strip(), self._shown)
+        return hmac.compare_digest(request.headers[DOOR_FIELD].strip(), self._shown)
 
     def _register(self, params: Sequence[Param], request: Request) -> "Param | Answered":
         """Register a page that its user has let in."""

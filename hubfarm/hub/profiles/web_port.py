@@ -127,6 +127,9 @@ class WebPort(WebProfile):
         url = next((each for each in (raw, unquote(raw)) if self.hub.may_read(each)), None)
         if url is None:
             return _plain(403, "no program has sent this URL to the pages of this hub")
+        return self._read_for_page(url)
+
+    def _read_for_page(self, url: str) -> Answered:
         if self._reader is None:
             self._reader = ThreadPoolExecutor(4, "hubfarm-translator")
         return asyncio.get_running_loop().run_in_executor(self._reader, _read, url)
