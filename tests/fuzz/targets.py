@@ -76,8 +76,8 @@ class _Transport:
     def is_closing(self) -> bool:
         return self.closing
 
-    def get_extra_info(self, _: str) -> tuple[str, int]:
-        return "127.0.0.1", 1
+    def get_extra_info(self, name: str) -> tuple[str, int] | None:
+        return ("127.0.0.1", 1) if name in ("peername", "sockname") else None
 
     def get_write_buffer_size(self) -> int:
         return 0
