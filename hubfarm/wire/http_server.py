@@ -517,7 +517,7 @@ class _Connection(asyncio.Protocol):
             self._write(piece)
         if response.written is not None:
             self._unwritten.append(response.written)
-            if not self._transport.is_closing():
+            if self._below is None and not self._transport.is_closing():  # TLS would pause for good, with nothing left
                 self._transport.set_write_buffer_limits(high=0)  # so that `resume_writing` says that nothing is left
 
     def _look_whether_written(self) -> None:

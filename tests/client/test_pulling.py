@@ -1,15 +1,19 @@
 """Clients of ours that pull: they are as callable as those that listen, and open no port."""
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 import pytest
 
 from hubfarm import AsyncClient, Message, SAMPHubServer, SAMPIntegratedClient, WrongUse
+from hubfarm.client.calls import HubCalls
+from hubfarm.client.errors import SAMPProxyError
 from hubfarm.client.puller import callback_of
 from hubfarm.hub.routes import Pull
+from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import BadValue, Fault
+from hubfarm.samp.toolkit import SAMP_HUB_MULTIPLE_INSTANCE
 from tests.client.client_support import Inbox, hub
 from tests.client.test_aio import run
 
@@ -119,3 +123,30 @@ def test_prefix_before_the_method_is_taken() -> None:
     for prefix in "", "samp.webclient.", "samp.client.":
         called = NOTIFIED | {"samp.methodName": f"{prefix}receiveNotification"}
         assert callback_of(called, "key").sender == "c1"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("callbacks", ["auto", "push", "pull"])
+@pytest.mark.parametrize("tls", [False, True])
+def test_whether_it_pulls_is_for_the_hubs_place_to_say_unless_it_is_told(
+    paths: Paths, tls: bool, callbacks: Literal["auto", "push", "pull"]
+) -> None:
+    with SAMPHubServer(mode=SAMP_HUB_MULTIPLE_INSTANCE, tls=tls) as server:
+        before = listening_ports()
+        with SAMPIntegratedClient(callbacks=callbacks) as client:
+            client.connect(server)
+            pulls = listening_ports() == before
+            assert pulls == (tls if callbacks == "auto" else callbacks == "pull")
+            assert client.ecall_and_wait(str(client.get_public_id()), "samp.app.ping", 10)["samp.status"] == "samp.ok"
+
+
+def test_hub_that_knows_no_pulling_is_told_where_to_call(hub: SAMPHubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HubCalls, "is_afar", property(lambda calls: True))
+    calls = hub._runner._hub._profile._calls  # type: ignore[union-attr]
+    monkeypatch.delitem(calls, "samp.hub.allowReverseCallbacks")
+    before = listening_ports()
+    with SAMPIntegratedClient() as client:
+        client.connect(hub)
+        assert len(listening_ports() - before) == 1
+        assert client.ecall_and_wait(str(client.get_public_id()), "samp.app.ping", 10)["samp.status"] == "samp.ok"
+    with SAMPIntegratedClient(callbacks="pull") as client, pytest.raises(SAMPProxyError, match="unknown method"):
+        client.connect(hub)

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from hubfarm.farm import Farm
+from hubfarm.gateway.forward import Forward
+from hubfarm.gateway.hubs import Hubs
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.web_memory import ALWAYS, WebMemory
 from hubfarm.samp.errors import Fault
-from hubfarm.samp.xmlrpc import encode_call
+from hubfarm.samp.xmlrpc import decode_response, encode_call
 from tests.gateway.gateway_support import A, Rig, rig
 from tests.support import in_a_loop
 
@@ -599,5 +602,22 @@ def test_a_program_of_another_account_is_told_whose_port_it_is(trusting: Paths) 
             assert said.startswith("200 https://a.example")
             assert "held by the account root and this page is of the account nobody" in said
             assert one.hubs[0].registered == 0
+
+    test()
+
+
+def test_hub_that_speaks_tls_is_reached_by_its_certificate(farm: Farm) -> None:
+    farm.start(label="safe", tls=True)
+
+    @in_a_loop
+    async def test() -> None:
+        hubs = Hubs(farm.paths)
+        forward = Forward(hubs)
+        (hub,) = await hubs.all(anew=True)
+        assert hub.url.startswith("https:")
+        for _ in range(2):
+            answer = await forward.post(hub, encode_call("samp.webhub.ping", []), A)
+            assert decode_response(answer.body) == ""
+        await forward.close()
 
     test()

@@ -1,7 +1,7 @@
 """Clients that pull: what waits for them is handed over once, in order, and not lost with a connection."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 from xmlrpc.client import Fault, dumps, loads
@@ -28,17 +28,20 @@ from hubfarm.wire.http_messages import Response
 from tests.hub.hub_support import make_hub, post
 from tests.hub.test_deliveries import Callback, Room
 from tests.support import PATIENCE, message
-from tests.wire.wire_support import LOOPS, Peer, Served, run_in, serving, until
+from tests.wire.wire_support import ENCRYPTED, LOOPS, Peer, Served, run_in, serving, until
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
 SECRET = "swordfish"
 
 
-@pytest.fixture(params=LOOPS)
-def run(request: pytest.FixtureRequest) -> Run:
-    """Run a coroutine in each kind of loop."""
-    return lambda coroutine: run_in(request.param, coroutine)
+@pytest.fixture(params=[(loop, encrypted) for loop in LOOPS for encrypted in (False, True)])
+def run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    """Run a coroutine in each kind of loop, in the clear and over TLS."""
+    loop, encrypted = request.param
+    before = ENCRYPTED.set(encrypted)
+    yield lambda coroutine: run_in(loop, coroutine)
+    ENCRYPTED.reset(before)
 
 
 class Pulled(Room):
