@@ -21,11 +21,11 @@ from hypothesis.stateful import (
 )
 
 from hubfarm.hub.core import PING_GRACE
-from hubfarm.hub.model import HUB_ID, Answer, Client, Delivery, Departure, Effect, Kind, LeftOut
-from hubfarm.hub.routes import Push
+from hubfarm.hub.model import HUB_ID, Answer, Client, Delivery, Departure, Effect, Kind, LeftOut, Rerouted
+from hubfarm.hub.routes import Pull, Push, Route
 from hubfarm.samp.errors import Fault
 from hubfarm.samp.xmlrpc import decode_value
-from hubfarm.spec.principal import ANYBODY
+from hubfarm.spec.principal import ANYBODY, Principal
 from tests.hub.hub_support import OK, make_hub
 from tests.strategies import tried
 from tests.support import message
@@ -34,9 +34,11 @@ MTYPES = ["a", "a.b", "a.b.c", "b", "samp.app.ping"]
 PATTERNS = [*MTYPES, "*", "a.*", "a.b.*", "samp.hub.event.*", "samp.hub.event.unregister", "samp.hub.disconnect"]
 QUEUE = 4
 SILENCE = 100.0
-subscriptions = st.dictionaries(st.sampled_from(PATTERNS), st.builds(dict), max_size=4).map(
-    lambda chosen: {pattern: {"by": pattern} for pattern in chosen}
-)
+HARMLESS = "samp.mostly-harmless"
+ROUTES: list[Route | None] = [Push("http://127.0.0.1:9/"), Push("http://127.0.0.1:9/"), Pull(), None]
+subscriptions = st.dictionaries(
+    st.sampled_from(PATTERNS), st.sampled_from([{}, {}, {HARMLESS: "0"}, {HARMLESS: "1"}]), max_size=4
+).map(lambda chosen: {pattern: {"by": pattern, **said} for pattern, said in chosen.items()})
 
 
 def matches(pattern: str, mtype: str) -> bool:
@@ -61,6 +63,17 @@ class Known:
 
     def wants(self, mtype: str) -> bool:
         return self.callable and any(matches(pattern, mtype) for pattern in self.subscriptions)
+
+    def annotations(self, mtype: str) -> dict[str, Any]:
+        fitting = [pattern for pattern in self.subscriptions if matches(pattern, mtype)]
+        return self.subscriptions[mtype if mtype in fitting else max(fitting, key=len)]
+
+    def takes(self, mtype: str, sender: "Known") -> bool:
+        """It is subscribed, and the sender may send it: a page what does no harm."""
+        if not self.wants(mtype):
+            return False
+        said = self.annotations(mtype).get(HARMLESS)
+        return not sender.client.is_page or said == "1" or (said is None and mtype.startswith("samp.app."))
 
 
 @dataclass(eq=False)
@@ -156,32 +169,32 @@ class HubMachine(RuleBasedStateMachine):
 
     @initialize(target=clients, wanted=st.tuples(subscriptions, subscriptions, st.just({"*": {"by": "*"}})))
     def begin(self, wanted: tuple[dict[str, Any], ...]) -> Any:
-        return multiple(*(self.join("http://127.0.0.1:9/", each) for each in wanted))
+        return multiple(*(self.join(ROUTES[0], False, each) for each in wanted))
 
-    @rule(target=clients, url=st.sampled_from(["http://127.0.0.1:9/", ""]), wanted=subscriptions)
-    def join(self, url: str, wanted: dict[str, Any]) -> Any:
+    @rule(target=clients, route=st.sampled_from(ROUTES), page=st.booleans(), wanted=subscriptions)
+    def join(self, route: Route | None, page: bool, wanted: dict[str, Any]) -> Any:
         self.now += 1.0
         if len(self.here) == 6:
             with pytest.raises(Fault):
                 self.hub.register(ANYBODY, self.now)
             return multiple()
-        outcome = self.hub.register(ANYBODY, self.now)
+        outcome = self.hub.register(Principal(profile="web") if page else ANYBODY, self.now)
         registration: Any = outcome.result
         assert registration["samp.self-id"] not in self.used_ids
         self.used_ids.add(registration["samp.self-id"])
         known = Known(self.hub.client_with_key(registration["samp.private-key"]))
         self.absorb(outcome.effects)
         self.here[known.id] = known
-        self.become_callable(known, url)
+        self.become_callable(known, route)
         self.subscribe(known, wanted)
         return known
 
-    @rule(known=clients, url=st.sampled_from(["http://127.0.0.1:9/", "http://127.0.0.1:9/", ""]))
-    def become_callable(self, known: Known, url: str) -> None:
+    @rule(known=clients, route=st.sampled_from(ROUTES))
+    def become_callable(self, known: Known, route: Route | None) -> None:
         if known.id in self.here:
             self.act(known)
-            known.callable = bool(url)
-            self.hub.set_route(known.client, Push(url) if url else None, self.now)
+            known.callable = route is not None
+            assert self.hub.set_route(known.client, route, self.now).effects == [Rerouted(known.client)]
 
     @rule(known=clients, wanted=subscriptions)
     def subscribe(self, known: Known, wanted: dict[str, Any]) -> None:
@@ -226,7 +239,7 @@ class HubMachine(RuleBasedStateMachine):
 
     def broadcast_to(self, sender: Known, mtype: str) -> list[str]:
         """Who a broadcast must reach."""
-        to = [known.id for known in self.here.values() if known is not sender and known.wants(mtype)]
+        to = [known.id for known in self.here.values() if known is not sender and known.takes(mtype, sender)]
         return [each for each in to if len(self.here[each].queue) < QUEUE]
 
     @rule(
@@ -238,7 +251,8 @@ class HubMachine(RuleBasedStateMachine):
     def send(self, sender: Known, recipient: Known, mtype: str, pattern: str) -> None:
         if sender.id not in self.here:
             return
-        possible = recipient.id in self.here and recipient.wants(mtype) and len(recipient.queue) < QUEUE
+        takes = recipient.id in self.here and recipient.takes(mtype, sender)
+        possible = takes and len(recipient.queue) < QUEUE
         method, tag = getattr(self.hub, pattern), self.new_tag()
         arguments = (sender.client, recipient.id, *([tag] if pattern == "call" else []), message(mtype), self.now + 1.0)
         if not possible:
@@ -368,14 +382,13 @@ class HubMachine(RuleBasedStateMachine):
 
     @invariant()
     def subscribed_clients_follow_from_the_subscriptions(self) -> None:
-        for asker in list(self.here.values())[:1]:
+        for asker in list(self.here.values())[-1:]:
             for mtype in MTYPES:
                 expected: dict[str, Any] = {HUB_ID: {}} if mtype == "samp.app.ping" else {}
                 for known in self.here.values():
                     assert self.hub.get_subscriptions(known.id) == known.subscriptions
-                    if known is not asker and known.wants(mtype):
-                        fitting = [pattern for pattern in known.subscriptions if matches(pattern, mtype)]
-                        expected[known.id] = {"by": mtype if mtype in fitting else max(fitting, key=len)}
+                    if known is not asker and known.takes(mtype, asker):
+                        expected[known.id] = known.annotations(mtype)
                 assert self.hub.get_subscribed_clients(asker.client, mtype) == expected
 
     @invariant()
