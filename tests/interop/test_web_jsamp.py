@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,11 +38,40 @@ wait $watcher $program || true
 """
 
 
+TESTERS = """
+set -e
+ip link set lo up
+hubfarm() { "$PYTHON" -m hubfarm "$@"; }
+hubfarm start --count 4 --group mima --web-mtypes '*' >/dev/null
+for hub in mima-1 mima-2 mima-3 mima-4; do
+    hubfarm web trust none --hub $hub
+    SAMP_HUB=web-appname:tester jsamp hubtester || echo "hubtester fails on $hub"
+    SAMP_HUB=web-appname:storm jsamp calcstorm -nclient 4 -nquery 4 -mode random || echo "calcstorm fails on $hub"
+done
+hubfarm ls --format '{label} {messages}'
+"""
+
+
+@pytest.mark.timeout(240)
+def test_the_hub_tester_and_the_storm_of_calculators_pass_as_pages_on_four_hubs(
+    home: Path, farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("jsamp")
+    need("unshare")
+    monkeypatch.setenv("HUBFARM_WEB_PORT", "21012")
+    monkeypatch.setenv("PYTHON", sys.executable)
+    command = ["unshare", "--net", "bash", "-c", TESTERS]
+    told = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=220)
+    assert told.returncode == 0, told.stderr
+    assert "fails on" not in told.stdout, told.stdout + told.stderr
+    messages = dict(line.split() for line in told.stdout.splitlines() if line.startswith("mima-"))
+    assert all(int(messages[f"mima-{number}"]) > 20 for number in (1, 2, 3, 4)), messages
+    assert len(farm.stop(everything=True, coordinator=True)) == 4
+
+
 def test_pages_and_programs_of_jsamp_talk_on_a_hub_of_the_farm(
     home: Path, farm: Farm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sys
-
     need("jsamp")
     need("unshare")
     monkeypatch.setenv("HUBFARM_WEB_PORT", "21012")
