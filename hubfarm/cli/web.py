@@ -38,7 +38,7 @@ def web(context: click.Context) -> None:
     hubfarm web                                   wait, and answer
     hubfarm web ls                                what there is to see
     hubfarm web allow 3f2a90 --hub mima-1         let a page in, this time
-    hubfarm web trust https://aladin.cds.unistra.fr --hub mima-1
+    hubfarm web trust https://sky.esa.int --hub mima-1
     """
     if context.invoked_subcommand is not None:
         return
@@ -165,7 +165,7 @@ def trust(origin: str, hub: str) -> None:
 
     \b
     Example:
-      hubfarm web trust https://aladin.cds.unistra.fr --hub mima-1
+      hubfarm web trust https://sky.esa.int --hub mima-1
     """
     farm = Farm()
     label = _label_of(farm, hub)
@@ -190,7 +190,7 @@ def forget(origins: tuple[str, ...], everything: bool) -> None:
 
     \b
     Example:
-      hubfarm web forget https://aladin.cds.unistra.fr
+      hubfarm web forget https://sky.esa.int
     """
     if bool(origins) == everything:
         raise WrongUse("say of which origins to remember nothing, or --all")
