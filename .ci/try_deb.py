@@ -20,6 +20,7 @@ def main() -> None:
     source = scratch / "hubfarm"
     shutil.copytree(ROOT, source, ignore=LEFT_OUT)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("VIRTUAL_ENV", "PYTHON"))}
+    environment["DEBIAN_FRONTEND"] = "noninteractive"
     environment["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin"
     _do("dpkg-buildpackage", "-b", "-us", "-uc", cwd=source, env=environment)
     (changes,) = scratch.glob("*.changes")

@@ -87,7 +87,8 @@ def _list_all_users(wanted: Callable[[HubInfo], bool], nothing: str, view: View[
     def summed(hubs: Sequence[HubInfo]) -> str:
         memory = sum(farm.memory for farm in farms) / 2**20
         clients = sum(hub.clients or 0 for hub in hubs)
-        said = f"{len(hubs)} hubs, {clients} clients; all processes of hubfarm on this host take {memory:.1f} MB"
+        counted = f"{len(hubs)} hub{'s' * (len(hubs) != 1)}, {clients} client{'s' * (clients != 1)}"
+        said = f"{counted}; all processes of hubfarm on this host take {memory:.1f} MB"
         unread = "".join(f"; {farm.account}: {farm.problem}" for farm in farms if farm.problem)
         return said + unread
 

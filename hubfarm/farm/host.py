@@ -16,12 +16,16 @@ import signal
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any, NoReturn
 
 import msgspec
 import psutil
 
+import hubfarm.control
+import hubfarm.registry
 from hubfarm.registry.listing import HubInfo, found_hubs
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
@@ -204,12 +208,23 @@ def _read_hubs(text: bytes) -> tuple[list[HubInfo], str]:
 
 def _load_what_is_needed() -> None:
     """Load what is loaded at its first use: an account may not get to where this Python lies."""
-    import encodings.ascii
-    import encodings.idna
-    import encodings.latin_1  # noqa: F401
+    for room in (hubfarm.registry, hubfarm.control):
+        for module in iter_modules(room.__path__, f"{room.__name__}."):
+            import_module(module.name)
+    for name in _NEEDED:
+        import_module(name)
 
-    import hubfarm.control.client
-    import hubfarm.registry.asked  # noqa: F401
+
+_NEEDED = (
+    "hubfarm.access.genuine",
+    "hubfarm.access.shared",
+    "hubfarm.farm.ending",
+    "filelock",
+    "encodings.ascii",
+    "encodings.idna",
+    "encodings.latin_1",
+)
+"""What reading an account's farm and ending its hubs takes, beside the rooms of files and of the control protocol."""
 
 
 def give_up_root(account: pwd.struct_passwd) -> None:

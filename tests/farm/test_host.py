@@ -82,7 +82,7 @@ def test_root_sees_every_accounts_hubs_with_their_memory(homes: dict[str, Path],
         assert "ACCOUNT" in header
         assert "MEM MB" in header
         assert B in line
-        assert "1 hubs, 0 clients; all processes of hubfarm on this host take" in shown.stderr
+        assert "1 hub, 0 clients; all processes of hubfarm on this host take" in shown.stderr
 
 
 def test_own_farm_is_seen_as_any_other_and_nothing_of_it_changes(homes: dict[str, Path], farm: Farm) -> None:
