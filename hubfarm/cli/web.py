@@ -35,9 +35,9 @@ def web(context: click.Context) -> None:
     On a terminal hubfarm web alone waits for pages that ask, and lets you answer by the arrow keys.
 
     \b
-    hubfarm web                                   wait, and answer
-    hubfarm web ls                                what there is to see
-    hubfarm web allow 3f2a90 --hub mima-1         let a page in, this time
+    hubfarm web                              wait, and answer
+    hubfarm web ls                           who asks, who is in
+    hubfarm web allow 3f2a90 --hub mima-1    let a page in
     hubfarm web trust https://sky.esa.int --hub mima-1
     """
     if context.invoked_subcommand is not None:
