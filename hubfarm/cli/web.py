@@ -35,8 +35,8 @@ def web(context: click.Context) -> None:
     On a terminal hubfarm web alone waits for pages that ask, and lets you answer by the arrow keys.
 
     \b
-    hubfarm web                              wait, and answer
-    hubfarm web ls                           who asks, who is in
+    hubfarm web                              wait, answer
+    hubfarm web ls                           what there is
     hubfarm web allow 3f2a90 --hub mima-1    let a page in
     hubfarm web trust https://sky.esa.int --hub mima-1
     """
