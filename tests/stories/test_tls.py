@@ -276,6 +276,9 @@ def test_certificate_of_a_client_is_the_user_that_it_names(farm: Farm, authority
             SAMPIntegratedClient().connect(label="s")
         with pytest.raises(SAMPProxyError, match="secret is wrong"):
             SAMPIntegratedClient().connect(hub_params=without_secret)
+        nobody = authority.sign("a:b")
+        with pytest.raises(SAMPProxyError, match="the certificate names nobody"):
+            SAMPIntegratedClient().connect(label="s", cert_file=nobody[0], key_file=nobody[1])
         (tmp_path / "others").mkdir()
         forged = Authority(tmp_path / "others").sign("luigi")
         with pytest.raises(SAMPHubError, match="does not answer"):

@@ -40,7 +40,8 @@ class Shares:
             gone = Response(b"there is no such share, or it is over\n", 404, b"text/plain; charset=utf-8")
             return self._held.hold(gone, request.peer, "a wrong share")
         url = f"{self._scheme}://{_asked_by(request)}/xmlrpc"
-        text = lockfile.write({**tokens, lockfile.URL: url}, "shared by a SAMP hub of hubfarm")
+        told = {name: value for name, value in tokens.items() if not name.startswith("hubfarm.guard")}  # paths of ours
+        text = lockfile.write({**told, lockfile.URL: url}, "shared by a SAMP hub of hubfarm")
         return Response(text.encode(), content_type=b"text/plain; charset=utf-8")
 
 

@@ -28,6 +28,7 @@ from hubfarm.registry.tickets import Ticket
 from hubfarm.samp.errors import Fault, HubfarmError, WrongUse
 from hubfarm.samp.methods import STANDARD_METHODS, STANDARD_PREFIX
 from hubfarm.samp.xmlrpc import Param, encode_fault
+from hubfarm.spec.checks import check_user
 from hubfarm.spec.principal import Principal
 from hubfarm.visible import visible
 from hubfarm.wire.host_sockets import listener_at
@@ -124,6 +125,17 @@ class StandardProfile(Profile):
         )
 
     def _certified(self, user: str, who: Principal) -> Principal:
+        """Return who shows a certificate that names a user.
+
+        Raises
+        ------
+        Fault
+            No user can be called so.
+        """
+        try:
+            check_user(user)
+        except WrongUse as error:
+            raise Fault(f"the certificate names nobody: {error}") from None
         groups, admin = self._identity(user)
         return replace(who, user=user, groups=groups, admin=admin, revision=self._revision())
 
