@@ -195,7 +195,7 @@ def test_file_that_takes_its_place_just_as_it_is_read_is_judged_itself(
 
 
 def test_file_that_cannot_be_looked_at_is_an_error_and_no_empty_one(users: Users) -> None:
-    with pytest.raises(HubfarmError, match="cannot read the users file .*: Not a directory"):
+    with pytest.raises(HubfarmError, match=r"cannot read the users file .*: Not a directory"):
         Users(Path("/dev/null/users")).all()
 
 
