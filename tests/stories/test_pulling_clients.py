@@ -21,6 +21,14 @@ def puller(lock_file: str, inbox: Inbox) -> Iterator[SAMPIntegratedClient]:
         yield client
 
 
+def hears(inbox: Inbox, number: str) -> None:
+    """Wait for a message; what was pulled just before a kill may come again."""
+    seen = [inbox.next()[-2]["n"]]
+    while seen[-1] != number:
+        seen.append(inbox.next()[-2]["n"])
+    assert len(set(seen)) <= 2
+
+
 def fall(farm: Farm) -> None:
     """Kill the hub ``h`` and wait until another process serves."""
     pid = farm.find("h").pid
@@ -37,12 +45,12 @@ def test_client_that_pulls_stays_over_a_kill_and_gets_what_comes_after_it(farm: 
         own_id = client.get_public_id()
         for number in range(3):
             sender.enotify(own_id, "test.number", n=str(number))
-            assert inbox.next()[-2] == {"n": str(number)}
+            hears(inbox, str(number))
             fall(farm)
         assert client.get_public_id() == own_id
         assert own_id in sender.get_registered_clients()
         sender.enotify(own_id, "test.number", n="last")
-        assert inbox.next()[-2] == {"n": "last"}
+        hears(inbox, "last")
 
 
 def test_what_was_accepted_and_not_pulled_is_there_after_a_kill(farm: Farm) -> None:
