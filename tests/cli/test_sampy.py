@@ -216,21 +216,6 @@ def test_stop_of_all_stops_hubs_of_the_farm_and_standalone_ones(sampy: Run, farm
     wait_for(lambda: not remains(home), "nothing is left")
 
 
-def test_stop_of_all_stops_a_standalone_hub_with_the_id_of_a_hub_of_the_farm(
-    sampy: Run, farm: Farm, home: Path
-) -> None:
-    process = sampy("--multi")
-    wait_for(lambda: len(farm.hubs()) == 1, "it serves")
-    (path,) = multi_files(home)
-    hidden = path.with_name("hidden")
-    path.rename(hidden)
-    farm.start(label="farmed")
-    hidden.rename(path)
-    assert [hub.id for hub in farm.hubs()] == [1, 1]
-    assert len(farm.stop(everything=True)) == 2
-    assert process.wait(PATIENCE) == 0
-
-
 # ---------------------------------------------------------------------- options
 
 

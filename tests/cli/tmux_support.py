@@ -17,7 +17,8 @@ class Terminal:
         self._tmux = [need("tmux"), "-S", str(directory / "tmux"), "-f", "/dev/null"]
 
     def run(self, *arguments: str, columns: int, lines: int) -> None:
-        command = shlex.join([sys.executable, "-m", "hubfarm", *arguments])
+        # Whoever imports readline has COLUMNS and LINES in its environment, of its own terminal or none.
+        command = shlex.join(["env", "-u", "COLUMNS", "-u", "LINES", sys.executable, "-m", "hubfarm", *arguments])
         self._do("new-session", "-d", "-x", str(columns), "-y", str(lines), f"{command}; echo code $?; sleep 600")
 
     def _do(self, *arguments: str) -> str:
