@@ -1,8 +1,13 @@
 """Small private files and links: written whole, read with care; and what lock files say of their hubs."""
 
 import os
+import socket
 import stat
+import struct
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,8 +24,9 @@ from hubfarm.registry.files import (
 )
 from hubfarm.registry.select import HubNames
 from hubfarm.registry.statetable import HubName
-from hubfarm.registry.unix_socket import UnixSocket
+from hubfarm.registry.unix_socket import UnixSocket, peer_account, peer_process, process_that_listens
 from hubfarm.samp.errors import BadLockFile, HubfarmError
+from tests.support import PATIENCE, ROOT, running
 
 
 def test_file_is_written_whole_private_and_as_it_is(tmp_path: Path) -> None:
@@ -34,6 +40,16 @@ def test_file_is_written_whole_private_and_as_it_is(tmp_path: Path) -> None:
     assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"b\r\n", 0o600)
     assert [each.name for each in tmp_path.iterdir()] == [".samp"]
     assert read_private(path) == "b\r\n"
+
+
+def test_text_is_written_in_utf8_whatever_the_locale(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from hubfarm.registry.files import write_private;"
+        "write_private(Path(sys.argv[1]), 'owner=gr\\xf6\\xdfe')"
+    )
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-c", program, tmp_path / "x"], env=os.environ | plain, cwd=ROOT, check=True)
+    assert (tmp_path / "x").read_bytes() == "owner=größe".encode()
 
 
 def test_name_that_it_is_written_under_first_is_no_hubs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,6 +152,47 @@ def test_socket_lies_where_it_is_said_for_its_user_alone_and_is_known_again(tmp_
         HubfarmError, match=rf"^cannot make the log socket {tmp_path}/none/s: No such file or directory$"
     ):
         UnixSocket(tmp_path / "none" / "s", "log socket").listen()
+
+
+NOBODY = 65534
+
+_ASK_AS_NOBODY = f"""
+import os, socket, sys
+os.setgroups([]), os.setgid({NOBODY}), os.setuid({NOBODY})
+with socket.socket(socket.AF_UNIX) as sock:
+    sock.connect(sys.argv[1])
+    sock.recv(1)
+"""
+
+
+@pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED") or os.getuid() != 0, reason="as root, on Linux, there are two")
+def test_who_is_at_the_other_end_is_told_by_the_kernel(home: Path) -> None:
+    home.chmod(0o711)
+    place = UnixSocket(home / "s", "socket")
+    with place.listen() as listener:
+        listener.settimeout(PATIENCE)
+        assert process_that_listens(place.path) == os.getpid()
+        with listener.accept()[0] as connection:
+            assert (peer_process(connection), peer_account(connection)) == (os.getpid(), 0)
+        place.path.chmod(0o777)
+        with (
+            running(sys.executable, "-c", _ASK_AS_NOBODY, str(place.path)) as process,
+            listener.accept()[0] as connection,
+        ):
+            assert (peer_process(connection), peer_account(connection)) == (process.pid, NOBODY)
+    assert process_that_listens(place.path) is None
+
+
+def test_macos_is_asked_for_the_process_in_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Connection:
+        """As much of a socket as is asked; xnu's bsd/sys/un.h: LOCAL_PEERPID at the level SOL_LOCAL."""
+
+        def getsockopt(self, level: int, option: int, size: int) -> bytes:
+            return {(0, 2, 4): struct.pack("i", 4711)}[level, option, size]
+
+    monkeypatch.delattr(socket, "SO_PEERCRED", raising=False)
+    connection: Any = Connection()
+    assert (peer_process(connection), peer_account(connection)) == (4711, None)
 
 
 # ---------------------------------------------------------------------- what a lock file says

@@ -133,8 +133,10 @@ def test_second_claim_on_one_hub_or_lock_file_is_refused(
     monkeypatch.setattr("hubfarm.registry.claim._GUARD_TIMEOUT", 0.1)
     path = lockdir.paths.home / "lock" if outside else None
     claim = publish(lockdir.paths, 1, path=path)
-    with pytest.raises(HubfarmError, match="is held by a hub that runs already"):
+    with pytest.raises(HubfarmError) as refused:
         claim_for(HubSpec(id=2 if outside else 1), lockdir, path=path)
+    what = f"the lock file {path}" if outside else f"the name {claim.name}"
+    assert str(refused.value) == f"{what} is held by a hub that runs already"
     assert [entry.name for entry in [lockdir.read(claim.path)] if entry.standing is Standing.ALIVE] == [claim.name]
     assert not lockdir.is_alive(HubName(os.getpid(), 2))
     claim.withdraw()

@@ -10,7 +10,7 @@ import pytest
 from loguru import logger
 
 from hubfarm.registry import logs
-from hubfarm.registry.logs import RETENTION, log_to, make_sink
+from hubfarm.registry.logs import RETENTION, log_errors_to, log_to, make_sink
 from hubfarm.samp.errors import HubfarmError
 
 
@@ -84,6 +84,25 @@ def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "log").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(HubfarmError, match=f"cannot write the log {tmp_path}/log: "):
         log_to(tmp_path / "log", "x", "INFO")
+
+
+def test_errors_go_to_a_file_of_their_own_too_and_no_value_with_them(tmp_path: Path) -> None:
+    log_to(tmp_path / "log", "x", "INFO")
+    log_errors_to(tmp_path / "errors")
+    logger.warning("it rains")
+    secret = "correct horse"
+    try:
+        raise ValueError(len(secret))
+    except ValueError:
+        logger.exception("it pours")
+    for name in ("log", "errors"):
+        text = (tmp_path / name).read_text()
+        assert "ValueError: 13" in text
+        assert secret not in text
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+    assert lines(tmp_path / "errors")[0] == "it pours"
+    with pytest.raises(HubfarmError, match=f"^cannot write the log {tmp_path}: Is a directory$"):
+        log_errors_to(tmp_path)
 
 
 def test_a_child_aims_at_a_file_of_its_own(tmp_path: Path) -> None:

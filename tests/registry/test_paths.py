@@ -121,10 +121,11 @@ PREPARE = """
 import os, sys
 sys.path[:0] = {path!r}
 from hubfarm.registry.paths import Paths
+paths = Paths.from_environment()  # before, as Python itself may lie where that account reads nothing
 if {uid} is not None:
     os.setgroups([]), os.setgid({uid}), os.setuid({uid})
 try:
-    Paths.from_environment().prepare()
+    paths.prepare()
 except Exception as error:
     print(type(error).__name__, error)
 """

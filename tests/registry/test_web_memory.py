@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hubfarm.registry import web_memory
+from hubfarm.registry.locks import holding
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.web_memory import ALWAYS, ASK, MOST, Memory, RememberedPage, WebMemory, as_toml, until
 from hubfarm.registry.web_token import web_token
@@ -100,6 +102,25 @@ def test_whatever_a_label_is_the_file_says_it_again(labels: list[str], on: bool)
 def test_a_page_that_nobody_can_trust_cannot_be_remembered() -> None:
     with pytest.raises(WrongUse):
         RememberedPage(origin="null", hub="x")
+
+
+def test_who_has_to_wait_for_the_file_for_too_long_is_told_so(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_memory, "_LOCK_TIMEOUT", 0.01)
+    lock = paths.web_memory.with_suffix(".lock")
+    with (
+        holding(lock, timeout=0, by="nobody"),
+        pytest.raises(HubfarmError, match=rf"^{lock} has been locked for 0.01 s by another process$"),
+    ):
+        WebMemory(paths).note(A, "mima-1", ALWAYS)
+    assert WebMemory(paths).read() == Memory()
+
+
+@pytest.mark.parametrize("weak", ["", "guessed", "a" * 31, "a" * 31 + "#", "ä" * 32, "a" * 20 + " " + "b" * 20])
+def test_a_token_that_is_none_is_made_anew(paths: Paths, weak: str) -> None:
+    paths.web_token.write_text(weak)
+    token = web_token(paths)
+    assert (len(token), token.isalnum(), token == weak) == (32, True, False)
+    assert web_token(paths) == token
 
 
 def test_the_token_is_made_once_and_is_the_users_alone(paths: Paths) -> None:

@@ -215,6 +215,19 @@ def test_this_process_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
     assert where_is({}, "x") is Where.HERE
 
 
+def test_lock_file_of_this_process_says_all_that_it_is_judged_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = whereabouts.whereabouts() | {"hubfarm.host": "x"}
+    assert set(said) == set(whereabouts.TOKENS)
+    assert said["hubfarm.uid"] == str(os.getuid())
+    assert where_is(said, "x") is Where.HERE
+    monkeypatch.setattr(whereabouts, "_namespace", lambda: "4026532999")
+    assert where_is(said, "x") is Where.BESIDE
+    monkeypatch.setattr(whereabouts, "boot_id", lambda: "another")
+    assert where_is(said, "x") is Where.BEFORE
+    monkeypatch.setattr(whereabouts, "_machine", lambda: "0123456789abcdef")
+    assert where_is(said, "x") is Where.AWAY
+
+
 def test_a_container_does_not_take_itself_for_its_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.undo()
     for function in (whereabouts._machine, whereabouts._namespace):
