@@ -3,6 +3,7 @@
 import grp
 import os
 import pwd
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -34,6 +35,12 @@ def account_of(uid: int) -> Account:
     except KeyError:
         return Account(str(uid))
     return Account(name, groups_of(name))
+
+
+@lru_cache(maxsize=1000)
+def name_of(uid: int) -> str:
+    """Return what the account of this number is called; asked once, as others make us ask by connecting."""
+    return account_of(uid).name
 
 
 def groups_of(account: str) -> tuple[str, ...]:

@@ -1,15 +1,14 @@
 """The host's switchboard as a farm finds it: a line to it, if it is to be believed.
 
-Who answers at its Unix socket is believed in two cases.  It has the web's port already: then it can do nothing more by
-our line.  Or it is an account of the system's: those are the administrator's to give.
+Who answers at its Unix socket is believed if it is an account of the system's: those are the administrator's to give.
+That another has the web's port does not help it: by our line it could lead a browser that it has shown a page of its
+own, as of our address, to our gateway.
 """
 
-import contextlib
 import socket
 from pathlib import Path
 
 from hubfarm.registry.unix_socket import peer_account
-from hubfarm.wire.host_sockets import HostSockets
 from hubfarm.wire.switchboard_line import line_to_switchboard
 
 _FIRST_OF_PEOPLE = 1000
@@ -17,15 +16,13 @@ _DYNAMIC = range(61184, 65520)
 """Accounts that systemd makes for a service while it runs (DynamicUser=)."""
 
 
-def trusted_line(path: Path, port: int) -> socket.socket | None:
+def trusted_line(path: Path) -> socket.socket | None:
     """Return a line to the host's switchboard; None if there is none that is to be believed.
 
     Parameters
     ----------
     path : Path
         Where it is found.
-    port : int
-        The web's.
     """
     if not path.exists():
         return None
@@ -34,7 +31,7 @@ def trusted_line(path: Path, port: int) -> socket.socket | None:
     except OSError:
         return None
     uid = peer_account(line)
-    if uid is not None and (is_of_the_system(uid) or _has_port(uid, port)):
+    if uid is not None and is_of_the_system(uid):
         return line
     line.close()
     return None
@@ -49,8 +46,3 @@ def is_of_the_system(uid: int) -> bool:
     (True, False, True)
     """
     return uid < _FIRST_OF_PEOPLE or uid in _DYNAMIC
-
-
-def _has_port(uid: int, port: int) -> bool:
-    with contextlib.closing(HostSockets()) as sockets:
-        return sockets.listener("localhost", port) == uid

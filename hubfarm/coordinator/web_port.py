@@ -18,6 +18,7 @@ from hubfarm.registry.handover import WEB
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.settings import Settings
 from hubfarm.registry.web_memory import WebMemory
+from hubfarm.registry.web_token import renew_web_token
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.wire.switchboard_line import is_broken
 
@@ -180,9 +181,11 @@ class WebPort:
         self._unwatch()
         try:
             if self._sockets.prefer_switchboard(self._paths.switchboard):
+                renew_web_token(self._paths)
                 logger.info("web pages come in by the host's switchboard")
             elif not had and time.monotonic() >= self._own_at:
                 self._sockets.listen()
+                renew_web_token(self._paths)
                 if self._trouble:
                     logger.info("web pages come in at port {} now", self._sockets.port)
             self._trouble = ""

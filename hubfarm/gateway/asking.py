@@ -98,12 +98,14 @@ class Asking:
         except NotAsked as reason:
             raise Fault(str(reason)) from None
         answer = self._answers.get(question.id)
+        is_new = answer is None
         if answer is None:
             answer = self._answers[question.id] = asyncio.get_running_loop().create_future()
-            logger.info("asks to come in: {} ({})", visible(origin), question.name)
-            await self._show(question)
         self._board.change()
         try:
+            if is_new:
+                logger.info("asks to come in: {} ({})", visible(origin), question.name)
+                await self._show(question)
             return await asyncio.shield(answer)
         finally:
             if question.id in self.consent.waiting:  # the page has gone

@@ -123,14 +123,14 @@ class Consent:
         return question
 
     def _count(self, origin: str, now: float) -> None:
+        if origin not in self._asked and len(self._asked) >= MOST_ORIGINS:
+            self._asked = {each: seen for each, seen in self._asked.items() if now - seen[-1] < _MINUTE}
+            if len(self._asked) >= MOST_ORIGINS:
+                raise NotAsked("pages of too many origins ask: try again in a minute")
         times = self._asked.setdefault(origin, deque(maxlen=MOST_A_MINUTE))
         if len(times) == MOST_A_MINUTE and now - times[0] < _MINUTE:
             raise NotAsked(f"pages of this origin have asked {MOST_A_MINUTE} times within a minute: wait")
         times.append(now)
-        if len(self._asked) > MOST_ORIGINS:
-            self._asked = {each: seen for each, seen in self._asked.items() if now - seen[-1] < _MINUTE}
-        if len(self._asked) > MOST_ORIGINS:
-            raise NotAsked("pages of too many origins ask: try again in a minute")
 
     def leave(self, question: Question) -> None:
         """One page waits no more; without any the question is none."""

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiohttp import web
 from loguru import logger
@@ -24,6 +24,9 @@ LARGEST_TOGETHER = 256 * 2**20
 
 BODY_TIMEOUT = 60.0
 """How long a request may take until it is whole, seconds."""
+
+MOST_OF_OTHERS = 100
+"""Connections of other accounts at a time."""
 
 CONSOLE = "/hubfarm"
 """Below this lie the gateway's own pages."""
@@ -78,12 +81,12 @@ class Front:
             return _text(500, "the gateway has failed: its log says more", request)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        ends = ends_of(request)
+        ends = ends_of(request.transport)
         if not is_our_name(request.headers.get("Host"), ends.own_port):
             logger.warning("refused: called by the name {!r}", request.headers.get("Host", "")[:200])
             return web.Response(status=403, text="this is localhost, and answers by that name only\n")
         path = request.path_qs.partition("?")[0]
-        if refusal := self._visitors.refusal_of(ends):
+        if refusal := await self._visitors.refusal_of(ends):
             logger.warning("refused: {}", refusal)
             return await self._refuse(request, refusal)
         if path == CONSOLE or path.startswith(f"{CONSOLE}/"):
@@ -151,9 +154,8 @@ class _Held:
         self.bytes = 0
 
 
-def ends_of(request: web.BaseRequest) -> Ends:
-    """Return both ends of a request's connection; nothing of one that has gone."""
-    transport = request.transport
+def ends_of(transport: asyncio.BaseTransport | None) -> Ends:
+    """Return both ends of a connection; nothing of one that has gone."""
     peer = transport.get_extra_info("peername") if transport else None
     own = transport.get_extra_info("sockname") if transport else None
     return Ends(peer[0], peer[1], own[0], own[1]) if isinstance(peer, tuple) and isinstance(own, tuple) else Ends()
@@ -172,13 +174,36 @@ def _text(status: int, text: str, request: web.BaseRequest) -> web.Response:
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-def server_for(handler: Handler) -> web.Server:
+class _Server(web.Server):
+    """Hangs up on other accounts' connections, beyond those few that are told why: they may not use up what is ours."""
+
+    def __init__(self, handler: Handler, visitors: Visitors | None, **more: Any) -> None:
+        super().__init__(handler, **more)
+        self._visitors = visitors
+        self._others: set[web.RequestHandler] = set()
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        if self._visitors is None or self._visitors.are_ours(ends_of(transport)):
+            return
+        if len(self._others) >= MOST_OF_OTHERS:
+            transport.abort()
+        else:
+            self._others.add(handler)
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        self._others.discard(handler)
+        super().connection_lost(handler, exc)
+
+
+def server_for(handler: Handler, visitors: Visitors | None = None) -> web.Server:
     """Return what makes a protocol for each connection, whose requests go to a handler.
 
     A handler is cancelled when its caller has gone: nobody waits for an answer that nobody gets.
     """
-    return web.Server(
+    return _Server(
         handler,
+        visitors,
         handler_cancellation=True,
         keepalive_timeout=75.0,
         access_log=None,

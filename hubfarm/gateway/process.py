@@ -120,7 +120,7 @@ class Gateway:
             local = server_for(self._console.answer_locally)
             closing.push_async_callback(local.shutdown, 1.0)
             closing.callback((await loop.create_unix_server(local, sock=place.listen())).close)
-            pages = server_for(self._front)
+            pages = server_for(self._front, self._visitors)
             closing.push_async_callback(pages.shutdown, 1.0)
             for sock in self._listening:
                 server = await loop.create_server(pages, sock=sock)

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from loguru import logger
 
-from hubfarm.access.host_accounts import account_of
+from hubfarm.access.host_accounts import name_of
 from hubfarm.registry.files import identity_of
 from hubfarm.registry.unix_socket import peer_account
 from hubfarm.samp.errors import Fault, HubfarmError
 from hubfarm.samp.xmlrpc import encode_fault
+from hubfarm.wire.connections import raise_descriptor_limit
 from hubfarm.wire.host_sockets import HostSockets
 from hubfarm.wire.http_messages import Ends
 from hubfarm.wire.loopback import listen_on_loopback
@@ -37,6 +38,9 @@ MOST_LINES_OF_ONE = 8
 
 MOST_TURNED_AWAY = 200
 """Connections of accounts without a farm that are answered at a time."""
+
+MOST_TURNED_AWAY_OF_ONE = 20
+"""Of one account."""
 
 PATIENCE = 5.0
 """How long one of these may take to ask, seconds."""
@@ -71,7 +75,7 @@ class Switchboard:
         if not self._sockets.are_known:
             raise HubfarmError("a switchboard needs Linux, whose kernel says whose connections are (sock_diag)")
         self._lines: dict[int, list[socket.socket]] = {}
-        self._turning_away: set[asyncio.Task[None]] = set()
+        self._turning_away: dict[asyncio.Task[None], int | None] = {}
         self._listening: list[socket.socket] = []
         self._door = self._make_door()
         self._identity = identity_of(path)
@@ -160,7 +164,7 @@ class Switchboard:
         line.setblocking(False)
         mine.append(line)
         asyncio.get_running_loop().add_reader(line, self._hang_up, uid, line)
-        logger.info("a farm of {} is there", account_of(uid).name)
+        logger.info("a farm of {} is there", name_of(uid))
 
     def _hang_up(self, uid: int, line: socket.socket) -> None:
         """Let go of a line that is readable: its farm has nothing to say, so it has gone."""
@@ -169,7 +173,7 @@ class Switchboard:
         self._lines[uid].remove(line)
         if not self._lines[uid]:
             del self._lines[uid]
-            logger.info("no farm of {} is there", account_of(uid).name)
+            logger.info("no farm of {} is there", name_of(uid))
 
     # ------------------------------------------------------------------ pages
 
@@ -183,12 +187,13 @@ class Switchboard:
         if uid is not None and self._hand_over(uid, connection):
             connection.close()
             return
-        if len(self._turning_away) >= MOST_TURNED_AWAY:
+        of_one = sum(each == uid for each in self._turning_away.values())
+        if len(self._turning_away) >= MOST_TURNED_AWAY or of_one >= MOST_TURNED_AWAY_OF_ONE:
             connection.close()
             return
-        task = asyncio.ensure_future(_turn_away(connection, _why(uid)))
-        self._turning_away.add(task)
-        task.add_done_callback(self._turning_away.discard)
+        task = asyncio.ensure_future(_turn_away(connection, uid))
+        self._turning_away[task] = uid
+        task.add_done_callback(self._turning_away.pop)
 
     def _hand_over(self, uid: int, connection: socket.socket) -> bool:
         for line in self._lines.get(uid, ()):
@@ -204,14 +209,14 @@ def _why(uid: int | None) -> str:
     if uid is None:
         return "this port is for programs of this host"
     return (
-        f"no farm of SAMP hubs runs for the account {account_of(uid).name} on this host, or it does not answer: "
+        f"no farm of SAMP hubs runs for the account {name_of(uid)} on this host, or it does not answer: "
         "start one by hubfarm start"
     )
 
 
-async def _turn_away(connection: socket.socket, reason: str) -> None:
+async def _turn_away(connection: socket.socket, uid: int | None) -> None:
     """Answer whatever is asked, so that a page of any origin can show it; then hang up."""
-    body = encode_fault(Fault(reason))
+    body = encode_fault(Fault(await asyncio.to_thread(_why, uid)))
     answer = (
         b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nAccess-Control-Allow-Origin: *\r\n"
         b"Access-Control-Allow-Methods: POST, OPTIONS\r\nAccess-Control-Allow-Headers: Content-Type\r\n"
@@ -243,6 +248,8 @@ def run(path: Path, port: int, blame: Callable[[], str], ready: Callable[[], Non
     HubfarmError
         It cannot be.
     """
+    # Farms that do not take what they are handed have it count as ours, against this very limit.
+    raise_descriptor_limit()
 
     async def serve() -> None:
         await Switchboard(path, port, blame).run(ready)

@@ -12,6 +12,7 @@ import os
 import re
 import socket
 from collections.abc import Mapping
+from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
@@ -116,8 +117,8 @@ class Translator:
 
     async def _file(self, request: web.BaseRequest, url: str) -> web.StreamResponse:
         path = path_in(url, self._host)
-        descriptor = await asyncio.to_thread(open_plain, path)
-        try:
+        with await asyncio.to_thread(_opened, path) as file:
+            descriptor = file.fileno()
             status = os.fstat(descriptor)
             begin, end = range_of(request.headers.get("Range"), status.st_size)
             if begin >= end and status.st_size:
@@ -135,8 +136,6 @@ class Translator:
                 await _copy(descriptor, response, begin, end)
             await response.write_eof()
             return response
-        finally:
-            os.close(descriptor)
 
     # ------------------------------------------------------------------ http
 
@@ -213,6 +212,11 @@ def _is_of_this_host(address: str) -> bool:
     parsed = ipaddress.ip_address(address.partition("%")[0])
     parsed = getattr(parsed, "ipv4_mapped", None) or parsed
     return parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified
+
+
+def _opened(path: str) -> BinaryIO:
+    """Return a file that closes itself: who asked for it may have gone meanwhile."""
+    return os.fdopen(open_plain(path), "rb", buffering=0)
 
 
 def range_of(header: str | None, size: int) -> tuple[int, int]:

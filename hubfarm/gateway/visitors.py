@@ -3,9 +3,10 @@
 And by which name they call us: a page whose own host name was turned to this host (DNS rebinding) gives itself away.
 """
 
+import asyncio
 import os
 
-from hubfarm.access.host_accounts import account_of
+from hubfarm.access.host_accounts import name_of
 from hubfarm.wire.host_sockets import HostSockets
 from hubfarm.wire.http_messages import Ends
 
@@ -25,19 +26,24 @@ class Visitors:
         self._sockets = sockets or HostSockets()
         self._uid = os.getuid() if uid is None else uid
 
-    def refusal_of(self, ends: Ends) -> str:
+    def are_ours(self, ends: Ends) -> bool:
+        """Tell whether a connection is this account's, as far as the kernel says whose it is."""
+        return not self._sockets.are_known or self._sockets.account(ends) == self._uid
+
+    async def refusal_of(self, ends: Ends) -> str:
         """Say why a connection is none of ours; empty if it is."""
         if not self._sockets.are_known:
             return ""  # no Linux: loopback alone has to do
         uid = self._sockets.account(ends)
         if uid == self._uid:
             return ""
-        mine = account_of(self._uid).name
+        mine = await asyncio.to_thread(name_of, self._uid)
         if uid is None:
             return f"this is the hub of the account {mine}, for programs of this host alone"
+        theirs = await asyncio.to_thread(name_of, uid)
         return (
             f"the port {ends.own_port} of this host is held by the account {mine} and this page is of the account "
-            f"{account_of(uid).name}: one account's pages enter its own hubs only. An administrator can let each "
+            f"{theirs}: one account's pages enter its own hubs only. An administrator can let each "
             "account have its own by hubfarm web switchboard"
         )
 

@@ -8,8 +8,10 @@ What is kept has bounds.  Of what may be read the oldest is forgotten, and may n
 read nothing is forgotten: once that is full, no further URL may be read.
 """
 
+import re
 from collections.abc import Iterable
 from hashlib import blake2b
+from urllib.parse import unquote
 
 MOST_PERMITTED = 20_000
 """URLs that may be read."""
@@ -77,5 +79,24 @@ class UrlTracker:
 
 
 def digest_of(url: str) -> bytes:
-    """Return what is kept of a URL."""
-    return blake2b(url.strip().encode(errors="replace"), digest_size=DIGEST).digest()
+    """Return what is kept of a URL: the same, however that which it leads to is written."""
+    return blake2b(usual(url).encode(errors="surrogatepass"), digest_size=DIGEST).digest()
+
+
+def usual(url: str) -> str:
+    """Return a URL as it is usually written: a program that repeats what a page has named may write it otherwise.
+
+    Examples
+    --------
+    >>> usual("file:///etc/pass%77d"), usual("file:/etc/passwd#: no table"), usual("FILE://localhost//etc/passwd?x")
+    ('file:/etc/passwd', 'file:/etc/passwd', 'file:/etc/passwd')
+    >>> usual("HTTP://A.example/B?c#d")
+    'http://a.example/B?c'
+    """
+    scheme, _, rest = url.partition("#")[0].strip().partition(":")
+    scheme = scheme.lower()
+    if scheme != "file":
+        place = re.match("//[^/?]*", rest)
+        return f"{scheme}:{rest[: place.end()].lower()}{rest[place.end() :]}" if place else f"{scheme}:{rest}"
+    path = re.sub("^//[^/]*", "", rest.partition("?")[0])  # the translator reads files of this host alone
+    return "file:" + re.sub("/+", "/", unquote(path, errors="surrogateescape"))

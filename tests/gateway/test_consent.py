@@ -1,8 +1,19 @@
 """Which questions wait, and what may ask."""
 
+from contextlib import suppress
+
 import pytest
 
-from hubfarm.gateway.consent import LONGEST_NAME, MOST_A_MINUTE, MOST_JOINED, MOST_WAITING, Consent, NotAsked, suspicion
+from hubfarm.gateway.consent import (
+    LONGEST_NAME,
+    MOST_A_MINUTE,
+    MOST_JOINED,
+    MOST_ORIGINS,
+    MOST_WAITING,
+    Consent,
+    NotAsked,
+    suspicion,
+)
 from hubfarm.samp.errors import WrongUse
 
 A = "https://a.example"
@@ -50,6 +61,15 @@ def test_thousands_of_origins_are_a_few_questions_and_no_memory() -> None:
             refused += 1
     assert (len(consent.waiting), refused) == (MOST_WAITING, 10_000 - MOST_WAITING)
     assert len(consent._asked) <= MOST_WAITING
+
+
+def test_origins_that_ask_and_go_at_once_are_no_memory_either() -> None:
+    consent = Consent(60.0)
+    for number in range(2 * MOST_ORIGINS):
+        with suppress(NotAsked):
+            consent.leave(consent.ask(f"https://{number}.example", "Viewer", "", now=number / 1000))
+    assert len(consent._asked) <= MOST_ORIGINS
+    asked(consent, "https://another.example", now=100.0)
 
 
 def test_silence_is_no_and_an_answer_counts_once() -> None:

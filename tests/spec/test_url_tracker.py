@@ -36,6 +36,28 @@ def test_white_space_around_a_url_is_none_of_it() -> None:
     assert not tracker.may_read("file:///a")
 
 
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "file:/etc/passwd",
+        "FILE:///etc/passwd",
+        "file://localhost/etc/passwd",
+        "file:////etc//passwd",
+        "file:///etc/pass%77d",
+        "file:///etc/passwd?x",
+        "file:///etc/passwd#: is no table",
+    ],
+)
+def test_a_program_that_repeats_what_a_page_has_named_in_other_words_lets_nobody_read_it(echo: str) -> None:
+    tracker = UrlTracker()
+    tracker.note_named(["file:///etc/passwd"])
+    tracker.note_sent([echo])
+    assert not tracker.may_read(echo)
+    tracker.note_named(["http://intranet.example/a"])
+    tracker.note_sent(["HTTP://Intranet.example/a#b"])
+    assert not tracker.may_read("HTTP://Intranet.example/a#b")
+
+
 def test_oldest_that_may_be_read_is_forgotten_and_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(url_tracker, "MOST_PERMITTED", 2)
     tracker = UrlTracker()

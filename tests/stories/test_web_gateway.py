@@ -214,6 +214,23 @@ def test_the_address_of_the_page_has_the_token_and_nothing_else_tells_it(
     assert os.stat(farm.paths.web_token).st_mode & 0o777 == 0o600
 
 
+def test_the_token_is_another_when_the_port_was_let_go_of_and_the_same_when_only_the_gateway_died(
+    farm: Farm, cli: RunCli, web_port: int
+) -> None:
+    """Who has the port meanwhile is shown the token by a page that is still open."""
+    farm.start(label="one")
+    assert ping(web_port)
+    address = cli("web", "url").stdout
+    killed = gateway_of(farm)
+    killed.kill()
+    assert wait_for(lambda: ping(web_port), "it answers again")
+    assert cli("web", "url").stdout == address
+    farm.stop(everything=True, coordinator=True)
+    farm.start(label="one")
+    assert ping(web_port)
+    assert cli("web", "url").stdout != address
+
+
 def test_what_nothing_costs(farm: Farm, web_port: int) -> None:
     """Asleep, no process is there for the web, and the coordinator has loaded nothing for it."""
     farm.start(label="one")

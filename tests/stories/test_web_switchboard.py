@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import shutil
 import signal
 import socket
@@ -16,8 +17,9 @@ import psutil
 import pytest
 
 from hubfarm.farm import Farm
+from hubfarm.gateway.switchboard import MOST_TURNED_AWAY_OF_ONE
 from hubfarm.wire.switchboard_line import HELLO, line_to_switchboard
-from tests.accounts import B, C, as_account, two_accounts
+from tests.accounts import B, C, as_account, three_accounts
 from tests.stories.test_web_gateway import ping, state_of
 from tests.support import PATIENCE, running, wait_for
 
@@ -99,26 +101,44 @@ def test_a_switchboard_that_is_replaced_has_the_farms_again(home: Path, farm: Fa
                 assert process.wait(PATIENCE) == 0
 
 
+@pytest.mark.parametrize("has_port", [False, True])
 @pytest.mark.skipif(os.geteuid() != 0, reason="to be another account takes root")
 def test_a_program_that_only_says_that_it_is_the_switchboard_gets_nothing(
-    home: Path, farm: Farm, web_port: int
+    has_port: bool, home: Path, farm: Farm, web_port: int
 ) -> None:
     (home / "shared").mkdir()
     (home / "shared").chmod(0o777)
     home.chmod(0o711)
     be_one = (
         "import socket, sys, time; door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET);"
-        "door.bind(sys.argv[1]); door.listen(); print('ready', flush=True); time.sleep(60)"
+        "door.bind(sys.argv[1]); door.listen();"
+        "ports = [socket.create_server(('127.0.0.1', int(each))) for each in sys.argv[2:]];"
+        "print('ready', flush=True); time.sleep(60)"
     )
     command = ["/usr/bin/python3", "-c", be_one, str(home / "shared" / "switchboard")]
+    command += [str(web_port)] if has_port else []
     with running(*command, stdout=subprocess.PIPE, user=4711, group=4711) as impostor:
         assert impostor.stdout is not None
         assert impostor.stdout.readline() == "ready\n"
         (home / "shared" / "switchboard").chmod(0o666)
-        farm.start(label="one")  # the impostor is a person, and has no port: the farm takes it itself
-        assert state_of(farm) == "asleep"
+        farm.start(label="one")  # the impostor is a person: the farm takes the port itself, if it is free
+        assert state_of(farm) == ("taken" if has_port else "asleep")
         assert not farm.coordinator()["web"]["switchboard"]  # type: ignore[index]
-        assert ping(web_port)
+        assert has_port or ping(web_port)
+
+
+def test_one_account_without_a_farm_leaves_room_for_others_and_farms_that_take_nothing_too(
+    switchboard: subprocess.Popen[str], web_port: int
+) -> None:
+    with contextlib.ExitStack() as closing:
+        held = [closing.enter_context(socket.create_connection(("127.0.0.1", web_port))) for _ in range(30)]
+        looking = select.poll()
+        for each in held:
+            looking.register(each, select.POLLIN)
+        wait_for(lambda: looking.poll(0), "those that are too many are hung up on")
+        assert len(looking.poll(0)) <= 30 - MOST_TURNED_AWAY_OF_ONE
+    soft, hard = psutil.Process(switchboard.pid).rlimit(psutil.RLIMIT_NOFILE)
+    assert soft == hard  # what waits in lines counts against it, whosever they are
 
 
 def test_two_switchboards_and_a_port_in_use_are_told_in_a_line(
@@ -155,7 +175,7 @@ def test_a_farm_that_has_the_port_gives_it_to_the_switchboard_and_takes_it_back(
 def test_each_account_lands_on_its_own_farm(
     with_switchboard: bool, home: Path, farm: Farm, web_port: int, request: pytest.FixtureRequest
 ) -> None:
-    with two_accounts():
+    with three_accounts():
         if not with_switchboard:
             farm.start(label="one")
             assert asked_as(web_port) == ""

@@ -264,7 +264,7 @@ def test_page_does_not_read_what_it_made_up_nor_anything_but_files_and_servers(
         f"file://{tmp_path}/pipe": 502,
         f"file://{tmp_path}/nothing": 502,
         f"file://{tmp_path}/long": 502,
-        "file://elsewhere.example/etc/passwd": 502,
+        "file://elsewhere.example/etc/group": 502,
         "gopher://127.0.0.1/": 502,
         "jar:file:///a.jar!/b": 403,
         "http://127.0.0.1:9/": 502,
