@@ -21,9 +21,10 @@ from hubfarm.cli.table import GAP, Grid, shortened
 from hubfarm.visible import visible
 
 
-def say(*cells: str, err: bool = False) -> None:
+def say(*cells: str, err: bool = False, **style: Any) -> None:
     """Print one line, its cells separated by tabs; to standard error if so asked."""
-    click.echo("\t".join(map(visible, cells)), err=err)
+    line = "\t".join(map(visible, cells))
+    click.echo(styled(line, **style) if style else line, err=err)
 
 
 def rows(*told: tuple[str, str | Sequence[str]]) -> None:

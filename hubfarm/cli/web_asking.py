@@ -1,8 +1,6 @@
 """Web pages that ask to come in, answered on a terminal: a list by arrow keys, as soon as one asks."""
 
-import click
-
-from hubfarm.cli.show import say, styled
+from hubfarm.cli.show import say
 from hubfarm.client.chooser import pick
 from hubfarm.farm.web import State, Web
 from hubfarm.samp.errors import HubfarmError
@@ -46,8 +44,8 @@ def _answer(web: Web, question: State) -> None:
 
 def _introduce(question: State) -> None:
     say("", err=True)
-    click.echo(styled(visible(question["name"] or "a page without a name"), bold=True), err=True)
+    say(question["name"] or "a page without a name", err=True, bold=True)
     say(f"  the browser says   {question['origin']}", err=True)
     say(f"  the page says      {question['referer'] or 'nothing'}", err=True)
     if question["warning"]:
-        click.echo(styled(f"  look twice: {visible(question['warning'])}", fg="yellow"), err=True)
+        say(f"  look twice: {question['warning']}", err=True, fg="yellow")

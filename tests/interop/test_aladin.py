@@ -15,10 +15,8 @@ import pytest
 from hubfarm.farm import Farm
 from hubfarm.registry.listing import HubInfo
 from tests.interop.conftest import OnHub, names_on
-from tests.interop.test_ds9 import PICTURE, display, picture
+from tests.interop.test_ds9 import PICTURE, picture
 from tests.support import Receiver, message, need, wait_for
-
-__all__ = ["display"]
 
 pytestmark = pytest.mark.interop
 

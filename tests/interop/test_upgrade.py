@@ -108,14 +108,19 @@ def test_ds9_does_not_notice_that_its_hub_is_upgraded(
     assert "8." in ask(receiver, ds9, "ds9.get", cmd="version")["value"]
     # 0.1.0 probes its clients, and DS9 complains of the first probe: from then on nothing may come.
     wait_for(lambda: len(windows()) == 2, "0.1.0 has probed DS9")
-    before = windows(), said.read_text()
+    before = windows(), complaints(said)
 
     done = cli("upgrade")
     assert (done.returncode, done.stderr) == (0, "")
     assert listed(cli)["night"]["version"] == __version__
     assert registered(receiver) == sorted(["hub", ds9])
     assert "8." in ask(receiver, ds9, "ds9.get", cmd="version")["value"]
-    assert (windows(), said.read_text()) == before
+    assert (windows(), complaints(said)) == before
+
+
+def complaints(said: Path) -> set[str]:
+    """Return what DS9 has said, each thing once: 0.1.0 may probe it again before the upgrade comes."""
+    return set(said.read_text().splitlines())
 
 
 def registered(receiver: Receiver) -> list[Any]:
