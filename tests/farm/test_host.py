@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import filelock  # noqa: F401 (the hub loads it late, and by then the account may not reach it)
 import pytest
 
 from hubfarm.farm import Farm, HubInfo, host
