@@ -24,7 +24,7 @@ from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.spec.states import HubKind
 from hubfarm.wire.http_client import HttpClient
 from hubfarm.wire.sockets import bind
-from hubfarm.worker.process import run
+from hubfarm.worker.run import run
 
 TIMES = 8
 """Python 3.11 specialises a function when it is called for the eighth time; later ones, earlier.  Each takes 5 ms."""

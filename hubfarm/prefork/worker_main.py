@@ -11,7 +11,7 @@ from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.spec.states import HubKind
-from hubfarm.worker.process import run
+from hubfarm.worker.run import run
 
 
 def serve(spec: HubSpec, sock: socket.socket, paths: Paths, report: int, level: str) -> int:

@@ -1,4 +1,4 @@
-"""Put the rooms of a hub together in one process, run it, and take it down in order.
+"""Put the rooms of a hub together, run it, and take it down in order.
 
 Life: take the guard and a slot of the state table, listen, publish the lock file, say so to
 the caller; beat once a second, and put back what others have damaged; at the end say
@@ -9,16 +9,14 @@ import asyncio
 import contextlib
 import os
 import secrets
-import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import uvloop
 from loguru import logger
 
 from hubfarm.access.shared import Share
@@ -32,14 +30,13 @@ from hubfarm.hub.ledger import Ledger
 from hubfarm.hub.profiles.accounts import Accounts
 from hubfarm.hub.profiles.front_door import FrontDoor
 from hubfarm.hub.profiles.host_names import HostNames
-from hubfarm.hub.profiles.profile import Profile
+from hubfarm.hub.profiles.profile import Inside, Profile
 from hubfarm.hub.profiles.shares import Shares
 from hubfarm.hub.profiles.standard import StandardProfile
 from hubfarm.hub.profiles.waits import Waits
 from hubfarm.hub.profiles.web import WebProfile
 from hubfarm.registry.changes import changes_path, with_changes
 from hubfarm.registry.claim import Claim, claim_for
-from hubfarm.registry.handover import hand_over
 from hubfarm.registry.history import End, record_end
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
@@ -50,7 +47,7 @@ from hubfarm.spec.hub_spec import HubSpec, in_the_clear
 from hubfarm.spec.rhythm import DRAIN, until_beat
 from hubfarm.spec.states import HubKind, HubState
 from hubfarm.wire.addresses import is_loopback
-from hubfarm.wire.connections import raise_descriptor_limit, room
+from hubfarm.wire.connections import room
 from hubfarm.wire.host_sockets import others_listen
 from hubfarm.wire.http_client import HttpClient
 from hubfarm.wire.http_server import HttpLimits, HttpServer
@@ -159,113 +156,117 @@ class HubProcess:
         HubfarmError
             The guard, the label or the disk is not to be had; nothing is left behind.
         """
-        spec = self.spec
-        lockdir = LockDir(self._paths)
-        self._claim = claim_for(spec, lockdir, path=self._lock_path)
-        if spec.id != self._claim.name.id:
-            self.spec = spec = msgspec.structs.replace(spec, id=self._claim.name.id)
+        self._claim = claim_for(self.spec, LockDir(self._paths), path=self._lock_path)
         try:
-            self.spec = spec = with_changes(changes_path(self._paths, spec), spec)
-            base = base_url(sock, tls=spec.tls)
-            self._encryption = Encryption(spec, self._paths) if spec.tls else None
-            _warn_of_the_wire(spec, sock)
-            ledger = self._remember()
-            space = room()
-            self._callback_rule = rule = _callback_rule(spec, sock)
-            self._hub = Hub(
-                hub_metadata(spec, base),
-                limits=spec.limits.with_room_for(space.callbacks),
-                new_key=lambda: secrets.token_hex(16),
-                now=self._started,
-                ledger=ledger,
-                policy=policy_of(spec),
-            )
-            waits = Waits()
-            journal = self._journal
-            self._lines = FrequentLines(time.monotonic)
-            self._deliveries = Deliveries(
-                self._hub,
-                waits.answer,
-                self._keep_soon,
-                rule.client,
-                journal.mark if journal else lambda number: None,
-                self._lines,
-            )
-            self._deliveries.client_of_listener = self._client_of_listener
-            self._share = Share(self._paths, spec)
-            alone = self._kind is not HubKind.EMBEDDED
-            self._admission = Admission(spec, self._paths, time.monotonic, alone=alone)
-            self._profile = StandardProfile(
-                self._hub,
-                self._deliveries,
-                waits,
-                secret=spec.secret,
-                clock=time.monotonic,
-                callbacks=rule,
-                files=journal,
-                lines=self._lines,
-                passwords=self._admission.passwords,
-                ticket_of=self._admission.ticket_of,
-                revision=self._admission.revision,
-                identity=self._admission.identity,
-            )
-            self._web = WebProfile(
-                self._hub,
-                self._deliveries,
-                waits,
-                secret=spec.secret,
-                clock=time.monotonic,
-                files=journal,
-                lines=self._lines,
-            )
-            most = min(space.connections, MOST_ENCRYPTED) if spec.tls else space.connections
-            limits = HttpLimits(head=spec.limits.head, body=spec.limits.body, connections=most)
-            is_ours = HostNames(sock, spec.host).include
-            shares = Shares(self._admission.shared_lock_file, self._profile.held, tls=spec.tls)
-            profile = self._profile
-            front_door = FrontDoor(spec.name, profile.handle, profile.refusal_of, is_ours, self._web, shares.answer)
-            self._server = HttpServer(
-                front_door.answer,
-                limits,
-                _log_failure,
-                self._keep,
-                front_door.admit,
-                self._encryption.context if self._encryption else None,
-                self._say_no_handshake,
-            )
-            if self._pages is not None:
-                await self._serve_pages(self._pages, waits, limits)
-            self._liveness = Liveness(self._hub, self._deliveries)
-            self._ask_the_kernel()  # before anybody is answered
-            await self._server.start(sock)
-            self._running = running = Running(HubName(os.getpid(), spec.id), f"{base}xmlrpc", self._claim.path)
-            self._publish()
+            self.spec = self._as_changed(msgspec.structs.replace(self.spec, id=self._claim.name.id))
+            await self._open(sock)
         except BaseException:
             if self._journal is not None:
                 self._journal.close()
             self._claim.withdraw()
             raise
-        if spec.fell and journal is not None:
-            self._deliveries.carry_out(self._hub.suspect(journal.marked()))
+        self._take_over()
+        logger.info("serving at {} as {}", self._running.url, self._running.name)
+        return self._running
+
+    def _as_changed(self, spec: HubSpec) -> HubSpec:
+        """Return what the hub is asked to be, with what was changed about it while it ran."""
+        return with_changes(changes_path(self._paths, spec), spec)
+
+    async def _open(self, sock: socket.socket) -> None:
+        """Put the rooms together, from the inside out, and serve."""
+        spec = self.spec
+        base = base_url(sock, tls=spec.tls)
+        self._encryption = Encryption(spec, self._paths) if spec.tls else None
+        _warn_of_the_wire(spec, sock)
+        inside = self._make_inside(sock, base)
+        self._share = Share(self._paths, spec)
+        self._make_doors(inside)
+        limits = self._http_limits()
+        self._server = self._make_server(sock, limits)
+        if self._pages is not None:
+            await self._serve_pages(self._pages, inside, limits)
+        self._liveness = Liveness(self._hub, self._deliveries)
+        self._ask_the_kernel()  # before anybody is answered
+        await self._server.start(sock)
+        self._running = Running(HubName(os.getpid(), spec.id), f"{base}xmlrpc", self._claim.path)
+        self._publish()
+
+    def _make_inside(self, sock: socket.socket, base: str) -> Inside:
+        """Make the hub, and the ways out of it."""
+        spec = self.spec
+        self._ledger = self._remember()
+        self._callback_rule = _callback_rule(spec, sock)
+        self._hub = Hub(
+            hub_metadata(spec, base),
+            limits=spec.limits.with_room_for(room().callbacks),
+            new_key=lambda: secrets.token_hex(16),
+            now=self._started,
+            ledger=self._ledger,
+            policy=policy_of(spec),
+        )
+        waits, journal = Waits(), self._journal
+        self._lines = FrequentLines(time.monotonic)
+        self._deliveries = Deliveries(
+            self._hub,
+            waits.answer,
+            self._keep_soon,
+            self._callback_rule.client,
+            journal.mark if journal else lambda number: None,
+            self._lines,
+        )
+        self._deliveries.client_of_listener = self._client_of_listener
+        return Inside(self._hub, self._deliveries, waits, spec.secret, time.monotonic, journal, self._lines)
+
+    def _make_doors(self, inside: Inside) -> None:
+        alone = self._kind is not HubKind.EMBEDDED
+        self._admission = admission = Admission(self.spec, self._paths, time.monotonic, alone=alone)
+        self._profile = StandardProfile(
+            inside,
+            callbacks=self._callback_rule,
+            passwords=admission.passwords,
+            ticket_of=admission.ticket_of,
+            revision=admission.revision,
+            identity=admission.identity,
+        )
+        self._web = WebProfile(inside)
+
+    def _http_limits(self) -> HttpLimits:
+        spec, connections = self.spec, room().connections
+        most = min(connections, MOST_ENCRYPTED) if spec.tls else connections
+        return HttpLimits(head=spec.limits.head, body=spec.limits.body, connections=most)
+
+    def _make_server(self, sock: socket.socket, limits: HttpLimits) -> HttpServer:
+        spec, profile = self.spec, self._profile
+        shares = Shares(self._admission.shared_lock_file, profile.held, tls=spec.tls)
+        is_ours = HostNames(sock, spec.host).include
+        front_door = FrontDoor(spec.name, profile.handle, profile.refusal_of, is_ours, self._web, shares.answer)
+        return HttpServer(
+            front_door.answer,
+            limits,
+            _log_failure,
+            self._keep,
+            front_door.admit,
+            self._encryption.context if self._encryption else None,
+            self._say_no_handshake,
+        )
+
+    def _take_over(self) -> None:
+        """Go on where a predecessor stopped, and be what is asked now."""
+        if self.spec.fell and self._journal is not None:
+            self._deliveries.carry_out(self._hub.suspect(self._journal.marked()))
         self._deliveries.resume()
-        self._deliveries.carry_out(self._hub.restrict(policy_of(spec)))  # also those whom a predecessor let in
-        self._state = HubState.DRAINING if ledger.draining else HubState.RUNNING
+        self._deliveries.carry_out(self._hub.restrict(policy_of(self.spec)))  # also those whom a predecessor let in
+        self._state = HubState.DRAINING if self._ledger.draining else HubState.RUNNING
         self.heed_changes()  # of the time in which it started
         self._beat()
-        logger.info("serving at {} as {}", running.url, running.name)
-        return running
 
-    async def _serve_pages(self, pages: Pages, waits: Waits, limits: HttpLimits) -> None:
+    async def _serve_pages(self, pages: Pages, inside: Inside, limits: HttpLimits) -> None:
         from hubfarm.hub.profiles.web_port import WebPort  # here: a farm's workers do not load it
         from hubfarm.worker.consent import Consent
 
         self._web_port = WebPort(
-            self._hub,
-            self._deliveries,
-            waits,
-            secret=self.spec.secret,
-            clock=time.monotonic,
-            lines=self._lines,
+            inside,
             ask=Consent(pages.dialogue).ask,
             port=pages.sock.getsockname()[1],
             is_ours=HostNames(pages.sock, "localhost").include,
@@ -307,7 +308,7 @@ class HubProcess:
         if self._state is HubState.STARTING:
             return  # it will, before it serves
         try:
-            spec = with_changes(changes_path(self._paths, self.spec), self.spec)
+            spec = self._as_changed(self.spec)
         except HubfarmError as error:
             logger.error("cannot be changed: {}", error)
             return
@@ -526,91 +527,3 @@ def _log_renewal(renewed: "asyncio.Future[None]") -> None:
 
 def _log_failure(error: BaseException) -> None:
     logger.opt(exception=error).error("a request failed inside the hub")
-
-
-def run(
-    spec: HubSpec,
-    sock: socket.socket,
-    paths: Paths,
-    *,
-    kind: HubKind,
-    lock_path: Path | None = None,
-    pages: Pages | None = None,
-    started: Callable[[Running], None],
-    reopen_log: Callable[[], None] = lambda: None,
-) -> str:
-    """Run one hub in this process until it is ended; return why it ended.
-
-    SIGTERM and SIGINT end it in order, SIGUSR1 once it is drained, SIGQUIT so that a successor goes on with its
-    clients; SIGHUP reopens its log and has it heed what was changed about it, SIGUSR2 hands its listening socket to a
-    new coordinator.
-
-    Parameters
-    ----------
-    spec, paths, kind, lock_path, pages
-        As for `HubProcess`.
-    sock : socket
-        Bound already.
-    started : callable
-        Told when the hub serves.
-    reopen_log : callable
-        Opens the log file anew.
-
-    Raises
-    ------
-    HubfarmError
-        The hub cannot start.
-    """
-    # Not by `uvloop.run`: what that does around it makes a worker's own memory 0.35 MB larger.
-    loop = uvloop.new_event_loop()
-    try:
-        return loop.run_until_complete(_run(spec, sock, paths, kind, lock_path, pages, started, reopen_log))
-    finally:
-        loop.close()
-
-
-async def _run(
-    spec: HubSpec,
-    sock: socket.socket,
-    paths: Paths,
-    kind: HubKind,
-    lock_path: Path | None,
-    pages: Pages | None,
-    started: Callable[[Running], None],
-    reopen_log: Callable[[], None],
-) -> str:
-    raise_descriptor_limit()
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(_log_loop_failure)
-    hub = HubProcess(spec, paths, kind=kind, lock_path=lock_path, pages=pages)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, hub.end, End.STOPPED, f"by {signal.Signals(number).name}")
-    loop.add_signal_handler(signal.SIGUSR1, hub.drain)
-    if kind is HubKind.FARM:
-        loop.add_signal_handler(signal.SIGQUIT, hub.end, End.RESTARTED, "restarted")
-    loop.add_signal_handler(signal.SIGHUP, _heed, hub, reopen_log)
-    loop.add_signal_handler(signal.SIGUSR2, _hand_over, sock, paths, spec)
-    running = await hub.start(sock)
-    started(running)
-    how, reason = await hub.wait_for_end()
-    logger.info("ending: {}", reason)
-    await (hub.hand_on if how is End.RESTARTED else hub.stop)(how, reason)
-    return reason
-
-
-def _heed(hub: HubProcess, reopen_log: Callable[[], None]) -> None:
-    reopen_log()
-    hub.heed_changes()
-
-
-def _hand_over(sock: socket.socket, paths: Paths, spec: HubSpec) -> None:
-    try:
-        hand_over(sock, paths.handover_socket, HubName(os.getpid(), spec.id))
-        logger.info("handed the listening socket to a new coordinator")
-    except OSError as error:
-        logger.warning("could not hand the listening socket over: {}", error.strerror)
-
-
-def _log_loop_failure(_: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-    error = context.get("exception")
-    logger.opt(exception=error if isinstance(error, BaseException) else None).error("{}", context.get("message"))

@@ -19,7 +19,8 @@ from hubfarm.spec.options import HubOptions
 from hubfarm.spec.states import HubKind
 from hubfarm.standard_hub import living_hub, standard_lock_file
 from hubfarm.wire.sockets import bind
-from hubfarm.worker.process import Pages, Running, run
+from hubfarm.worker.process import Pages, Running
+from hubfarm.worker.run import run
 
 if TYPE_CHECKING:
     from hubfarm.worker.consent import Dialogue

@@ -3,13 +3,13 @@
 import asyncio
 import re
 import time
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from hubfarm.hub.core import Hub
 from hubfarm.hub.delivery.deliveries import Deliveries
 from hubfarm.hub.ledger import Ledger
 from hubfarm.hub.profiles.front_door import FrontDoor
+from hubfarm.hub.profiles.profile import Inside
 from hubfarm.hub.profiles.standard import StandardProfile
 from hubfarm.hub.profiles.waits import Waits
 from hubfarm.hub.profiles.web import WebProfile
@@ -43,10 +43,10 @@ class _Doors:
         hub.note_sent_to_page(encode_value(FITS))
         waits = Waits()
         deliveries = Deliveries(hub, waits.answer)
-        common: Any = {"secret": "secret", "clock": time.monotonic}
-        standard, web = StandardProfile(hub, deliveries, waits, **common), WebProfile(hub, deliveries, waits, **common)
+        inside = Inside(hub, deliveries, waits, "secret", time.monotonic)
+        standard, web = StandardProfile(inside), WebProfile(inside)
         self.front = FrontDoor("h", standard.handle, standard.refusal_of, lambda host: True, web)
-        port = WebPort(hub, deliveries, waits, **common, ask=_nobody, port=21012, is_ours=lambda host: host == b"ours")
+        port = WebPort(inside, ask=_nobody, port=21012, is_ours=lambda host: host == b"ours")
         port._read_for_page = lambda url: Response(url.encode())  # type: ignore[method-assign]  # nothing is fetched
         self.port = port
 

@@ -20,6 +20,7 @@ from hubfarm.hub.profiles.passwords import (
     PasswordChecks,
     credentials_in,
 )
+from hubfarm.hub.profiles.profile import Inside
 from hubfarm.hub.profiles.standard import StandardProfile
 from hubfarm.hub.profiles.throttle import FORGIVEN_AFTER, FREE, LONGEST_DELAY
 from hubfarm.hub.profiles.waits import Waits
@@ -84,11 +85,7 @@ class Door:
         self.register = Register()
         waits = Waits()
         self.profile = StandardProfile(
-            self.hub,
-            Recorder(waits),  # type: ignore[arg-type]
-            waits,
-            secret=SECRET,
-            clock=lambda: self.now,
+            Inside(self.hub, Recorder(waits), waits, SECRET, lambda: self.now),  # type: ignore[arg-type]
             passwords=PasswordChecks(lambda: self.register, lambda: self.now),
             ticket_of=lambda secret: TICKET if secret == "a ticket" else None,
         )

@@ -15,6 +15,7 @@ from hubfarm.hub.delivery import pull as pull_module
 from hubfarm.hub.delivery.liveness import LONGEST_SILENCE, LONGEST_SILENCE_FAR, Liveness
 from hubfarm.hub.ledger import Ledger
 from hubfarm.hub.model import Client
+from hubfarm.hub.profiles.profile import Inside
 from hubfarm.hub.profiles.standard import StandardProfile
 from hubfarm.hub.profiles.waits import Waits
 from hubfarm.hub.recall import recall
@@ -51,7 +52,7 @@ class Pulled(Room):
         super().__init__()
         self.hub.limits = Limits(**limits)
         self.profile = StandardProfile(
-            self.hub, self.deliveries, Waits(), secret=SECRET, clock=asyncio.get_running_loop().time
+            Inside(self.hub, self.deliveries, Waits(), SECRET, asyncio.get_running_loop().time)
         )
 
     def start(self, method: str, *params: Any) -> "Response | asyncio.Future[Response]":

@@ -9,6 +9,7 @@ import pytest
 
 from hubfarm.hub.core import Hub
 from hubfarm.hub.model import Answer, Delivery, Effect
+from hubfarm.hub.profiles.profile import Inside
 from hubfarm.hub.profiles.standard import StandardProfile
 from hubfarm.hub.profiles.waits import Waits
 from hubfarm.hub.routes import Push
@@ -46,13 +47,8 @@ class Bench:
         self.hub = Hub(HUB_METADATA, limits=Limits(**limits), new_key=lambda: f"key-{next(keys)}", now=0.0)
         waits = Waits()
         self.recorder = Recorder(waits)
-        self.profile = StandardProfile(
-            self.hub,
-            self.recorder,
-            waits,
-            secret=SECRET,
-            clock=lambda: 1.0,  # type: ignore[arg-type]
-        )
+        inside = Inside(self.hub, self.recorder, waits, SECRET, lambda: 1.0)  # type: ignore[arg-type]
+        self.profile = StandardProfile(inside)
 
     def start(self, method: str, *params: Any) -> "Response | asyncio.Future[Response]":
         return self.profile.handle(post(dumps(params, f"samp.hub.{method}").encode()))

@@ -10,6 +10,7 @@ from hubfarm.farm import Farm
 from hubfarm.hub.core import Hub
 from hubfarm.hub.frequent_lines import FrequentLines
 from hubfarm.hub.profiles import throttle
+from hubfarm.hub.profiles.profile import Inside
 from hubfarm.hub.profiles.standard import StandardProfile
 from hubfarm.hub.profiles.throttle import (
     FIRST_DELAY,
@@ -117,7 +118,7 @@ class Door:
     def __init__(self) -> None:
         self.hub = Hub(HUB_METADATA, limits=Limits(), new_key=lambda: "a-key", now=0.0)
         waits = Waits()
-        self.profile = StandardProfile(self.hub, Recorder(waits), waits, secret=SECRET, clock=Clock())  # type: ignore
+        self.profile = StandardProfile(Inside(self.hub, Recorder(waits), waits, SECRET, Clock()))  # type: ignore
 
     def ask(self, method: str, *params: Any, peer: str = HERE) -> "Response | asyncio.Future[Response]":
         return self.profile.handle(post(dumps(params, f"samp.hub.{method}").encode(), peer))

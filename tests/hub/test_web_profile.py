@@ -18,6 +18,7 @@ from hubfarm.hub.delivery.deliveries import Deliveries
 from hubfarm.hub.delivery.liveness import Liveness
 from hubfarm.hub.ledger import MOST_URLS, Ledger
 from hubfarm.hub.profiles.front_door import FrontDoor
+from hubfarm.hub.profiles.profile import Inside
 from hubfarm.hub.profiles.standard import StandardProfile
 from hubfarm.hub.profiles.throttle import FREE
 from hubfarm.hub.profiles.waits import Waits
@@ -57,9 +58,9 @@ class Doors:
         )
         waits = Waits()
         self.deliveries = Deliveries(self.hub, waits.answer)
-        common: Any = {"secret": SECRET, "clock": lambda: self.now}
-        self.standard = StandardProfile(self.hub, self.deliveries, waits, **common)
-        self.web = WebProfile(self.hub, self.deliveries, waits, **common)
+        inside = Inside(self.hub, self.deliveries, waits, SECRET, lambda: self.now)
+        self.standard = StandardProfile(inside)
+        self.web = WebProfile(inside)
         self.front = FrontDoor("h", self.standard.handle, self.standard.refusal_of, lambda host: True, self.web)
         self.deliveries.resume()
 

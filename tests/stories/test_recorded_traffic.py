@@ -22,6 +22,7 @@ from hubfarm.hub.core import Hub
 from hubfarm.hub.delivery import push
 from hubfarm.hub.delivery.deliveries import Deliveries
 from hubfarm.hub.model import Client
+from hubfarm.hub.profiles.profile import Inside
 from hubfarm.hub.profiles.standard import StandardProfile
 from hubfarm.hub.profiles.waits import Waits
 from hubfarm.hub.routes import Push
@@ -191,7 +192,7 @@ class Stage:
         )
         waits = Waits()
         self.deliveries = Deliveries(self.hub, waits.answer)
-        profile = StandardProfile(self.hub, self.deliveries, waits, secret=SECRET, clock=lambda: 1.0)
+        profile = StandardProfile(Inside(self.hub, self.deliveries, waits, SECRET, lambda: 1.0))
         server = HttpServer(profile.handle, HttpLimits(), self._failures.append)
         sock = bind("127.0.0.1", 0)
         await server.start(sock)

@@ -8,6 +8,7 @@ synchronous call.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, TypeAlias
 
@@ -77,8 +78,9 @@ class NotAdmitted(Fault):
     """The secret, or whatever else a newcomer shows, or the private key is wrong."""
 
 
-class Profile:
-    """One door of a hub.
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What lies behind all doors of one hub.
 
     Parameters
     ----------
@@ -88,6 +90,8 @@ class Profile:
         Carries out what follows from each call.
     waits : Waits
         Where `deliveries` puts the answers of synchronous calls.
+    secret : str
+        The hub's, as its lock file has it.
     clock : callable
         Returns the time, seconds.
     files : Files, optional
@@ -96,37 +100,46 @@ class Profile:
         Those of the hub's log.
     """
 
+    hub: Hub
+    deliveries: Deliveries
+    waits: Waits
+    secret: str
+    clock: Callable[[], float]
+    files: Files | None = None
+    lines: FrequentLines | None = None
+
+
+class Profile:
+    """One door of a hub.
+
+    Parameters
+    ----------
+    inside : Inside
+        What it leads to.
+    """
+
     NAME: ClassVar[str]
     PREFIX: ClassVar[str]
     METHODS: ClassVar[Mapping[str, Method]]
 
-    def __init__(
-        self,
-        hub: Hub,
-        deliveries: Deliveries,
-        waits: Waits,
-        *,
-        clock: Callable[[], float],
-        files: Files | None = None,
-        lines: FrequentLines | None = None,
-    ) -> None:
+    def __init__(self, inside: Inside) -> None:
         self.requests = 0
         self.is_open = True
         self.key_prefix = ""
         """What the private keys of this profile's clients begin with."""
-        self.hub = hub
-        self.deliveries = deliveries
-        self.waits = waits
-        self.clock = clock
-        self.lines = lines or FrequentLines(clock)
-        self.held = HeldAnswers(clock, self.lines)
+        self.hub = inside.hub
+        self.deliveries = inside.deliveries
+        self.waits = inside.waits
+        self.clock = inside.clock
+        self.lines = inside.lines or FrequentLines(inside.clock)
+        self.held = HeldAnswers(inside.clock, self.lines)
         self.accounts: Accounts | None = None
         """Asks the kernel whose connections are, if that counts on this hub."""
         shared = {name: partial(strategy, self) for name, strategy in SHARED.items()}
         strategies = shared | self.own_strategies()
         self._calls = {f"{self.PREFIX}{name}": (method, strategies[name]) for name, method in self.METHODS.items()}
         kept = {name for name, (method, _) in self._calls.items() if method.kept}
-        self._large = LargeRequests(self._read, files, kept, LARGE)
+        self._large = LargeRequests(self._read, inside.files, kept, LARGE)
         self._ping: bytes | None = None  # the last one: clients send theirs with the same bytes each time
 
     def own_strategies(self) -> dict[str, Strategy]:

@@ -14,15 +14,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from msgspec.structs import replace
 
 from hubfarm.access.host_accounts import Account
-from hubfarm.hub.core import Hub
 from hubfarm.hub.delivery.callback_rule import CallbackRule
-from hubfarm.hub.delivery.deliveries import Deliveries
-from hubfarm.hub.frequent_lines import FrequentLines
 from hubfarm.hub.model import Client
-from hubfarm.hub.profiles.large_requests import Files
 from hubfarm.hub.profiles.passwords import Credentials, PasswordChecks, TooMany, credentials_in
-from hubfarm.hub.profiles.profile import DONE, Answered, NotAdmitted, Profile, Strategy, answer_with, refuse
-from hubfarm.hub.profiles.waits import Waits
+from hubfarm.hub.profiles.profile import DONE, Answered, Inside, NotAdmitted, Profile, Strategy, answer_with, refuse
 from hubfarm.hub.routes import Push
 from hubfarm.registry.tickets import Ticket
 from hubfarm.samp.errors import Fault, HubfarmError, WrongUse
@@ -46,10 +41,8 @@ class StandardProfile(Profile):
 
     Parameters
     ----------
-    hub, deliveries, waits, clock, files, lines
-        As for every `Profile`.
-    secret : str
-        Admits a client to ``register``.
+    inside : Inside
+        What it leads to; the hub's secret admits a client to ``register``.
     callbacks : CallbackRule, optional
         Where clients may be called back; without one, anywhere.
     passwords : PasswordChecks, optional
@@ -68,22 +61,16 @@ class StandardProfile(Profile):
 
     def __init__(
         self,
-        hub: Hub,
-        deliveries: Deliveries,
-        waits: Waits,
+        inside: Inside,
         *,
-        secret: str,
-        clock: Callable[[], float],
         callbacks: CallbackRule | None = None,
-        files: Files | None = None,
-        lines: FrequentLines | None = None,
         passwords: PasswordChecks | None = None,
         ticket_of: Callable[[str], Ticket | None] = lambda secret: None,
         revision: Callable[[], int] = lambda: 0,
         identity: Callable[[str], tuple[tuple[str, ...], bool]] = lambda user: ((), False),
     ) -> None:
-        super().__init__(hub, deliveries, waits, clock=clock, files=files, lines=lines)
-        self._secret = secret.encode()
+        super().__init__(inside)
+        self._secret = inside.secret.encode()
         self._callbacks = callbacks
         self._passwords = passwords
         self._ticket_of = ticket_of

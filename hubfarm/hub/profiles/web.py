@@ -9,19 +9,14 @@ user has let it in.  Pages may not send everything, and URLs that pass by are no
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from urllib.parse import unquote
 
 from loguru import logger
 from msgspec.structs import replace
 
 from hubfarm.access.host_accounts import Account
-from hubfarm.hub.core import Hub
-from hubfarm.hub.delivery.deliveries import Deliveries
-from hubfarm.hub.frequent_lines import FrequentLines
-from hubfarm.hub.profiles.large_requests import Files
-from hubfarm.hub.profiles.profile import Answered, Profile, Result, Strategy, answer_with, refuse
-from hubfarm.hub.profiles.waits import Waits
+from hubfarm.hub.profiles.profile import Answered, Inside, Profile, Result, Strategy, answer_with, refuse
 from hubfarm.samp.errors import BadValue, Fault
 from hubfarm.samp.methods import WEB_METHODS, WEB_PREFIX
 from hubfarm.samp.values import check_string
@@ -46,32 +41,20 @@ class WebProfile(Profile):
 
     Parameters
     ----------
-    hub, deliveries, waits, clock, files, lines
-        As for every `Profile`.
-    secret : str
-        The hub's; a gateway shows what follows from it.
+    inside : Inside
+        What it leads to; a gateway shows what follows from the hub's secret.
     """
 
     NAME = WEB
     PREFIX = WEB_PREFIX
     METHODS = WEB_METHODS
 
-    def __init__(
-        self,
-        hub: Hub,
-        deliveries: Deliveries,
-        waits: Waits,
-        *,
-        secret: str,
-        clock: Callable[[], float],
-        files: Files | None = None,
-        lines: FrequentLines | None = None,
-    ) -> None:
-        super().__init__(hub, deliveries, waits, clock=clock, files=files, lines=lines)
-        self.key_prefix = f"{hub_token(secret)}."
+    def __init__(self, inside: Inside) -> None:
+        super().__init__(inside)
+        self.key_prefix = f"{hub_token(inside.secret)}."
         # What was pulled was noted when it was queued, and the translator is no URL of a program's.
         self._not_noted = {f"{self.PREFIX}pullCallbacks", f"{self.PREFIX}register"}
-        self._shown = b"web " + door_credential(secret).encode()
+        self._shown = b"web " + door_credential(inside.secret).encode()
 
     def own_strategies(self) -> dict[str, Strategy]:
         """Return what is done for the methods that are this profile's alone."""

@@ -9,12 +9,11 @@ import stat
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from loguru import logger
 
-from hubfarm.hub.profiles.profile import Answered, answer_with, refuse
+from hubfarm.hub.profiles.profile import Answered, Inside, answer_with, refuse
 from hubfarm.hub.profiles.web import WebProfile, name_in
 from hubfarm.samp.errors import Fault, HubfarmError
 from hubfarm.samp.values import Value
@@ -42,7 +41,7 @@ class WebPort(WebProfile):
 
     Parameters
     ----------
-    hub, deliveries, waits, secret, clock, files, lines
+    inside : Inside
         As for `WebProfile`.
     ask : callable
         Asks the user whether a page may come in.
@@ -52,8 +51,8 @@ class WebPort(WebProfile):
         Tells whether a ``Host`` header names this host.
     """
 
-    def __init__(self, *args: Any, ask: Ask, port: int, is_ours: Callable[[bytes], bool], **more: Any) -> None:
-        super().__init__(*args, **more)
+    def __init__(self, inside: Inside, *, ask: Ask, port: int, is_ours: Callable[[bytes], bool]) -> None:
+        super().__init__(inside)
         self._ask = ask
         self._port = port
         self._is_ours = is_ours
