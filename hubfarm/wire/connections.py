@@ -18,6 +18,12 @@ from typing import Generic, Protocol, TypeVar
 LOOK_EVERY = 0.5
 """Between two looks at the connections, seconds."""
 
+LINGER = 5.0
+"""How long a refused peer may go on sending before its connection is closed, seconds.
+
+Closing at once would reset the connection and destroy the answer before the peer has read it.
+"""
+
 MAX_CONNECTIONS = 10_000
 """More are never kept, however many descriptors there are: a look at all of them costs milliseconds."""
 

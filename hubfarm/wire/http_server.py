@@ -25,7 +25,8 @@ from typing import Any, NamedTuple, cast
 import httptools
 
 from hubfarm.wire.bare_lf import CrlfHeads
-from hubfarm.wire.connections import MAX_CONNECTIONS, Activity, Connections, Patience
+from hubfarm.wire.connections import LINGER, MAX_CONNECTIONS, Activity, Connections, Patience
+from hubfarm.wire.handshake import Handshake
 from hubfarm.wire.http_messages import Ends, Request, Response, encode
 from hubfarm.wire.known_heads import KnownHeads, head_of
 from hubfarm.wire.sockets import BACKLOG, notice_silence
@@ -54,12 +55,6 @@ FIELD_SIZE = len(": \r\n")
 
 LOOK_AGAIN = 0.05
 """Between two looks whether what is below an encrypted connection has written all, seconds."""
-
-LINGER = 5.0
-"""How long a refused peer may go on sending before its connection is closed, seconds.
-
-Closing at once would reset the connection and destroy the answer before the peer has read it.
-"""
 
 
 Handler = Callable[[Request], "Response | asyncio.Future[Response]"]
@@ -123,70 +118,6 @@ class _Asked(NamedTuple):
     request: Request | Response
     keep_alive: bool
     version: str
-
-
-class _Handshake(asyncio.Protocol):
-    """A connection that is not encrypted yet: it counts, and has to be as quick, as one whose request comes in."""
-
-    activity = Activity.HEAD
-    received = unsent = 0
-
-    def __init__(self, server: "HttpServer", context: ssl.SSLContext) -> None:
-        self._server = server
-        self._context = context
-        self._transport: asyncio.Transport
-        self._steps: Any  # a coroutine
-        self._early: list[bytes] = []  # what has come before it has ended: asyncio does not wait for that
-        self.since = server.loop.time()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        if not self._server.connections.admit(self):
-            self._transport.abort()
-            return
-        self._steps = self._server.loop.start_tls(
-            self._transport,
-            self,
-            self._context,
-            server_side=True,
-            ssl_handshake_timeout=self._server.limits.patience.head,
-            ssl_shutdown_timeout=LINGER,
-        )
-        # Its first step is made here: in a task, the peer's first bytes might come before it, and to us.
-        self._steps.send(None).add_done_callback(self._over)
-
-    def data_received(self, data: bytes) -> None:
-        self._early.append(data)
-
-    def _over(self, _: "asyncio.Future[None]") -> None:
-        self._server.connections.discard(self)
-        encrypted = None
-        try:
-            self._steps.send(None)
-        except StopIteration as done:
-            encrypted = done.value
-        except (OSError, asyncio.CancelledError) as error:
-            self._server.on_no_handshake(_ends_of(self._transport).peer, error)
-        if encrypted is None or encrypted.is_closing():  # the peer may have left meanwhile
-            self._transport.abort()
-            return
-        # Not the 256 KiB that it takes by itself, for each of many who wait for an answer.
-        encrypted.set_read_buffer_limits(high=MOST_UNREAD)
-        connection = _Connection(self._server, self._transport)
-        encrypted.set_protocol(connection)
-        connection.connection_made(encrypted)
-        if self._early:
-            connection.data_received(b"".join(self._early))
-
-    def time_out(self, text: str) -> None:
-        """Close: there is no language yet to answer in."""
-        self._transport.abort()
-
-    def abort(self) -> None:
-        """Close."""
-        self._transport.abort()
-
-    give_way = close = abort
 
 
 class _Connection(asyncio.Protocol):
@@ -692,7 +623,6 @@ class HttpServer:
         on_no_handshake: Callable[[str, BaseException], None] = lambda peer, error: None,
     ) -> None:
         self.limits = limits
-        self.on_no_handshake = on_no_handshake
         self.leaving = False
         """Each connection is closed behind its next answer."""
         self.admit = admit
@@ -700,13 +630,14 @@ class HttpServer:
         self.held = 0
         self.known: KnownHeads[_Says] = KnownHeads()
         self.loop = asyncio.get_running_loop()
-        self.connections: Connections[_Connection | _Handshake] = Connections(
+        self.connections: Connections[_Connection | Handshake] = Connections(
             self.loop, limits.connections, limits.patience
         )
         self._handler = handler
         self._on_error = on_error
         self._before_answers = before_answers
         self._tls = tls
+        self._on_no_handshake = on_no_handshake
         self._to_flush: list[_Connection] = []
         self._server: asyncio.Server | None = None
 
@@ -715,14 +646,29 @@ class HttpServer:
         self._server = await self.loop.create_server(self._accept, sock=sock, backlog=BACKLOG)
 
     def _accept(self) -> asyncio.Protocol:
-        return _Connection(self) if self._tls is None else _Handshake(self, self._tls())
+        if self._tls is None:
+            return _Connection(self)
+        patience = self.limits.patience.head
+        return Handshake(self.loop, self.connections, self._tls(), patience, self._take_encrypted, self._no_handshake)
+
+    def _take_encrypted(self, encrypted: Any, below: asyncio.Transport, early: bytes) -> None:
+        # Not the 256 KiB that it takes by itself, for each of many who wait for an answer.
+        encrypted.set_read_buffer_limits(high=MOST_UNREAD)
+        self._begin(_Connection(self, below), encrypted, early)
+
+    def _no_handshake(self, transport: asyncio.Transport, error: BaseException) -> None:
+        self._on_no_handshake(_ends_of(transport).peer, error)
 
     def take(self, transport: asyncio.Transport, data: bytes) -> None:
         """Serve a connection that another has accepted and begun to read: `data` is what it has read."""
-        connection = _Connection(self)
+        self._begin(_Connection(self), transport, data)
+
+    @staticmethod
+    def _begin(connection: _Connection, transport: asyncio.Transport, data: bytes) -> None:
         transport.set_protocol(connection)
         connection.connection_made(transport)
-        connection.data_received(data)
+        if data:
+            connection.data_received(data)
 
     def flush_soon(self, connection: _Connection) -> None:
         """Write a connection's answers at the end of this turn of the loop."""

@@ -1,6 +1,7 @@
 """Who comes in by which door: the hub remembers it, asks a policy about it, and a door can be shut while it runs."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from xmlrpc.client import Fault, dumps
 
@@ -36,13 +37,7 @@ class TwoDoors(Bench):
 
     def __init__(self) -> None:
         super().__init__()
-        self.side = Side(
-            self.hub,
-            self.recorder,  # type: ignore[arg-type]
-            self.profile.waits,
-            secret="another",
-            clock=lambda: 1.0,
-        )
+        self.side = Side(replace(self.inside, secret="another"))
 
     def by_side(self, method: str, *params: Any) -> Any:
         answer = self.side.handle(post(dumps(params, f"samp.sidehub.{method}").encode(), "192.0.2.1"))

@@ -47,8 +47,8 @@ class Bench:
         self.hub = Hub(HUB_METADATA, limits=Limits(**limits), new_key=lambda: f"key-{next(keys)}", now=0.0)
         waits = Waits()
         self.recorder = Recorder(waits)
-        inside = Inside(self.hub, self.recorder, waits, SECRET, lambda: 1.0)  # type: ignore[arg-type]
-        self.profile = StandardProfile(inside)
+        self.inside = Inside(self.hub, self.recorder, waits, SECRET, lambda: 1.0)  # type: ignore[arg-type]
+        self.profile = StandardProfile(self.inside)
 
     def start(self, method: str, *params: Any) -> "Response | asyncio.Future[Response]":
         return self.profile.handle(post(dumps(params, f"samp.hub.{method}").encode()))
