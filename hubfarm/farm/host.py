@@ -41,7 +41,7 @@ MOST_TOLD = 4 * 2**20
 """So much one account may tell, bytes: a thousand hubs take half of it."""
 
 _MOST_MEMORY = 2**30
-"""Address space of a process that looks, bytes."""
+"""Address space that a process that looks may take beside what it is born with, bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,8 @@ def _look(account: pwd.struct_passwd, there: int) -> NoReturn:
     told: dict[str, Any] = {"hubs": [], "problem": ""}
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+        most = psutil.Process().memory_info().vms + _MOST_MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
         give_up_root(account)
         if os.path.lexists(Path(account.pw_dir, ".samp-1")):
             paths = Paths.from_environment({"HOME": account.pw_dir})

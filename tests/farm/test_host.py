@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import mmap
 import multiprocessing
 import os
 import pwd
@@ -129,6 +130,11 @@ def planted(lock_directory: Path, what: str) -> None:
     for directory, names, files in os.walk(lock_directory):
         for name in (*names, *files, "."):
             shutil.chown(Path(directory, name), C, C) if not Path(directory, name).is_symlink() else None
+
+
+def test_root_sees_them_from_a_large_program_too(homes: dict[str, Path]) -> None:
+    with hub_of(B, "night"), mmap.mmap(-1, 2**31):  # address space that nobody uses
+        wait_for(lambda: [hub.label for hub in hubs_of(B)] == ["night"], "it is seen")
 
 
 @pytest.mark.parametrize(
