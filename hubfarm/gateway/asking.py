@@ -139,12 +139,17 @@ class Asking:
         HubfarmError
             It cannot be remembered, as the file cannot be written; nobody is let in.
         """
-        question = self.consent.waiting.get(id) or self.consent.take(id)
-        hub = await self._hubs.find(selector)
-        if lasts is not Lasts.ONCE and not can_be_remembered(question.origin):
-            raise WrongUse(f"a page of the origin {question.origin} can be let in this once only: all such look alike")
-        await asyncio.to_thread(self._memory.note, question.origin, hub.label, lasts.as_remembered())
-        self.consent.take(id)
+        question = self.consent.take(id)  # first of all: another answer may come meanwhile
+        try:
+            hub = await self._hubs.find(selector)
+            if lasts is not Lasts.ONCE and not can_be_remembered(question.origin):
+                raise WrongUse(
+                    f"a page of the origin {question.origin} can be let in this once only: all such look alike"
+                )
+            await asyncio.to_thread(self._memory.note, question.origin, hub.label, lasts.as_remembered())
+        except BaseException:
+            self.consent.put_back(question)
+            raise
         logger.info("the user lets {} into {} ({})", visible(question.origin), hub.label, lasts.value)
         self._settle(id, hub)
         return hub

@@ -151,6 +151,10 @@ class Consent:
         except KeyError:
             raise WrongUse(f"no page waits as {id[:80]!r}: it has been answered, or has gone") from None
 
+    def put_back(self, question: Question) -> None:
+        """Have a question wait again that was taken, and not answered after all."""
+        self.waiting[question.id] = question
+
     def expired(self, now: float) -> list[Question]:
         """Return the questions that nobody has answered in time; they wait no more."""
         over = [question for question in self.waiting.values() if now >= question.until]

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hubfarm.gateway.forward import Forward
 from hubfarm.gateway.hubs import Hubs
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.web_memory import ALWAYS, WebMemory
-from hubfarm.samp.errors import Fault
+from hubfarm.samp.errors import Fault, HubfarmError
 from hubfarm.samp.xmlrpc import decode_response, encode_call
 from tests.gateway.gateway_support import A, Rig, rig
 from tests.support import in_a_loop
@@ -77,6 +78,54 @@ def test_no_is_a_fault_and_so_is_silence(paths: Paths) -> None:
                 await one.register()
             assert one.hubs[0].registered == 0
             assert (await one.state())["waiting"] == []
+
+    test()
+
+
+def test_of_two_answers_the_first_counts_and_is_what_is_remembered(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noting, may_note, note = threading.Event(), threading.Event(), WebMemory.note
+
+    def slow(memory: WebMemory, *of: str) -> None:
+        noting.set()
+        may_note.wait(20)
+        note(memory, *of)
+
+    monkeypatch.setattr(WebMemory, "note", slow)
+
+    @in_a_loop
+    async def test() -> None:
+        async with rig(paths, "one") as one:
+            page = asyncio.create_task(one.register())
+            id = (await one.question())["id"]
+            yes = asyncio.create_task(one.api("allow", {"id": id, "hub": "one", "for": "always"}))
+            await asyncio.to_thread(noting.wait, 20)
+            status, told = await one.api("deny", {"id": id})
+            may_note.set()
+            assert (status, "has been answered" in told["error"], (await yes)[0]) == (400, True, 200)
+            await page
+            assert [each["hub"] for each in (await one.state())["remembered"]] == ["one"]
+
+    test()
+
+
+def test_a_yes_that_cannot_be_remembered_leaves_the_question(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(memory: WebMemory, *of: str) -> None:
+        raise HubfarmError("no space left")
+
+    monkeypatch.setattr(WebMemory, "note", full)
+
+    @in_a_loop
+    async def test() -> None:
+        async with rig(paths, "one") as one:
+            page = asyncio.create_task(one.register())
+            id = (await one.question())["id"]
+            assert (await one.api("allow", {"id": id, "hub": "one"}))[0] == 500
+            assert (await one.question())["id"] == id
+            await one.api("deny", {"id": id})
+            with pytest.raises(Fault, match="refused this page"):
+                await page
 
     test()
 
