@@ -229,14 +229,18 @@ class StateTable:
             return  # somebody has truncated the file: to touch the map would be the end by SIGBUS
         start = _HEADER_SIZE + slot * _SLOT_SIZE
         sequence = _SEQUENCE.unpack_from(self._map, start)[0] | 1
-        _SEQUENCE.pack_into(self._map, start, sequence)
+        self._store(start, _SEQUENCE.pack(sequence))
         _SLOT.pack_into(self._map, start + _SEQUENCE.size, *values)
-        _SEQUENCE.pack_into(self._map, start, (sequence + 1) % 2**64)
+        self._store(start, _SEQUENCE.pack((sequence + 1) % 2**64))
+
+    def _store(self, at: int, number: bytes) -> None:
+        """Write eight bytes at once: `pack_into` makes them zero first, and a reader may look just then."""
+        self._map[at : at + len(number)] = number
 
     def write_beat(self, slot: int, beat: float) -> None:
         """Write the heartbeat of `slot`: one field, which a reader has old or new."""
         if os.lseek(self._descriptor, 0, os.SEEK_END) == _SIZE:  # see `_put`
-            _BEAT.pack_into(self._map, _HEADER_SIZE + slot * _SLOT_SIZE + _BEAT_OFFSET, beat)
+            self._store(_HEADER_SIZE + slot * _SLOT_SIZE + _BEAT_OFFSET, _BEAT.pack(beat))
 
     def close(self) -> None:
         """Unmap and close the table."""

@@ -42,6 +42,8 @@ class Authority:
         self.file = directory / f"{name}.pem"
         self._name, self._key = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), self._new_key()
         builder = self._begun(self._name, self._key).add_extension(x509.BasicConstraints(True, None), critical=True)
+        identifier = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
+        builder = builder.add_extension(identifier, critical=False)
         self.file.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
     @staticmethod
@@ -62,6 +64,8 @@ class Authority:
             x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
             critical=False,
         )
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())  # Python 3.13 asks for it
+        builder = builder.add_extension(issuer, critical=False)
         files = self.directory / f"{name}.crt", self.directory / f"{name}.key"
         files[0].write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
         files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))

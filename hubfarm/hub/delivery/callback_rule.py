@@ -111,7 +111,7 @@ async def _addresses(host: str, parts: SplitResult) -> list[str]:
     except TimeoutError:
         raise Fault(f"the callback URL's host {host} could not be looked up in {RESOLVE_TIMEOUT:g} s") from None
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = "it is no name of a host" if isinstance(error, UnicodeError) else error.strerror or error
         raise Fault(f"the callback URL's host {host} cannot be looked up: {reason}") from None
     return [str(each[4][0]) for each in found]
 
