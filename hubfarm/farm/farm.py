@@ -746,7 +746,8 @@ class Farm:
             See `find`.
         command : sequence of str, optional
             The program that is to take this process's place (exec), and its arguments; some need more than
-            ``SAMP_HUB``, see `hubfarm.registry.programs`.
+            ``SAMP_HUB``, see `hubfarm.registry.programs`, and all have to believe a hub that speaks TLS, see
+            `hubfarm.access.trust`.
         login : Login, optional
             As whom it enters; see `log_in`.
 
@@ -766,6 +767,10 @@ class Farm:
 
             programs = load_settings().programs
             variables |= variables_for(command, lock_file, self.paths, programs)
+            if hub.url.startswith("https:"):
+                from hubfarm.access.trust import trust_variables
+
+                variables |= trust_variables(lock_file, self.paths, os.environ | variables)
         return variables
 
     def log_file(self, selector: str) -> Path:

@@ -77,7 +77,7 @@ def read_with_status(path: Path, *, follow: bool = False, most: int = _MAX_LOCK_
         return data.decode("latin-1"), status
 
 
-def write_private(path: Path, text: str) -> None:
+def write_private(path: Path, content: str | bytes) -> None:
     """Write `path` whole: a reader sees the old content or the new, never half (mode 0600).
 
     Raises
@@ -87,8 +87,8 @@ def write_private(path: Path, text: str) -> None:
     """
     with _replacing(path, "") as temporary:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager

@@ -127,3 +127,32 @@ def test_jsamp_and_astropy_enter_a_hub_that_speaks_tls(farm: Farm, tmp_path: Pat
         environment |= {"SAMP_HUB": lock_url(copy)}
         subprocess.run([sys.executable, "-c", SEND], check=True, timeout=60, env=environment)
         wait_for(lambda: "by astropy" in printed.read_text(), "JSAMP has got it")
+
+
+def test_exec_has_stock_programs_believe_a_hub_that_speaks_tls(farm: Farm, tmp_path: Path) -> None:
+    jsamp = need("jsamp")
+    need_module("astropy.samp")
+    farm.users.add("anna", "a password")
+    farm.start(label="safe", tls=True)
+    look = farm.share("safe", user="anna")
+    printed, password = tmp_path / "snooped", tmp_path / "password"
+    password.write_text("a password\n")
+    by_exec = [sys.executable, "-m", "hubfarm", "exec"]
+    words = [*by_exec, "safe", "--", jsamp, "snooper", "-clientname", "JSAMP", "-mtype", "test.told"]
+    with printed.open("w") as file, running(*words, stdout=file, stderr=subprocess.DEVNULL):
+        wait_for(lambda: "JSAMP" in users_on(look), "JSAMP is there")
+        as_anna = [
+            *by_exec,
+            "--user",
+            "anna",
+            "--password-file",
+            str(password),
+            "safe",
+            "--",
+            sys.executable,
+            "-c",
+            SEND,
+        ]
+        done = subprocess.run(as_anna, capture_output=True, text=True, timeout=60)
+        assert done.stdout == "anna\n", done.stderr
+        wait_for(lambda: "by astropy" in printed.read_text(), "JSAMP has got it")
