@@ -34,6 +34,9 @@ from tests.support import read_lock_file, running, wait_for
 DAY = datetime.timedelta(days=1)
 
 
+_SIGNS = x509.KeyUsage(False, False, False, False, False, True, True, False, False)  # certificates and revocations
+
+
 class Authority:
     """A CA that is not the farm's."""
 
@@ -43,7 +46,7 @@ class Authority:
         self._name, self._key = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), self._new_key()
         builder = self._begun(self._name, self._key).add_extension(x509.BasicConstraints(True, None), critical=True)
         identifier = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
-        builder = builder.add_extension(identifier, critical=False)
+        builder = builder.add_extension(identifier, critical=False).add_extension(_SIGNS, critical=True)
         self.file.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
     @staticmethod
