@@ -5,12 +5,14 @@ Of a request no more is parsed than its method and its private key; only a regis
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from loguru import logger
 
 from hubfarm.gateway.asking import Asking
-from hubfarm.gateway.forward import Answer, Forward
+from hubfarm.gateway.carrier import Carrier, Told
+from hubfarm.gateway.forward import Forward
 from hubfarm.gateway.hubs import Hubs
 from hubfarm.gateway.pages import Page, Pages, new_page
 from hubfarm.samp.errors import Fault
@@ -31,6 +33,7 @@ PREFIX = "samp.webhub."
 REGISTER = f"{PREFIX}register"
 UNREGISTER = f"{PREFIX}unregister"
 PING = f"{PREFIX}ping"
+PULL = f"{PREFIX}pullCallbacks"
 
 START = 8 * 2**10
 """Where at the latest a request says what it is, bytes from its beginning."""
@@ -42,12 +45,31 @@ READ = "/read/"
 """The path of the URL translator; a page's private key comes behind it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a page is answered.
+
+    Parameters
+    ----------
+    status : int
+        By HTTP.
+    body : bytes
+        As it goes out.
+    pull : Told, optional
+        To be told whether it has arrived, if it is the answer to a pull.
+    """
+
+    status: int
+    body: bytes
+    pull: Told | None = None
+
+
 class Door:
     """Answers pages.
 
     Parameters
     ----------
-    hubs, forward, pages, asking
+    hubs, forward, pages, asking, carrier
         The other parts.
     pages_change : callable
         Called when a page has come or gone.
@@ -61,6 +83,7 @@ class Door:
         forward: Forward,
         pages: Pages,
         asking: Asking,
+        carrier: Carrier,
         pages_change: Callable[[], None],
         base: str,
     ) -> None:
@@ -68,6 +91,7 @@ class Door:
         self._forward = forward
         self._pages = pages
         self._asking = asking
+        self._carrier = carrier
         self._pages_change = pages_change
         self._base = base
 
@@ -118,14 +142,20 @@ class Door:
         if not self._may_use(key, origin):
             logger.warning("the private key of a page of another origin comes from {}: refused", origin)
             raise Fault("this private key was given to a page of another origin")
+        told = self._carrier.request(key, is_pull=method == PULL)
         self._pages.begin(key)
         try:
-            answer = await self._forward.call(key, body, origin)
+            answer = await self._forward.call(key, body, origin, told.fields)
+        except BaseException:
+            told.is_not_heard()
+            raise
         finally:
             self._pages.end(key, time.monotonic())
+        told.is_heard()
         if method == UNREGISTER and self._pages.remove(key):
+            self._carrier.forget(key)
             self._pages_change()
-        return answer
+        return Answer(answer.status, answer.body, told if told.pull else None)
 
     def _may_use(self, key: str, origin: str) -> bool:
         page = self._pages.of(key)

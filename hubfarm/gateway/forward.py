@@ -2,15 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from urllib.parse import quote, urlsplit
 
 import aiohttp
+from loguru import logger
 from yarl import URL
 
 from hubfarm.gateway.hubs import Hubs, WebHub
 from hubfarm.samp.errors import Fault
+from hubfarm.wire.carried_pulls import as_list
 from hubfarm.wire.web_door import DOOR, ORIGIN
 
 PATIENCE = 15.0
@@ -23,6 +26,7 @@ LARGEST_ANSWER = 256 * 2**20
 """Bytes."""
 
 _LONGEST_ORIGIN = 2048
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +75,26 @@ class Forward:
             )
         return self._session
 
-    async def call(self, key: str, body: bytes, origin: str) -> Answer:
+    async def call(self, key: str, body: bytes, origin: str, told: Mapping[str, str] = _NOTHING) -> Answer:
         """Return the answer of the hub that a private key is of; also of one that is being replaced meanwhile.
+
+        Parameters
+        ----------
+        key : str
+            The private key, or what it begins with.
+        body : bytes
+            The request, as the page has sent it.
+        origin : str
+            Whose page it is.
+        told : mapping, optional
+            Header fields by which the hub is told what a page has pulled before.
 
         Raises
         ------
         Fault
             There is no such hub, or it does not come back.
         """
-        return await self._until_answered(key, lambda hub: self.post(hub, body, origin))
+        return await self._until_answered(key, lambda hub: self.post(hub, body, origin, told))
 
     async def may_read(self, key: str, url: str) -> int:
         """Return how a hub answers whether the page of a private key may read a URL: 200, 403 or 404.
@@ -89,7 +104,9 @@ class Forward:
         Fault
             As for `call`.
         """
-        return (await self._until_answered(key, lambda hub: self._ask_may_read(hub, key, url))).status
+        return (
+            await self._until_answered(key, lambda hub: self._get(hub, "may-read", {"key": key, "url": url}))
+        ).status
 
     async def _until_answered(self, key: str, ask: Ask) -> Answer:
         deadline = time.monotonic() + PATIENCE
@@ -109,7 +126,15 @@ class Forward:
                 await asyncio.sleep(AGAIN)
             anew = True
 
-    async def post(self, hub: WebHub, body: bytes, origin: str) -> Answer:
+    async def tell_of_pulls(self, key: str, arrived: Iterable[str], lost: Iterable[str]) -> None:
+        """Tell a hub which answers to pulls have arrived at a page and which are lost, if it is there to hear it."""
+        what = {"arrived": as_list(arrived), "lost": as_list(lost)}
+        try:
+            await self._until_answered(key, lambda hub: self._get(hub, "pulled", {"key": key, **what}))
+        except (Fault, aiohttp.ClientError) as error:
+            logger.debug("a hub was not told what its page has pulled: {}", error)
+
+    async def post(self, hub: WebHub, body: bytes, origin: str, told: Mapping[str, str] = _NOTHING) -> Answer:
         """Return what a hub answers to a page's XML-RPC.
 
         Raises
@@ -117,14 +142,15 @@ class Forward:
         aiohttp.ClientError
             It does not.
         """
-        headers = {"Content-Type": "text/xml", DOOR: f"web {hub.door}", ORIGIN: quoted(origin)}
+        headers = {"Content-Type": "text/xml", DOOR: f"web {hub.door}", ORIGIN: quoted(origin), **told}
         tls = hub.known_by or True
         async with self.session.post(hub.url, data=body, headers=headers, allow_redirects=False, ssl=tls) as answer:
             return Answer(answer.status, await _whole(answer))
 
-    async def _ask_may_read(self, hub: WebHub, key: str, url: str) -> Answer:
+    async def _get(self, hub: WebHub, what: str, query: Mapping[str, str]) -> Answer:
         parts = urlsplit(hub.url)
-        where = f"{parts.scheme}://{parts.netloc}/may-read?key={quote(key, safe='')}&url={quote(url, safe='')}"
+        asked = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
+        where = f"{parts.scheme}://{parts.netloc}/{what}?{asked}"
         headers = {DOOR: f"web {hub.door}"}
         tls = hub.known_by or True
         async with self.session.get(_as_it_is(where), headers=headers, allow_redirects=False, ssl=tls) as answer:

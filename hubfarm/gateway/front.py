@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from aiohttp import web
 from loguru import logger
 
+from hubfarm.gateway.carrier import Told
 from hubfarm.gateway.door import LONGEST_FROM_ANYBODY, READ, START, Door
 from hubfarm.gateway.visitors import Visitors, is_our_name
 from hubfarm.samp.errors import Fault
@@ -126,9 +127,8 @@ class Front:
             return _text(408, f"the request was not whole within {BODY_TIMEOUT:g} s\n", request)
         finally:
             self._held -= held.bytes
-        if answer.status != 200:
-            return web.Response(status=answer.status, body=answer.body, headers=dict(readable(request.headers)))
-        return _xml(request, answer.body)
+        response = _xml(request, answer.body, answer.status)
+        return response if answer.pull is None else await _carry(request, response, answer.pull)
 
     async def _read(self, request: web.BaseRequest, origin: str, held: "_Held") -> tuple[bytes, bytes | None]:
         """Return a request's body, or what is to be answered without reading on."""
@@ -161,8 +161,22 @@ def ends_of(transport: asyncio.BaseTransport | None) -> Ends:
     return Ends(peer[0], peer[1], own[0], own[1]) if isinstance(peer, tuple) and isinstance(own, tuple) else Ends()
 
 
-def _xml(request: web.BaseRequest, body: bytes) -> web.Response:
-    return web.Response(body=body, content_type="text/xml", headers=dict(readable(request.headers)))
+async def _carry(request: web.BaseRequest, response: web.Response, pull: Told) -> web.Response:
+    """Answer a pull, and note whether the kernel has all of the answer for the browser."""
+    arrived = False
+    try:
+        if request.transport is not None:
+            request.transport.set_write_buffer_limits(high=0)  # to have written is to have handed over
+        await response.prepare(request)
+        await response.write_eof()
+        arrived = request.transport is not None and not request.transport.is_closing()
+    finally:
+        pull.over(arrived=arrived)
+    return response
+
+
+def _xml(request: web.BaseRequest, body: bytes, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=body, content_type="text/xml", headers=dict(readable(request.headers)))
 
 
 def _text(status: int, text: str, request: web.BaseRequest) -> web.Response:

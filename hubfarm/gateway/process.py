@@ -16,6 +16,7 @@ from loguru import logger
 from hubfarm.gateway.alerts import Browser, Notifications
 from hubfarm.gateway.asking import Asking, Lasts
 from hubfarm.gateway.board import Board
+from hubfarm.gateway.carrier import Carrier
 from hubfarm.gateway.console import Console
 from hubfarm.gateway.door import Door
 from hubfarm.gateway.forward import Forward
@@ -78,7 +79,8 @@ class Gateway:
         self._pages = Pages(paths)
         self._asking = Asking(self._hubs, self._memory, self._board, lambda: self._settings)
         base = f"http://localhost:{port}"
-        self._door = Door(self._hubs, self._forward, self._pages, self._asking, self._pages_change, base)
+        self._carrier = Carrier(self._forward.tell_of_pulls)
+        self._door = Door(self._hubs, self._forward, self._pages, self._asking, self._carrier, self._pages_change, base)
         self._translator = Translator(self._forward, self._pages)
         self._console = Console(
             self._asking, self._pages, self._door, self._memory, self._board, lambda: self._settings, token
@@ -129,6 +131,7 @@ class Gateway:
                 closing.callback(self._line.close)
                 self._line.open(pages)
             closing.push_async_callback(self._forward.close)
+            closing.push_async_callback(self._carrier.close)
             closing.push_async_callback(self._translator.close)
             closing.callback(self._notifications.close)
             closing.callback(self._visitors.close)

@@ -30,6 +30,7 @@ class SimpleHub:
         self.seen: list[tuple[str, list[Any], dict[str, str]]] = []
         self.bodies: list[bytes] = []
         self.readable: set[str] = set()
+        self.pulled: list[dict[str, str]] = []
         self.registered = 0
         self.gate = asyncio.Event()
         self.gate.set()
@@ -49,6 +50,9 @@ class SimpleHub:
             return web.Response(status=403)
         if request.path == "/may-read":
             return web.Response(status=200 if request.query["url"] in self.readable else 403)
+        if request.path == "/pulled":
+            self.pulled.append(dict(request.query))
+            return web.Response()
         body = await request.read()
         call = decode_call(body)
         self.bodies.append(body)

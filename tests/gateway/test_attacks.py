@@ -14,17 +14,9 @@ from hubfarm.gateway import translator, visitors
 from hubfarm.gateway.front import MOST_OF_OTHERS
 from hubfarm.gateway.translator import MOST_AT_A_TIME
 from hubfarm.registry.paths import Paths
-from hubfarm.registry.web_memory import ALWAYS, WebMemory
 from hubfarm.wire.http_messages import Ends
-from tests.gateway.gateway_support import A, rig
+from tests.gateway.gateway_support import rig
 from tests.support import in_a_loop
-
-
-@pytest.fixture
-def trusting(paths: Paths) -> Paths:
-    """A farm that lets pages of A into its first hub unasked."""
-    WebMemory(paths).note(A, "one", ALWAYS)
-    return paths
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="to be another account takes root")

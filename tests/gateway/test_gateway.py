@@ -13,20 +13,13 @@ from hubfarm.farm import Farm
 from hubfarm.gateway.forward import Forward
 from hubfarm.gateway.hubs import Hubs
 from hubfarm.registry.paths import Paths
-from hubfarm.registry.web_memory import ALWAYS, WebMemory
+from hubfarm.registry.web_memory import WebMemory
 from hubfarm.samp.errors import Fault, HubfarmError
 from hubfarm.samp.xmlrpc import decode_response, encode_call
 from tests.gateway.gateway_support import A, Rig, rig
 from tests.support import in_a_loop
 
 B = "https://b.example"
-
-
-@pytest.fixture
-def trusting(paths: Paths) -> Paths:
-    """A farm that lets pages of A into its first hub unasked."""
-    WebMemory(paths).note(A, "one", ALWAYS)
-    return paths
 
 
 async def allowed(one: Rig, origin: str = A, hub: str = "one", lasts: str = "once", **more: Any) -> dict[str, str]:

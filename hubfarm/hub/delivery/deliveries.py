@@ -21,6 +21,7 @@ from hubfarm.hub.model import Answer, Client, Delivery, Departure, Effect, LeftO
 from hubfarm.hub.routes import Pull, Push
 from hubfarm.samp.errors import Fault
 from hubfarm.samp.xmlrpc import decode_response
+from hubfarm.wire.carried_pulls import CarriedPull
 from hubfarm.wire.http_client import HttpClient, HttpError
 from hubfarm.wire.http_messages import Response
 
@@ -134,7 +135,9 @@ class Deliveries:
         outbox = self._outboxes.get(client.id)
         return outbox is not None and outbox.connected
 
-    def pull(self, client: Client, seconds: float) -> "Response | asyncio.Future[Response]":
+    def pull(
+        self, client: Client, seconds: float, by: CarriedPull | None = None
+    ) -> "Response | asyncio.Future[Response]":
         """Answer a pull of a client's; see `PullOutbox.pull`.
 
         Raises
@@ -145,7 +148,14 @@ class Deliveries:
         outbox = self._outbox_of(client)
         if not isinstance(outbox, PullOutbox):
             raise Fault("you are not callable by pulling: call allowReverseCallbacks first")
-        return outbox.pull(seconds)
+        return outbox.pull(seconds, by)
+
+    def note_carried(self, client: Client, arrived: Iterable[str], lost: Iterable[str] = ()) -> None:
+        """Note what has become of answers that are carried on to a client that pulls."""
+        outbox = self._outboxes.get(client.id)
+        if isinstance(outbox, PullOutbox):
+            outbox.arrived(arrived)
+            outbox.lost(lost)
 
     def silence_of(self, client: Client) -> float:
         """Return how long a client that pulls has not pulled, seconds; 0 for any other."""

@@ -2,7 +2,9 @@
 
 One pull waits at a time, for as long as it says or until there is something; it gets all that there is, as far as one
 answer takes it.  What it got is settled once the kernel has all of the answer: if the connection breaks before that,
-the next pull gets it.  Whether a client that does not pull is gone is `hubfarm.hub.delivery.liveness`' to say.
+the next pull gets it.  An answer that somebody carries on to the client (a gateway to a web page) is settled when its
+carrier says that it has arrived; what is neither being carried nor has arrived goes to the next pull.  Whether a client
+that does not pull is gone is `hubfarm.hub.delivery.liveness`' to say.
 """
 
 import asyncio
@@ -14,6 +16,7 @@ from hubfarm.hub.delivery.push import Post
 from hubfarm.hub.model import Client, Delivery
 from hubfarm.hub.routes import Pull, Route
 from hubfarm.samp.xmlrpc import encode_response_around, encode_value
+from hubfarm.wire.carried_pulls import CarriedPull
 from hubfarm.wire.http_messages import Response
 
 MOST = 1000
@@ -38,7 +41,11 @@ class PullOutbox:
         self._waiting: deque[Delivery] = deque()
         self._under_way = 0
         """How many were put into answers that are still being written."""
+        self._carried: dict[str, list[Delivery]] = {}
+        """What was put into answers that are carried on, by the names of the pulls."""
         self._pull: asyncio.Future[Response] | None = None
+        self._name = ""
+        """How the carrier of the pull that waits calls it."""
         self._answering_soon = False
         self._left = False
         self._quiet: asyncio.Future[None] | None = None
@@ -63,20 +70,25 @@ class PullOutbox:
         self._waiting.append(delivery)
         self._answer_soon()
 
-    def pull(self, seconds: float) -> "Response | asyncio.Future[Response]":
+    def pull(self, seconds: float, by: CarriedPull | None = None) -> "Response | asyncio.Future[Response]":
         """Answer with what waits, or wait for something; it ends a pull that waits.
 
         Parameters
         ----------
         seconds : float
             How long to wait; negative for as long as the connection stands.
+        by : CarriedPull, optional
+            How its carrier calls it, if the answer is carried on to the client.
         """
         self._end_pull()
         self._last_pull = self._loop.time()
+        self.lost([name for name in self._carried if by is None or name not in by.carried])
+        name = by.name if by is not None else ""
         if self._waiting and not self._post.suspended:
-            return self._take()
+            return self._take(name)
         if seconds == 0 or self._post.suspended:
             return _answer([])
+        self._name = name
         self._pull = pull = self._loop.create_future()
         timer = self._loop.call_later(seconds, self._end_pull) if 0 < seconds <= LONGEST_PULL else None
         pull.add_done_callback(partial(self._pull_is_over, timer))
@@ -109,44 +121,71 @@ class PullOutbox:
     def _answer_now(self) -> None:
         self._answering_soon = False
         if self._pull is not None and self._waiting and not self._post.suspended:
-            self._answer_pull(self._take())
+            self._answer_pull(self._take(self._name))
 
-    def _take(self) -> Response:
-        """Put what waits into an answer, as far as it takes it."""
+    def _take(self, name: str) -> Response:
+        """Put what waits into an answer, as far as it takes it; it is carried on if its pull has a name."""
         taken: list[Delivery] = []
         size = 0
         while self._waiting and len(taken) < MOST and size < MOST_BYTES:
             taken.append(self._waiting.popleft())
             size += len(taken[-1].payload.xml)
         self._under_way += len(taken)
-        return _answer(taken)._replace(written=partial(self._written, taken))
+        if name:
+            self._carried[name] = taken
+        return _answer(taken)._replace(written=partial(self._written, taken, name))
 
-    def _written(self, taken: list[Delivery], whole: bool) -> None:
+    def _written(self, taken: list[Delivery], name: str, whole: bool) -> None:
         """Note whether an answer has left."""
         self._under_way -= len(taken)
         self._last_pull = self._loop.time()
-        if self._left:
-            return
-        if whole:
-            for delivery in taken:
-                self._post.settle(delivery, "")
-        else:
+        if name and self._carried.get(name) is not taken:
+            pass  # its carrier was quicker, and has said what became of it
+        elif not whole:
+            self._carried.pop(name, None)
+            self._put_back(taken)
+        elif not name:
+            self._settle(taken)
+        self._look_whether_quiet()
+
+    def arrived(self, names: Iterable[str]) -> None:
+        """Note that answers have arrived, which were carried on."""
+        for name in names:
+            self._settle(self._carried.pop(name, []))
+        self._look_whether_quiet()
+
+    def lost(self, names: Iterable[str]) -> None:
+        """Hand out again what was put into answers that were carried on, and have not arrived."""
+        for name in names:
+            self._put_back(self._carried.pop(name, []))
+
+    def _settle(self, taken: list[Delivery]) -> None:
+        for delivery in taken:
+            if self._left:  # one may be the end of the client
+                return
+            self._post.settle(delivery, "")
+
+    def _put_back(self, taken: list[Delivery]) -> None:
+        if taken and not self._left:
             # In the order in which they were sent, whichever of two answers was lost.
             self._waiting = deque(sorted([*taken, *self._waiting], key=lambda delivery: delivery.number))
             self._answer_soon()
-        self._look_whether_quiet()
 
     # -------------------------------------------------------------- the end
 
     async def drained(self) -> None:
         """Wait until nothing waits here any more."""
-        while (self._waiting or self._under_way) and not self._left:
+        while (self._waiting or self._is_under_way) and not self._left:
             await self._next_quiet()
 
     async def answered(self) -> None:
-        """Wait until what was put into answers is on its way."""
-        while self._under_way and not self._left:
+        """Wait until what was put into answers is on its way, or has arrived if it is carried on."""
+        while self._is_under_way and not self._left:
             await self._next_quiet()
+
+    @property
+    def _is_under_way(self) -> bool:
+        return bool(self._under_way or self._carried)
 
     async def _next_quiet(self) -> None:
         if self._quiet is None or self._quiet.done():
@@ -154,13 +193,14 @@ class PullOutbox:
         await asyncio.shield(self._quiet)
 
     def _look_whether_quiet(self) -> None:
-        if self._quiet is not None and not self._quiet.done() and (self._left or not self._under_way):
+        if self._quiet is not None and not self._quiet.done() and (self._left or not self._is_under_way):
             self._quiet.set_result(None)
 
     def leave(self, farewell: Delivery | None) -> None:
         """Have nothing more fetched but the farewell, if there is one and a pull waits for it."""
         self._left = True
         self._waiting.clear()
+        self._carried.clear()
         self._answer_pull(_answer([farewell] if farewell is not None else []))
         self._look_whether_quiet()
 

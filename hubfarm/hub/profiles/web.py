@@ -5,6 +5,7 @@ origin the page is, by the browser's word.  It has asked the user: to register h
 policy says otherwise.  Who a page is nobody knows; on a hub for certain accounts it is of the gateway's account, whose
 user has let it in.  Pages may not send everything, and URLs that pass by are noted: see `hubfarm.spec.web_pages` and
 `hubfarm.spec.url_tracker`.  Whoever asks whether a page may read one is told here, and fetches it elsewhere.
+What a page pulls counts as delivered when the gateway says that the page has it: `hubfarm.wire.carried_pulls`.
 """
 
 import asyncio
@@ -19,11 +20,12 @@ from hubfarm.access.host_accounts import Account
 from hubfarm.hub.profiles.profile import Answered, Inside, Profile, Result, Strategy, answer_with, refuse
 from hubfarm.samp.errors import BadValue, Fault
 from hubfarm.samp.methods import WEB_METHODS, WEB_PREFIX
-from hubfarm.samp.values import check_string
+from hubfarm.samp.values import check_string, parse_float
 from hubfarm.samp.xmlrpc import CallInOutline, EncodedMap, Param
 from hubfarm.spec.principal import Principal
 from hubfarm.spec.web_pages import WEB
 from hubfarm.visible import visible
+from hubfarm.wire.carried_pulls import ARRIVED, PULL, names_in, pull_in
 from hubfarm.wire.http_messages import Request, Response
 from hubfarm.wire.web_door import DOOR, ORIGIN, door_credential, hub_token
 
@@ -34,6 +36,8 @@ DOOR_FIELD = DOOR.lower().encode()
 """The header field of a request that is for this door."""
 
 _ORIGIN = ORIGIN.lower().encode()
+_PULL = PULL.lower().encode()
+_ARRIVED = ARRIVED.lower().encode()
 
 
 class WebProfile(Profile):
@@ -58,7 +62,7 @@ class WebProfile(Profile):
 
     def own_strategies(self) -> dict[str, Strategy]:
         """Return what is done for the methods that are this profile's alone."""
-        return {"register": self._register}
+        return {"register": self._register, "pullCallbacks": self._pull}
 
     # ------------------------------------------------------------------ the door
 
@@ -71,6 +75,8 @@ class WebProfile(Profile):
         path, _, query = request.target.partition(b"?")
         if request.method == b"GET" and path == b"/may-read":
             return self._may_read(query, request.peer)
+        if request.method == b"GET" and path == b"/pulled":
+            return self._note_pulled(query, request.peer)
         return _plain(404, "there is no such thing behind this door")
 
     def admit(self, request: Request) -> Response | None:
@@ -100,6 +106,23 @@ class WebProfile(Profile):
         except Fault as fault:
             return refuse(fault)
 
+    # ------------------------------------------------------------------ what pages pull
+
+    def _pull(self, params: Sequence[Param], request: Request) -> Answered:
+        by = pull_in(request.headers.get(_PULL, b""))
+        return self.deliveries.pull(self.client_of(params[0]), parse_float(str(params[1])), by)
+
+    def _note_pulled(self, query: bytes, peer: str) -> Answered:
+        """Note what has become of answers, from a gateway that has no other request to say it with."""
+        asked = _decoded(query)
+        try:
+            client = self.client_of(asked.get("key", ""))
+        except Fault:
+            return self.held.hold(_plain(403, _NO_PAGE), peer)
+        arrived, lost = (names_in(asked.get(what, "").encode("latin-1", "replace")) for what in ("arrived", "lost"))
+        self.deliveries.note_carried(client, arrived, lost)
+        return _plain(200, "it is noted")
+
     # ------------------------------------------------------------------ what passes by
 
     def _answer(self, call: CallInOutline, request: Request) -> Answered:
@@ -117,6 +140,8 @@ class WebProfile(Profile):
             self.hub.note_sent_to_page(answer.result().body)
 
     def _run(self, call: CallInOutline, request: Request) -> "Result | Answered":
+        if call.params and (arrived := request.headers.get(_ARRIVED)):
+            self.deliveries.note_carried(self.client_of(call.params[0]), names_in(arrived))
         said = [param.xml for param in call.params if isinstance(param, EncodedMap)]
         if said and isinstance(call.params[0], str):
             self.client_of(call.params[0])
@@ -125,12 +150,12 @@ class WebProfile(Profile):
 
     def _may_read(self, query: bytes, peer: str) -> Answered:
         """Tell whether a page may read a URL; whoever asks fetches it (SAMP 1.3, 5.2.6)."""
-        asked = dict(part.partition("=")[::2] for part in query.decode("latin-1").split("&", 10))
+        asked = _decoded(query)
         try:
-            self.client_of(unquote(asked.get("key", "")))
+            self.client_of(asked.get("key", ""))
         except Fault:
-            return self.held.hold(_plain(403, "no page is registered with this key"), peer)
-        url = unquote(asked.get("url", ""))
+            return self.held.hold(_plain(403, _NO_PAGE), peer)
+        url = asked.get("url", "")
         if not url:
             return _plain(404, "there is no URL")
         if self.hub.may_read(url):
@@ -138,7 +163,13 @@ class WebProfile(Profile):
         return _plain(403, "no program has sent this URL to the pages of this hub")
 
 
+_NO_PAGE = "no page is registered with this key"
 _SHUT = "this is the door of the web's gateway, and it is opened by the hub's secret"
+
+
+def _decoded(query: bytes) -> dict[str, str]:
+    parts = (part.partition("=") for part in query.decode("latin-1").split("&", 10))
+    return {name: unquote(value) for name, _, value in parts}
 
 
 def _plain(status: int, text: str) -> Response:
