@@ -5,7 +5,7 @@ private key that the hub alone knows, and beside the loop.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from hubfarm.samp.errors import Fault, WrongUse
@@ -50,6 +50,9 @@ class Callback(NamedTuple):
     content: Map
 
 
+Receive = Callable[[Callback], "Awaitable[None] | None"]
+"""Gets each `Callback`, and returns at once; what it may return is awaited before the hub is answered."""
+
 _KINDS = {f"{CLIENT_PREFIX}{kind}": kind for kind in Kind}
 
 _TAKEN = Response(encode_response(""))
@@ -64,12 +67,12 @@ class CallbackServer:
     Parameters
     ----------
     receive : callable
-        Gets each `Callback`, and returns at once; raises `Fault` to refuse it.
+        See `Receive`; raises `Fault` to refuse a call.
     knows : callable
         Tells whether a private key is this client's.
     """
 
-    def __init__(self, receive: Callable[[Callback], None], knows: Callable[[str], bool]) -> None:
+    def __init__(self, receive: Receive, knows: Callable[[str], bool]) -> None:
         self._receive = receive
         self._knows = knows
         self._server: HttpServer | None = None
@@ -118,17 +121,28 @@ class CallbackServer:
             call = await asyncio.get_running_loop().run_in_executor(None, decode_call, body)
         except Fault as fault:
             return Response(encode_fault(fault))
-        return self._take(lambda: call)
+        taken = self._take(lambda: call)
+        return taken if isinstance(taken, Response) else await taken
 
-    def _take(self, read: Callable[[], Call]) -> Response:
+    def _take(self, read: Callable[[], Call]) -> "Response | asyncio.Future[Response]":
         try:
             call = read()
-            self._receive(_callback(call.method, call.params))
-        except Fault as fault:
-            return Response(encode_fault(fault))
-        except WrongUse as error:
-            return Response(encode_fault(Fault(str(error), WRONG_PARAMETERS)))
-        return _TAKEN
+            under_way = self._receive(_callback(call.method, call.params))
+        except (Fault, WrongUse) as error:
+            return _refused(error)
+        return _TAKEN if under_way is None else asyncio.ensure_future(_taken(under_way))
+
+
+async def _taken(under_way: Awaitable[None]) -> Response:
+    try:
+        await under_way
+    except (Fault, WrongUse) as error:
+        return _refused(error)
+    return _TAKEN
+
+
+def _refused(error: Fault | WrongUse) -> Response:
+    return Response(encode_fault(error if isinstance(error, Fault) else Fault(str(error), WRONG_PARAMETERS)))
 
 
 def _callback(method: str, params: list[Value]) -> Callback:

@@ -226,9 +226,14 @@ class HubCalls:
         return next((client.local_host for client in self._clients if client.connected), "127.0.0.1")
 
     @property
+    def leads_afar(self) -> bool:
+        """Whether the hub is on another host."""
+        return any(client.leads_afar for client in self._clients if client.connected)
+
+    @property
     def is_afar(self) -> bool:
         """Whether the hub is on another host, or speaks TLS: it is not to call back in the clear."""
-        return bool(self._known_by) or any(client.leads_afar for client in self._clients if client.connected)
+        return bool(self._known_by) or self.leads_afar
 
     def close(self) -> None:
         """Leave the hub; calls under way end as `SAMPHubUnreachable`."""

@@ -53,6 +53,10 @@ class FileServer:
             raise web.HTTPNotFound(text="there is no such file here (any more)\n")
         return web.FileResponse(path)
 
+    def withdraw(self, url: str) -> None:
+        """Serve the file under this URL no more."""
+        self._files.pop(url.removeprefix(self._base).partition("/")[0], None)
+
     async def close(self) -> None:
         """Stop serving."""
         runner, self._runner = self._runner, None

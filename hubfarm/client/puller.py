@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 
-from hubfarm.client.callback_server import Callback
+from hubfarm.client.callback_server import Callback, Receive
 from hubfarm.client.calls import HubCalls
 from hubfarm.client.errors import SAMPProxyError
 from hubfarm.samp.errors import Fault, HubfarmError, WrongUse
@@ -31,10 +30,10 @@ class Puller:
     key : str
         The client's private key.
     receive : callable
-        Gets each `Callback`, and returns at once.
+        See `Receive`; what it may return is awaited before more is handed on.
     """
 
-    def __init__(self, hub: HubCalls, key: str, receive: Callable[[Callback], None]) -> None:
+    def __init__(self, hub: HubCalls, key: str, receive: Receive) -> None:
         self._hub = hub
         self._key = key
         self._receive = receive
@@ -58,11 +57,12 @@ class Puller:
                 continue
             failures = 0
             for each in pulled:
-                self._hand_on(each)
+                await self._hand_on(each)
 
-    def _hand_on(self, pulled: Value) -> None:
+    async def _hand_on(self, pulled: Value) -> None:
         try:
-            self._receive(callback_of(pulled, self._key))
+            if (under_way := self._receive(callback_of(pulled, self._key))) is not None:
+                await under_way
         except (Fault, WrongUse) as error:
             _log.warning("the hub had something that is not understood: %s", error)
 

@@ -18,6 +18,7 @@ from setproctitle import setproctitle
 
 from hubfarm.control.server import ControlServer
 from hubfarm.coordinator.adoption import Adoption
+from hubfarm.coordinator.bridges import ManagedBridges
 from hubfarm.coordinator.control import Control
 from hubfarm.coordinator.guard import CoordinatorGuard
 from hubfarm.coordinator.handovers import Handovers
@@ -83,6 +84,7 @@ class Coordinator:
         lockdir = LockDir(paths)
         self._hubs = Hubs(self._supervisor, lockdir, spawner, lambda: self._settings)
         self._web = WebPort(self._supervisor, paths, lambda: self._settings, level)
+        self._bridges = ManagedBridges(self._supervisor, paths, level)
         control = Control(self._hubs, self._web, self._ended.set)
         self._pages = Pages(control.status, self._metrics)
         place = UnixSocket(paths.control_socket, "control socket")
@@ -120,7 +122,8 @@ class Coordinator:
             self._adoption.adopt()
             closing.callback(self._web.close)
             self._web.adopt()
-            self._supervisor.each_tick.append(self._web.look)
+            self._bridges.adopt()
+            self._supervisor.each_tick += [self._web.look, self._bridges.look]
             watching = asyncio.create_task(self._supervisor.run())
             closing.push_async_callback(self._end_farm, watching)
             housekeeping = asyncio.create_task(self._housekeeping().run())
@@ -162,6 +165,7 @@ class Coordinator:
         self._reopen_log()
         logger.info("logs reopened; reading the settings again")
         self._reloading = asyncio.get_running_loop().create_task(self._read_settings())
+        self._bridges.reopen_logs()
         for hub in self._hubs.by_id().values():
             hub.reopen_log()
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hubfarm.access.users import Users
     from hubfarm.control.client import ControlClient
     from hubfarm.control.protocol import CoordinatorStatus
+    from hubfarm.farm.bridging import FarmBridges
     from hubfarm.farm.entering import Login, Shared
     from hubfarm.farm.removal import Remain
     from hubfarm.farm.upgrade import Part
@@ -307,6 +308,15 @@ class Farm:
 
         return Web(self.paths)
 
+    # ------------------------------------------------------------------ hubs joined
+
+    @property
+    def bridges(self) -> "FarmBridges":
+        """The bridges that join hubs with each other."""
+        from hubfarm.farm.bridging import FarmBridges
+
+        return FarmBridges(self.paths, self.find, lambda: self._ensure_coordinator("INFO"))
+
     # ------------------------------------------------------------------ another release
 
     def upgrade(self, *, dry_run: bool = False, progress: Callable[[str], None] = lambda name: None) -> "list[Part]":
@@ -430,7 +440,7 @@ class Farm:
         group, owner : str
             All of a group, of an owner, or of both.
         everything : bool
-            All of ours on this host.
+            All of ours on this host, and the bridges.
         coordinator : bool
             End the coordinator too, and with it every hub that it runs.
         progress : callable
@@ -457,6 +467,8 @@ class Farm:
             selected += [hub for hub in hubs if hub.id in supervised and hub.kind is HubKind.FARM]
         chosen = _chosen(selected, hubs, group=group, owner=owner, everything=everything)
         self._note_who_asks(chosen)
+        if everything or coordinator:
+            self.bridges.end_all()
         self._ender.stop(chosen, progress)
         if status:
             with contextlib.suppress(NoCoordinator):  # it is ending already

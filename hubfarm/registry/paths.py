@@ -164,6 +164,11 @@ class Paths:
         return self.runtime / "wanted"
 
     @property
+    def bridges(self) -> Path:
+        """The directory of the bridges that are wanted; see `hubfarm.registry.bridges`."""
+        return self.runtime / "bridges"
+
+    @property
     def web_socket(self) -> Path:
         """The gateway's Unix socket: what ``hubfarm web`` asks."""
         return self.runtime / "web"
@@ -260,6 +265,7 @@ class Paths:
     def _directories(self) -> list[Path]:
         directories = [self.lockdir, self.runtime, self.guards, self.by_label, self.logs, self.journals]
         directories += [self.wanted, self.homes, self.asked, self.scratch, self.tickets, self.tls]
+        directories += [self.bridges]
         if self.runtime.is_relative_to(self.lockdir):
             directories.insert(1, self.runtime.parent)
         return directories

@@ -1,0 +1,361 @@
+"""One of the hubs that a bridge joins, as the bridge sees it: who is there, and what the bridge has there.
+
+The bridge is a client of the hub, which follows who comes and goes, and has its proxies registered there.  All of them
+are called at one address, and told apart by their private keys.  A hub that is lost is looked for until it is back.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from loguru import logger
+
+from hubfarm.bridge.marks import BY, DESCRIPTION, HUB, NAME, is_of_a_bridge, mark_given
+from hubfarm.bridge.roster import EVENTS, Client, Roster
+from hubfarm.client.callback_server import Callback, CallbackServer
+from hubfarm.client.calls import HubCalls
+from hubfarm.client.discovery import Choice
+from hubfarm.client.errors import SAMPHubUnreachable, SAMPProxyError
+from hubfarm.client.puller import Puller
+from hubfarm.registry.entry import label_of
+from hubfarm.registry.lockdir import LockDir
+from hubfarm.registry.paths import Paths
+from hubfarm.samp.errors import Fault, HubfarmError
+from hubfarm.samp.lockfile import SECRET, URL
+from hubfarm.samp.values import Map
+from hubfarm.wire.urls import place_of
+
+LOOK_EVERY = 3.0
+"""Between two looks whether a hub is there and still knows the bridge, seconds."""
+
+PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""Between two tries to enter a hub, seconds; the last one from then on."""
+
+SAYS_WHO_IT_IS_IN = 2.0
+"""How long a client may take to declare its metadata, seconds: by then one without is mirrored as it is."""
+
+COMES_BACK = 10.0
+"""How long a call waits for a hub that does not answer, seconds: as long as a fallen worker takes to be replaced."""
+
+Receive = Callable[[Callback], Awaitable[None]]
+
+
+class Watcher(Protocol):
+    """Who is told what happens at a side."""
+
+    def side_changed(self, side: "Side") -> None:
+        """Note that the side has come up or gone down, or that its mark is another one."""
+
+    def client_changed(self, side: "Side", client: str) -> None:
+        """Note that a client has come, gone, or declared something."""
+
+
+class Side:
+    """One hub of a bridge.
+
+    Parameters
+    ----------
+    number : int
+        Its place among the bridge's hubs.
+    choice : Choice
+        Which hub it is.
+    by : str
+        Which bridge this is; see `hubfarm.bridge.marks.BY`.
+    watcher : Watcher
+        Is told.
+    """
+
+    def __init__(self, number: int, choice: Choice, by: str, watcher: Watcher) -> None:
+        self.number = number
+        self.label = f"hub {number + 1}"
+        self.mark = ""
+        """By which all bridges know the hub; see `hubfarm.bridge.marks`."""
+        self.is_up = False
+        self.is_on_this_host = True
+        """Whether its clients open the files that ours do."""
+        self.own_address = ""
+        """The address of this host that the hub sees."""
+        self.trouble = "not entered yet"
+        """Why it is not up, for people."""
+        self._choice = choice
+        self._by = by
+        self._watcher = watcher
+        self._hub = HubCalls()
+        self._roster = Roster()
+        self._server: CallbackServer | None = None
+        self._url = ""
+        self._receivers: dict[str, Receive] = {}
+        self._own_ids: dict[str, str] = {}
+        self._pulls = False
+        self._pullers: dict[str, tuple[Puller, HubCalls]] = {}
+        self._key = self._id = self._hub_id = ""
+        self._look_now = asyncio.Event()
+        self._news = asyncio.Event()
+
+    # ------------------------------------------------------------------ who is there
+
+    def real_clients(self) -> dict[str, Client]:
+        """Return the clients that are to be mirrored elsewhere: those that are nobody's proxy, by their public ids."""
+        return {id: one for id, one in self._roster.clients.items() if self._is_real(id, one)}
+
+    def real_client(self, id: str) -> Client | None:
+        """Return one of `real_clients`; None if it is none, or not yet."""
+        one = self._roster.clients.get(id)
+        return one if one is not None and self._is_real(id, one) else None
+
+    def may_become_real(self, id: str) -> bool:
+        """Tell whether somebody who is no real client may prove to be one: little is known of it yet."""
+        one = self._roster.clients.get(id)
+        return id not in (self._hub_id, self._id) and id not in self._own_ids and (one is None or not one.described)
+
+    def _is_real(self, id: str, one: Client) -> bool:
+        if id in (self._hub_id, self._id) or id in self._own_ids:
+            return False
+        return one.described and not is_of_a_bridge(one.metadata)
+
+    def foreign_metadata(self) -> dict[str, Map]:
+        """Return the metadata of all that are there and are not this bridge's."""
+        own = self._own_ids
+        return {id: one.metadata for id, one in self._roster.clients.items() if id not in own and id != self._id}
+
+    # ------------------------------------------------------------------ its life
+
+    async def run(self) -> None:
+        """Enter the hub, and again whenever it was lost, until cancelled; then leave it."""
+        failures = 0
+        try:
+            while True:
+                try:
+                    await self._enter()
+                    failures = 0
+                    await self._stay()
+                except HubfarmError as error:
+                    if str(error) != self.trouble:
+                        logger.warning("{}: {}; trying on", self.label, error)
+                    self.trouble = str(error)
+                self._lose()
+                await asyncio.sleep(PAUSES[min(failures, len(PAUSES) - 1)])
+                failures += 1
+        finally:
+            await self._leave()
+
+    async def _enter(self) -> None:
+        found = await self._choice.find(self._hub.timeout)
+        await self._hub.open(found.tokens, found.owner)
+        self.label = label_of(found.tokens) or "{}:{}".format(*place_of(found.tokens[URL]))
+        self._roster = Roster()
+        await self._listen()
+        self._key, self._id, self._hub_id = await self._register(self._hear)
+        mark = secrets.token_hex(4)
+        await self._hub.call("declareMetadata", self._key, self._said(mark))
+        await self._hub.call("declareSubscriptions", self._key, EVENTS)
+        listed = await self._hub.call("getRegisteredClients", self._key)
+        for id in listed if isinstance(listed, list) else []:
+            self._roster.clients.setdefault(str(id), Client())
+        await asyncio.gather(*(self._ask_about(id) for id in list(self._roster.clients)))
+        await self._agree_on_mark(mark)
+        self.is_up = True
+        self.trouble = ""
+        logger.info("{}: entered, {} clients", self.label, len(self.real_clients()))
+        self._watcher.side_changed(self)
+
+    async def _listen(self) -> None:
+        self.is_on_this_host, self.own_address = not self._hub.leads_afar, self._hub.local_host
+        self._pulls = self._hub.is_afar
+        if self._server is None:
+            self._server = CallbackServer(self._receive, self._receivers.__contains__)
+            self._url = await self._server.start(self.own_address)
+
+    async def _ask_about(self, id: str) -> None:
+        with contextlib.suppress(SAMPProxyError):  # it has left meanwhile
+            metadata = await self._hub.call("getMetadata", self._key, id)
+            self._roster.answer(id, metadata, await self._hub.call("getSubscriptions", self._key, id))
+        if (one := self._roster.clients.get(id)) is not None and not one.described:
+            self._give_time(id)
+
+    def _said(self, mark: str) -> Map:
+        return {NAME: "hubfarm bridge", DESCRIPTION: "Joins this hub with others", HUB: mark, BY: self._by}
+
+    async def _agree_on_mark(self, mark: str) -> None:
+        """Take the least of the marks that bridges have given the hub: all come to the same one."""
+        self.mark = min(filter(None, [mark, *map(mark_given, self.foreign_metadata().values())]))
+        if self.mark != mark:
+            await self._hub.call("declareMetadata", self._key, self._said(self.mark))
+
+    async def _stay(self) -> None:
+        """Return when the hub is lost."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY):
+                    await self._look_now.wait()
+            self._look_now.clear()
+            if not await self._is_known():
+                return
+
+    async def _is_known(self) -> bool:
+        """Tell whether the hub is there and knows the bridge; a worker that was replaced is found again."""
+        until = asyncio.get_running_loop().time() + COMES_BACK
+        while True:
+            try:
+                present = await asyncio.to_thread(LockDir(Paths.from_environment()).present, self._hub.tokens)
+                if present is None:
+                    raise SAMPHubUnreachable("the hub has ended")
+                if present != self._hub.tokens:
+                    await self._hub.open(present, self._hub.owner)
+                await self._hub.call("getSubscriptions", self._key, self._id)
+            except SAMPProxyError as fault:
+                self.trouble = f"the hub does not know the bridge any more: {fault}"
+                return False
+            except HubfarmError as error:
+                if asyncio.get_running_loop().time() > until:
+                    self.trouble = str(error)
+                    return False
+                await asyncio.sleep(PAUSES[0])
+            else:
+                return True
+
+    def _lose(self) -> None:
+        """Forget all that was there."""
+        was_up, self.is_up = self.is_up, False
+        for key in list(self._pullers):
+            self._stop_pulling(key)
+        self._hub.close()
+        self._receivers.clear()
+        self._own_ids.clear()
+        self._roster = Roster()
+        self._key = self._id = self._hub_id = ""
+        if was_up:
+            logger.warning("{}: lost: {}", self.label, self.trouble)
+            self._watcher.side_changed(self)
+
+    async def _leave(self) -> None:
+        keys = [self._key, *self._receivers]
+        with contextlib.suppress(HubfarmError, TimeoutError):
+            async with asyncio.timeout(LOOK_EVERY):
+                await asyncio.gather(*(self._hub.call("unregister", key) for key in keys if key))
+        self._hub.close()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def _stop_pulling(self, key: str) -> None:
+        puller, calls = self._pullers.pop(key, (None, None))
+        if puller is not None and calls is not None:
+            puller.close()
+            calls.close()
+
+    # ------------------------------------------------------------------ what the hub tells
+
+    async def _hear(self, callback: Callback) -> None:
+        mtype = str(callback.content.get("samp.mtype"))
+        if mtype in ("samp.hub.event.shutdown", "samp.hub.disconnect"):
+            self._look_now.set()
+            return
+        params = callback.content.get("samp.params")
+        id = self._roster.hear(mtype, params if isinstance(params, dict) else {})
+        if id is None:
+            return
+        one = self._roster.clients.get(id)
+        if one is not None and not one.described:
+            self._give_time(id)
+        self._note_change(id)
+        if one is not None and "" < mark_given(one.metadata) < self.mark:
+            await self._agree_on_mark(self.mark)
+            self._watcher.side_changed(self)
+
+    def _give_time(self, id: str) -> None:
+        asyncio.get_running_loop().call_later(SAYS_WHO_IT_IS_IN, self._take_as_it_is, self._roster, id)
+
+    def _take_as_it_is(self, roster: Roster, id: str) -> None:
+        one = roster.clients.get(id)
+        if roster is self._roster and one is not None and not one.described:
+            one.described = True
+            self._note_change(id)
+
+    def _note_change(self, id: str) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+        if self.is_up:
+            self._watcher.client_changed(self, id)
+
+    async def wait_for_news(self) -> None:
+        """Wait until something has changed among the clients."""
+        await self._news.wait()
+
+    def _receive(self, callback: Callback) -> Awaitable[None]:
+        receive = self._receivers.get(callback.key)
+        if receive is None:
+            raise Fault("the private key is nobody's here")
+        return receive(callback)
+
+    # ------------------------------------------------------------------ what the bridge has there
+
+    async def register(self, receive: Receive) -> tuple[str, str]:
+        """Register a client that gets the hub's calls; return its private key and its public id.
+
+        Raises
+        ------
+        HubfarmError
+            The hub does not let it in, or does not answer.
+        """
+        key, id, _ = await self._register(receive)
+        self._own_ids[id] = key
+        return key, id
+
+    async def _register(self, receive: Receive) -> tuple[str, str, str]:
+        told = await self._hub.call("register", self._hub.tokens[SECRET])
+        given = told if isinstance(told, dict) else {}
+        key, id, hub = (str(given.get(f"samp.{name}", "")) for name in ("private-key", "self-id", "hub-id"))
+        if not (key and id):
+            raise HubfarmError("the hub gave no id or no private key at registration")
+        self._receivers[key] = receive
+        await self._be_callable(key)
+        return key, id, hub
+
+    async def _be_callable(self, key: str) -> None:
+        """Have the hub call one of the bridge's clients, or let that pull, if the hub cannot call, or not unread."""
+        if self._pulls:
+            try:
+                await self._hub.call("allowReverseCallbacks", key, "1")
+            except SAMPProxyError:
+                self._pulls = False  # another's hub, which knows no such thing
+            else:
+                calls = HubCalls(pool_size=1)
+                await calls.open(self._hub.tokens, self._hub.owner)
+                self._pullers[key] = (Puller(calls, key, self._receive), calls)
+                return
+        await self._hub.call("setXmlrpcCallback", key, self._url)
+
+    async def unregister(self, key: str, id: str) -> None:
+        """Let one of the bridge's clients leave."""
+        self._receivers.pop(key, None)
+        self._stop_pulling(key)
+        with contextlib.suppress(HubfarmError):  # the hub has ended, or has thrown it out
+            await self._hub.call("unregister", key)
+        self._own_ids.pop(id, None)
+
+    async def call(self, method: str, *params: object) -> None:
+        """Call the hub; one whose worker is being replaced is waited for.
+
+        Raises
+        ------
+        SAMPProxyError
+            The hub answers with a fault.
+        HubfarmError
+            The hub is lost.
+        """
+        until = asyncio.get_running_loop().time() + COMES_BACK
+        while True:
+            try:
+                await self._hub.call(method, *params)
+            except SAMPProxyError:
+                raise
+            except HubfarmError:
+                self._look_now.set()
+                if asyncio.get_running_loop().time() > until:
+                    raise
+                await asyncio.sleep(PAUSES[0])
+            else:
+                return
