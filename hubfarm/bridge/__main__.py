@@ -35,12 +35,12 @@ def main() -> int:
         open_log()
         bridges = Bridges(paths)
         with holding(bridges.guard(options.name), timeout=GUARD_TIMEOUT, by="another process of this bridge"):
-            spec = bridges.find(options.name)
-            if spec is None:
+            wish = bridges.find(options.name)
+            if wish is None:
                 raise WrongUse(f"there is no bridge {options.name}")
             from hubfarm.bridge.process import run
 
-            run(spec, bridges, open_log, lambda: tell(options.report, Report.RUNNING, ""))
+            run(wish, bridges, open_log, lambda: tell(options.report, Report.RUNNING, ""))
     except HubfarmError as error:
         tell(options.report, Report.FAILED, str(error))
         return 2 if isinstance(error, WrongUse) else 1

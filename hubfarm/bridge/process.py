@@ -16,7 +16,8 @@ from hubfarm.bridge.bridge import Bridge
 from hubfarm.bridge.exports import Exports
 from hubfarm.bridge.side import Side
 from hubfarm.client.discovery import Choice
-from hubfarm.registry.bridges import Bridges, BridgeSpec, BridgeState, EndState
+from hubfarm.registry.bridges import Bridges, BridgeState, EndState, Wish
+from hubfarm.spec.bridge_spec import BridgeSpec
 from hubfarm.wire.connections import raise_descriptor_limit
 
 TELL_EVERY = 0.5
@@ -34,15 +35,16 @@ def choice_of(hub: str) -> Choice:
     return Choice(hub=hub) if "/" in hub else Choice(label=hub)
 
 
-async def serve(spec: BridgeSpec, bridges: Bridges, reopen_log: Callable[[], None], ready: Callable[[], None]) -> None:
+async def serve(wish: Wish, bridges: Bridges, reopen_log: Callable[[], None], ready: Callable[[], None]) -> None:
     """Be the bridge until a signal ends it, in the running event loop."""
+    spec = wish.spec
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     loop.add_signal_handler(signal.SIGHUP, reopen_log)
     exports = Exports() if spec.export_urls else None
-    bridge = Bridge([choice_of(hub) for hub in spec.hubs], spec.by, exports)
+    bridge = Bridge([choice_of(hub) for hub in spec.hubs], wish.by, exports)
     since = time.time()
     running = asyncio.create_task(bridge.run())
     running.add_done_callback(lambda _: ended.set())
@@ -82,9 +84,9 @@ def _end(hub: str, side: Side, bridge: Bridge) -> EndState:
     )
 
 
-def run(spec: BridgeSpec, bridges: Bridges, reopen_log: Callable[[], None], ready: Callable[[], None]) -> None:
+def run(wish: Wish, bridges: Bridges, reopen_log: Callable[[], None], ready: Callable[[], None]) -> None:
     """Be a bridge, as all of this process."""
     import uvloop
 
     raise_descriptor_limit()
-    uvloop.run(serve(spec, bridges, reopen_log, ready))
+    uvloop.run(serve(wish, bridges, reopen_log, ready))

@@ -108,7 +108,8 @@ class Proxy:
                 await self.away.unregister(key, id)
             return
         if not self.key:
-            self.key, self.id = await self.away.register(lambda callback: self._keeper.pass_on(self, callback))
+            who = self.home.who(self.client)
+            self.key, self.id = await self.away.register(lambda callback: self._keeper.pass_on(self, callback), who)
         metadata, subscriptions = wanted
         if metadata != self._declared[0]:
             await self.away.call("declareMetadata", self.key, metadata)

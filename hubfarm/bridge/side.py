@@ -13,6 +13,7 @@ from typing import Protocol
 from loguru import logger
 
 from hubfarm.bridge.marks import BY, DESCRIPTION, HUB, NAME, is_of_a_bridge, mark_given
+from hubfarm.bridge.rights import Rights, Who
 from hubfarm.bridge.roster import EVENTS, Client, Roster
 from hubfarm.client.callback_server import Callback, CallbackServer
 from hubfarm.client.calls import HubCalls
@@ -23,7 +24,7 @@ from hubfarm.registry.entry import label_of
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import Fault, HubfarmError
-from hubfarm.samp.lockfile import SECRET, URL
+from hubfarm.samp.lockfile import URL
 from hubfarm.samp.values import Map
 from hubfarm.wire.urls import place_of
 
@@ -83,6 +84,7 @@ class Side:
         self._by = by
         self._watcher = watcher
         self._hub = HubCalls()
+        self._rights: Rights | None = None
         self._roster = Roster()
         self._server: CallbackServer | None = None
         self._url = ""
@@ -147,7 +149,9 @@ class Side:
         self.label = label_of(found.tokens) or "{}:{}".format(*place_of(found.tokens[URL]))
         self._roster = Roster()
         await self._listen()
-        self._key, self._id, self._hub_id = await self._register(self._hear)
+        self._rights = await asyncio.to_thread(Rights, self._hub.tokens)
+        secret = await asyncio.to_thread(self._rights.secret_for_the_bridge)
+        self._key, self._id, self._hub_id = await self._register(self._hear, secret)
         mark = secrets.token_hex(4)
         await self._hub.call("declareMetadata", self._key, self._said(mark))
         await self._hub.call("declareSubscriptions", self._key, EVENTS)
@@ -292,20 +296,28 @@ class Side:
 
     # ------------------------------------------------------------------ what the bridge has there
 
-    async def register(self, receive: Receive) -> tuple[str, str]:
-        """Register a client that gets the hub's calls; return its private key and its public id.
+    def who(self, id: str) -> Who:
+        """Return who a client has proved to be, as far as its hub can be believed."""
+        one = self._roster.clients.get(id)
+        return self._rights.who(one.metadata) if self._rights is not None and one is not None else Who()
+
+    async def register(self, receive: Receive, who: Who) -> tuple[str, str]:
+        """Register a client that gets the hub's calls, as somebody; return its private key and its public id.
 
         Raises
         ------
         HubfarmError
             The hub does not let it in, or does not answer.
         """
-        key, id, _ = await self._register(receive)
+        if self._rights is None:
+            raise HubfarmError(f"the hub is away: {self.trouble}")
+        secret = await asyncio.to_thread(self._rights.secret_for, who)
+        key, id, _ = await self._register(receive, secret)
         self._own_ids[id] = key
         return key, id
 
-    async def _register(self, receive: Receive) -> tuple[str, str, str]:
-        told = await self._hub.call("register", self._hub.tokens[SECRET])
+    async def _register(self, receive: Receive, secret: str) -> tuple[str, str, str]:
+        told = await self._hub.call("register", secret)
         given = told if isinstance(told, dict) else {}
         key, id, hub = (str(given.get(f"samp.{name}", "")) for name in ("private-key", "self-id", "hub-id"))
         if not (key and id):

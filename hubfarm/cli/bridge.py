@@ -1,7 +1,6 @@
 """``hubfarm bridge``, ``bridges``, ``unbridge``: hubs joined, so that their clients talk as if on one."""
 
 import time
-from dataclasses import asdict
 from typing import Any
 
 import click
@@ -46,10 +45,16 @@ def bridge(hubs: tuple[str, ...], name: str, no_export_urls: bool, as_json: bool
 
 def described(info: BridgeInfo) -> dict[str, Any]:
     """Return a bridge as JSON can carry it; the URL of a share is a secret."""
-    told = asdict(info) | {"hubs": [_shown(hub) for hub in info.hubs], "state": to_builtins(info.state)}
-    for end in told["state"]["ends"] if told["state"] else []:
+    spec = info.spec
+    state = to_builtins(info.state)
+    for end in state["ends"] if state else []:
         end["hub"] = _shown(end["hub"])
-    return told
+    return {
+        "name": spec.name,
+        "hubs": [_shown(hub) for hub in spec.hubs],
+        "export_urls": spec.export_urls,
+        "state": state,
+    }
 
 
 def _shown(hub: str) -> str:

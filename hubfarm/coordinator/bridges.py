@@ -8,7 +8,7 @@ from loguru import logger
 from hubfarm.coordinator.managed_bridge import ManagedBridge
 from hubfarm.coordinator.supervisor import Supervisor
 from hubfarm.registry.boot_id import boot_id
-from hubfarm.registry.bridges import Bridges, BridgeSpec
+from hubfarm.registry.bridges import Bridges, Wish
 from hubfarm.registry.paths import Paths
 
 
@@ -35,12 +35,12 @@ class ManagedBridges:
 
     def adopt(self) -> None:
         """Take on what an earlier coordinator has left: those that live, and those that died meanwhile."""
-        for spec in self._bridges.all():
-            if spec.boot != boot_id():
-                self._bridges.drop(spec.name)
-                self._bridges.clear(spec.name)
+        for wish in self._bridges.all():
+            if wish.boot != boot_id():
+                self._bridges.drop(wish.spec.name)
+                self._bridges.clear(wish.spec.name)
                 continue
-            bridge = self._follow(spec)
+            bridge = self._follow(wish)
             if not self._supervisor.adopt(bridge):
                 self._supervisor.revive(bridge)
 
@@ -53,29 +53,29 @@ class ManagedBridges:
         if edition == self._seen or self._supervisor.closing:
             return
         self._seen = edition
-        wanted = {spec.name: spec for spec in self._bridges.all()}
-        gone = [bridge for name, bridge in self._running.items() if wanted.get(name) != bridge.spec and bridge.wanted]
+        wanted = {wish.spec.name: wish for wish in self._bridges.all()}
+        gone = [bridge for name, bridge in self._running.items() if wanted.get(name) != bridge.wish and bridge.wanted]
         if gone:
             task = asyncio.create_task(self._end(gone))
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
-        for name, spec in wanted.items():
+        for name, wish in wanted.items():
             if name not in self._running:
-                self._supervisor.revive(self._follow(spec))
+                self._supervisor.revive(self._follow(wish))
 
     def reopen_logs(self) -> None:
         """Let all of them open their logs anew."""
         for bridge in self._running.values():
             bridge.reopen_log()
 
-    def _follow(self, spec: BridgeSpec) -> ManagedBridge:
-        bridge = ManagedBridge(spec, self._bridges, self._level, self._supervisor.clock)
-        self._running[spec.name] = bridge
+    def _follow(self, wish: Wish) -> ManagedBridge:
+        bridge = ManagedBridge(wish, self._bridges, self._level, self._supervisor.clock)
+        self._running[wish.spec.name] = bridge
         bridge.gone.add_done_callback(lambda _: self._forget(bridge))
         return bridge
 
     def _forget(self, bridge: ManagedBridge) -> None:
-        self._running.pop(bridge.spec.name, None)
+        self._running.pop(bridge.wish.spec.name, None)
         self._seen = -1  # another of its name may be wanted meanwhile
 
     async def _end(self, bridges: list[ManagedBridge]) -> None:

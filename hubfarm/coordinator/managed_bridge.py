@@ -9,7 +9,7 @@ from loguru import logger
 
 from hubfarm.coordinator.life import Clock
 from hubfarm.coordinator.managed_process import ManagedProcess, Process, Started
-from hubfarm.registry.bridges import Bridges, BridgeSpec
+from hubfarm.registry.bridges import Bridges, Wish
 from hubfarm.spec.states import Phase
 
 
@@ -36,7 +36,7 @@ class ManagedBridge(ManagedProcess):
 
     Parameters
     ----------
-    spec : BridgeSpec
+    wish : Wish
         What it is to be.
     bridges : Bridges
         Where its files lie.
@@ -49,24 +49,24 @@ class ManagedBridge(ManagedProcess):
     start_timeout: ClassVar[float] = 30.0
     stop_timeout: ClassVar[float] = 5.0
 
-    def __init__(self, spec: BridgeSpec, bridges: Bridges, level: str, clock: Clock = time.monotonic) -> None:
+    def __init__(self, wish: Wish, bridges: Bridges, level: str, clock: Clock = time.monotonic) -> None:
         super().__init__(clock)
-        self.spec = spec
+        self.wish = wish
         self._bridges = bridges
         self._level = level
 
     @property
     def name(self) -> str:
-        return f"bridge {self.spec.name}"
+        return f"bridge {self.wish.spec.name}"
 
     def state(self) -> BridgePhase:
-        return BridgePhase(self.spec.name, self.life.phase, self.pid)
+        return BridgePhase(self.wish.spec.name, self.life.phase, self.pid)
 
     def launch(self) -> Process:
-        return Started("hubfarm.bridge", [self.spec.name, "--log-level", self._level], self.name)
+        return Started("hubfarm.bridge", [self.wish.spec.name, "--log-level", self._level], self.name)
 
     def find(self) -> int | None:
-        state = self._bridges.state(self.spec.name)
+        state = self._bridges.state(self.wish.spec.name)
         return state.pid if state is not None else None
 
     def ended_in_order(self, process: Process) -> bool:
@@ -78,9 +78,9 @@ class ManagedBridge(ManagedProcess):
             self.signal(signal.SIGHUP)
 
     def give_up(self, reason: str) -> None:
-        logger.error("{} has failed: {}; hubfarm logs bridge-{} says more", self.name, reason, self.spec.name)
+        logger.error("{} has failed: {}; hubfarm logs bridge-{} says more", self.name, reason, self.wish.spec.name)
 
     async def forget(self) -> None:
-        if self._bridges.find(self.spec.name) == self.spec:
-            self._bridges.drop(self.spec.name)
-        self._bridges.clear(self.spec.name)
+        if self._bridges.find(self.wish.spec.name) == self.wish:
+            self._bridges.drop(self.wish.spec.name)
+        self._bridges.clear(self.wish.spec.name)

@@ -12,8 +12,10 @@ from loguru import logger
 from hubfarm.coordinator.hubs import Hubs
 from hubfarm.coordinator.managed_hub import ManagedHub
 from hubfarm.coordinator.supervisor import Told
+from hubfarm.registry.bridges import Bridges
+from hubfarm.registry.paths import Paths
 from hubfarm.registry.settings import load_settings
-from hubfarm.spec.farm_file import Action, difference, read_farm_file
+from hubfarm.spec.farm_file import Action, FarmFile, difference, difference_of_bridges, read_farm_file
 from hubfarm.spec.hub_request import HubRequest, specs_for
 from hubfarm.spec.hub_spec import HubSpec
 
@@ -74,8 +76,20 @@ def declared_in(path: Path) -> Purpose:
         await hubs.stop([running[change.label].spec.id for change in by_action[Action.STOP]], _nobody)
         coming = {change.label for change in by_action[Action.START]}
         await hubs.start(lambda used: [spec for spec in file.hubs if spec.label in coming], told)
+        _match_bridges(file)
 
     return match
+
+
+def _match_bridges(file: FarmFile) -> None:
+    """Write down which bridges are wanted; the coordinator sees to them."""
+    bridges = Bridges(Paths.from_environment())
+    present = [wish.spec for wish in bridges.all()]
+    changes = difference_of_bridges(file.bridges, present, file.origins, prune=True, replace_changed=False)
+    for change in changes:
+        if change.action is Action.DIFFERS:
+            logger.warning("{} runs otherwise than declared: {}", change.label, change.detail)
+    bridges.match(file.bridges, changes)
 
 
 async def _nobody(hub: ManagedHub) -> None:

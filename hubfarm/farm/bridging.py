@@ -2,21 +2,23 @@
 
 import contextlib
 import os
-import re
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from hubfarm.client.background import borrowed
 from hubfarm.client.discovery import read_hub
-from hubfarm.registry.bridges import Bridges, BridgeSpec, BridgeState, check_bridge_name
+from hubfarm.registry.bridges import Bridges, BridgeState
 from hubfarm.registry.entry import label_of
 from hubfarm.registry.listing import HubInfo
 from hubfarm.registry.locks import guard_is_held
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.select import NoSuchHub, SeveralHubs
 from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.spec.bridge_spec import BridgeSpec, name_for
+from hubfarm.spec.farm_file import Change
 from hubfarm.spec.states import HubKind
 
 JOINED_IN = 20.0
@@ -34,25 +36,31 @@ class BridgeInfo:
 
     Parameters
     ----------
-    name : str
-        Its name.
-    hubs : tuple of str
-        What it joins, as it was asked for.
-    export_urls : bool
-        It serves the files that messages name to hubs on other hosts.
+    spec : BridgeSpec
+        What it is to be.
     state : BridgeState or None
         What its process tells of itself; None if there is none just now.
     """
 
-    name: str
-    hubs: tuple[str, ...]
-    export_urls: bool
+    spec: BridgeSpec
     state: BridgeState | None
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.spec.name
 
     @property
     def is_whole(self) -> bool:
         """Whether it is on all of its hubs."""
         return self.state is not None and all(end.joined for end in self.state.ends)
+
+    @property
+    def trouble(self) -> str:
+        """What keeps it from a hub, for people; empty if nothing does."""
+        if self.state is None:
+            return f"its process does not run; hubfarm logs bridge-{self.name} says more"
+        return "; ".join(f"{end.label}: {end.trouble}" for end in self.state.ends if not end.joined)
 
 
 class FarmBridges:
@@ -102,21 +110,43 @@ class FarmBridges:
             A hub does not let the bridge in, or does not answer; then there is no bridge.
         """
         found = [self._meant(hub) for hub in hubs]
-        meant = tuple(hub for hub, _ in found)
-        if len(set(meant)) < 2 or len(set(meant)) < len(meant):
-            raise WrongUse("a bridge joins two hubs or more, each named once: hubfarm bridge A B")
-        present = self._bridges.all()
-        for one in present:
-            if set(one.hubs) == set(meant):
+        present = {info.name: info.spec for info in self.all()}
+        free = name or next(each for each in _numbered(name_for([label for _, label in found])) if each not in present)
+        spec = BridgeSpec(name=free, hubs=tuple(hub for hub, _ in found), export_urls=export_urls)
+        for one in present.values():
+            if one.joins_the_same(spec):
                 raise WrongUse(f"the bridge {one.name} joins these hubs already: hubfarm unbridge {one.name} ends it")
-        name = name or _name_for([label for _, label in found], {one.name for one in present})
-        check_bridge_name(name)
-        if any(one.name == name for one in present):
-            raise WrongUse(f"there is a bridge {name} already: choose another name, or hubfarm unbridge {name}")
+        if free in present:
+            raise WrongUse(f"there is a bridge {free} already: choose another name, or hubfarm unbridge {free}")
         self._paths.prepare()
         self._ensure_coordinator()
-        self._bridges.want(BridgeSpec(name=name, hubs=meant, export_urls=export_urls, by=f"{time.time_ns():016x}"))
-        return self._joined(name)
+        self._bridges.want(spec)
+        if trouble := self._trouble_in_joining(free):
+            self.end([free])
+            raise HubfarmError(f"the bridge {free} is not on all hubs after {JOINED_IN:g} s: {trouble}")
+        return self.find(free)
+
+    def match(self, declared: Sequence[BridgeSpec], changes: Sequence[Change]) -> None:
+        """Make the bridges match a farm file; wait a while until new ones are on their hubs.
+
+        Parameters
+        ----------
+        declared : sequence of BridgeSpec
+            What the file declares.
+        changes : sequence of Change
+            What is to be done; see `hubfarm.spec.farm_file.difference_of_bridges`.
+
+        Raises
+        ------
+        HubfarmError
+            The disk is full, or a bridge does not end.
+        """
+        self._bridges.match(declared, changes)
+        coming = [spec.name for spec in declared if self._bridges.state(spec.name) is None]
+        if coming:
+            self._ensure_coordinator()
+        for name in coming:
+            self._trouble_in_joining(name)
 
     def _meant(self, hub: str) -> tuple[str, str]:
         """Return a hub as a bridge knows it (a farm's label, any other's lock file), and what to call it."""
@@ -130,21 +160,18 @@ class FarmBridges:
             return os.path.abspath(hub), _label_in(hub)
         return (found.label if found.kind is HubKind.FARM else str(found.lock_file)), found.label
 
-    def _joined(self, name: str) -> BridgeInfo:
+    def _trouble_in_joining(self, name: str) -> str:
+        """Wait until a bridge is on all of its hubs; say what keeps it from that after a while, nothing if it is."""
         until = time.monotonic() + JOINED_IN
         while not (info := self.find(name)).is_whole:
             if time.monotonic() > until:
-                self.end([name])
-                raise HubfarmError(f"the bridge {name} is not on all hubs after {JOINED_IN:g} s: {_trouble(info)}")
+                return info.trouble
             time.sleep(_LOOK)
-        return info
+        return ""
 
     def all(self) -> list[BridgeInfo]:
         """Return all bridges, by name."""
-        return [
-            BridgeInfo(spec.name, spec.hubs, spec.export_urls, self._bridges.state(spec.name))
-            for spec in self._bridges.all()
-        ]
+        return [BridgeInfo(wish.spec, self._bridges.state(wish.spec.name)) for wish in self._bridges.all()]
 
     def find(self, name: str) -> BridgeInfo:
         """Return one bridge.
@@ -210,23 +237,7 @@ def _label_in(lock_file: str) -> str:
         return label_of(background.run(read_hub(lock_file)))
 
 
-def _name_for(labels: Sequence[str], taken: set[str]) -> str:
-    """Return a name that is free for a bridge of hubs with these labels.
-
-    Examples
-    --------
-    >>> _name_for(["mima-1", ""], {"mima-1-hub"})
-    'mima-1-hub-2'
-    """
-    kept = [re.sub("[^A-Za-z0-9_-]", "", label)[:20] or "hub" for label in labels]
-    name = "-".join(kept)[:50].strip("_-")
-    number = 1
-    while (numbered := name if number == 1 else f"{name}-{number}") in taken:
-        number += 1
-    return numbered
-
-
-def _trouble(info: BridgeInfo) -> str:
-    if info.state is None:
-        return f"its process does not run; hubfarm logs bridge-{info.name} says more"
-    return "; ".join(f"{end.label}: {end.trouble}" for end in info.state.ends if not end.joined)
+def _numbered(name: str) -> Iterator[str]:
+    """Yield a name, and after that with a number behind."""
+    yield name
+    yield from (f"{name}-{number}" for number in count(2))

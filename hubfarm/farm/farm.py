@@ -387,14 +387,18 @@ class Farm:
         HubfarmError
             A hub could not start or stop.
         """
-        from hubfarm.spec.farm_file import Action, difference
+        from hubfarm.spec.farm_file import Action, difference, difference_of_bridges
         from hubfarm.spec.hub_request import HubRequest
 
         file = self.declared(path)
         running = self._running()
         changes = difference(file.hubs, running, file.origins, prune=prune, replace_changed=replace_changed)
+        present = [info.spec for info in self.bridges.all()]
+        of_bridges = difference_of_bridges(
+            file.bridges, present, file.origins, prune=prune, replace_changed=replace_changed
+        )
         if dry_run:
-            return changes
+            return changes + of_bridges
         leaving = [change.label for change in changes if change.action in (Action.STOP, Action.REPLACE)]
         coming = {change.label for change in changes if change.action in (Action.START, Action.REPLACE)}
         requests = [HubRequest.of(hub) for hub in file.hubs if hub.label in coming]
@@ -407,7 +411,8 @@ class Farm:
             self.stop(leaving)
         if requests:
             self._start(requests, "INFO", lambda label: None)
-        return changes
+        self.bridges.match(file.bridges, of_bridges)
+        return changes + of_bridges
 
     def _running(self) -> "list[HubSpec]":
         from hubfarm.spec.hub_spec import HubSpec

@@ -5,8 +5,10 @@ is there no more.  Beside it lie the guard that its process holds, and its state
 """
 
 import contextlib
-import re
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -15,37 +17,31 @@ from hubfarm.registry.files import read_private, write_private
 from hubfarm.registry.locks import guard_is_held
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.spec.bridge_spec import BridgeSpec, is_bridge_name
+from hubfarm.spec.farm_file import Action, Change
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
 _LONGEST = 2**20
-"""Of a state, bytes."""
+"""Of a file, bytes."""
+
+T = TypeVar("T")
 
 
-class BridgeSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What a bridge is to be.
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """One bridge that is wanted.
 
     Parameters
     ----------
-    name : str
-        Its name in the farm.
-    hubs : tuple of str
-        The hubs that it joins: labels, paths or URLs of lock files.
-    export_urls : bool
-        Serve the files that messages name to hubs on other hosts.
+    spec : BridgeSpec
+        What it is to be.
     by : str
         Which bridge it is among all that may join the same hubs: the older comes before, as text.
     boot : str
         Since which boot of the host: nobody expects it back after another.
-    origin : str
-        Of the farm file that declares it; empty for none.
     """
 
-    name: str
-    hubs: tuple[str, ...]
-    export_urls: bool = True
+    spec: BridgeSpec
     by: str
-    boot: str = msgspec.field(default_factory=boot_id)
-    origin: str = ""
+    boot: str
 
 
 class EndState(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,18 +92,6 @@ class BridgeState(msgspec.Struct, frozen=True, kw_only=True):
     ends: list[EndState]
 
 
-def check_bridge_name(name: str) -> None:
-    """Refuse what cannot be a bridge's name.
-
-    Raises
-    ------
-    WrongUse
-        It is empty, too long, or has other characters in it than letters, digits, ``_`` and ``-``.
-    """
-    if not _NAME.fullmatch(name):
-        raise WrongUse(f"not usable as a bridge's name: {name!r} (1 to 60 letters, digits, _ and -)")
-
-
 class Bridges:
     """The bridges of one farm, on disk.
 
@@ -128,27 +112,48 @@ class Bridges:
         HubfarmError
             The disk is full, or the directory cannot be written.
         """
-        write_private(self.directory / spec.name, msgspec.json.encode(spec).decode())
+        wish = Wish(spec=spec, by=f"{time.time_ns():016x}", boot=boot_id())
+        write_private(self.directory / spec.name, msgspec.json.encode(wish).decode())
 
     def drop(self, name: str) -> None:
         """Want a bridge no more."""
         with contextlib.suppress(OSError):
             (self.directory / name).unlink()
 
-    def find(self, name: str) -> BridgeSpec | None:
+    def find(self, name: str) -> Wish | None:
         """Return what is wanted under a name."""
-        try:
-            return msgspec.json.decode(read_private(self.directory / name), type=BridgeSpec)
-        except (OSError, WrongUse, msgspec.DecodeError, RecursionError):
-            return None
+        return _read(self.directory / name, Wish)
 
-    def all(self) -> list[BridgeSpec]:
+    def all(self) -> list[Wish]:
         """Return all that are wanted, by name; what cannot be read is none."""
         try:
-            names = sorted(path.name for path in self.directory.iterdir() if _NAME.fullmatch(path.name))
+            names = sorted(path.name for path in self.directory.iterdir() if is_bridge_name(path.name))
         except OSError:
             return []
-        return [spec for spec in map(self.find, names) if spec is not None]
+        return [wish for wish in map(self.find, names) if wish is not None]
+
+    def match(self, declared: Sequence[BridgeSpec], changes: Sequence[Change]) -> None:
+        """Write down what has to be done so that there is what a farm file declares.
+
+        Parameters
+        ----------
+        declared : sequence of BridgeSpec
+            What it declares.
+        changes : sequence of Change
+            What is to be done; see `hubfarm.spec.farm_file.difference_of_bridges`.
+
+        Raises
+        ------
+        HubfarmError
+            The disk is full, or the directory cannot be written.
+        """
+        to_do = {change.label.removeprefix("bridge "): change.action for change in changes}
+        for name, action in to_do.items():
+            if action is Action.STOP:
+                self.drop(name)
+        for spec in declared:
+            if to_do.get(spec.name) in (Action.START, Action.REPLACE):
+                self.want(spec)
 
     def guard(self, name: str) -> Path:
         """Return the lock that the bridge's process holds."""
@@ -156,12 +161,7 @@ class Bridges:
 
     def state(self, name: str) -> BridgeState | None:
         """Return what the bridge's process tells of itself; None if there is no process, or it has told nothing yet."""
-        if not guard_is_held(self.guard(name)):
-            return None
-        try:
-            return msgspec.json.decode(read_private(self._state_path(name), most=_LONGEST), type=BridgeState)
-        except (OSError, WrongUse, msgspec.DecodeError, RecursionError):
-            return None
+        return _read(self._state_path(name), BridgeState) if guard_is_held(self.guard(name)) else None
 
     def tell(self, name: str, state: BridgeState) -> None:
         """Write down what a bridge's process tells of itself."""
@@ -176,3 +176,10 @@ class Bridges:
 
     def _state_path(self, name: str) -> Path:
         return self.directory / f"{name}.state"
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(read_private(path, most=_LONGEST), type=kind)
+    except (OSError, WrongUse, msgspec.DecodeError, RecursionError):
+        return None

@@ -16,6 +16,9 @@
     port = 21100
     restart = "always"
     limits = { clients = 200 }
+
+    [[bridge]]
+    hubs = ["reduction", "~/.samp"]
 """
 
 import os
@@ -30,13 +33,14 @@ from typing import Any
 import msgspec
 
 from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.spec.bridge_spec import BridgeSpec, name_for
 from hubfarm.spec.hub_request import HubRequest, check_together
 from hubfarm.spec.hub_spec import HubSpec, write_seconds
 from hubfarm.spec.limits import DEFAULT_LIMITS, Limits
 from hubfarm.spec.options import asked, file_options, options
 from hubfarm.spec.toml_file import line_of, load_toml
 
-TABLES = ("name", "defaults", "hub")
+TABLES = ("name", "defaults", "hub", "bridge")
 """What a farm file may hold."""
 
 OF_ONE_HUB = ("label", "count", "port")
@@ -51,11 +55,14 @@ class FarmFile:
     ----------
     hubs : list of HubSpec
         Its hubs; they bear the first of `origins`.
+    bridges : list of BridgeSpec
+        Its bridges, likewise.
     origins : tuple of str
         By what hubs are known again that it once declared: its name, if it has one, and its path.
     """
 
     hubs: list[HubSpec]
+    bridges: list[BridgeSpec]
     origins: tuple[str, ...]
 
 
@@ -102,7 +109,9 @@ def _declared(text: str, origin: str, limits: Limits, beside: Path) -> FarmFile:
     file = load_toml(text)
     for name in file:
         if name not in TABLES:
-            raise WrongUse(f"{line_of(text, name)}there is no {name!r} here: there are name, [defaults] and [[hub]]")
+            raise WrongUse(
+                f"{line_of(text, name)}there is no {name!r} here: there are name, [defaults], [[hub]] and [[bridge]]"
+            )
     name, defaults, tables = file.get("name", ""), file.get("defaults", {}), file.get("hub", [])
     if not isinstance(name, str):
         raise WrongUse(f"{line_of(text, 'name')}name: expected text")
@@ -123,7 +132,41 @@ def _declared(text: str, origin: str, limits: Limits, beside: Path) -> FarmFile:
     _check_once(text, "label", [(number, spec.label, spec.label) for number, spec in declared])
     addresses = [(number, f"{spec.host}:{spec.port}", spec.label) for number, spec in declared if spec.port]
     _check_once(text, "port", addresses)
-    return FarmFile([spec for _, spec in declared], origins)
+    return FarmFile([spec for _, spec in declared], _bridges(text, file.get("bridge", []), origins[0], beside), origins)
+
+
+def _bridges(text: str, tables: object, origin: str, beside: Path) -> list[BridgeSpec]:
+    """Return what each ``[[bridge]]`` declares."""
+    if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
+        raise WrongUse(f"{line_of(text, 'bridge')}bridge: write [[bridge]] for each bridge, and below it hubs = […]")
+    declared: list[BridgeSpec] = []
+    for number, table in enumerate(tables, start=1):
+        try:
+            spec = _bridge(table, origin, beside)
+            for other in declared:
+                if other.name == spec.name or other.joins_the_same(spec):
+                    raise WrongUse(f"there is such a bridge already: name = {spec.name!r}, hubs = {list(spec.hubs)}")
+        except WrongUse as error:
+            raise WrongUse(f"{line_of(text, '', '[[bridge]]', number)}in [[bridge]] {number}: {error}") from None
+        declared.append(spec)
+    return declared
+
+
+def _bridge(table: dict[str, Any], origin: str, beside: Path) -> BridgeSpec:
+    for key in table:
+        if key not in ("hubs", "name", "export_urls"):
+            raise WrongUse(f"there is no option {key!r}: there are hubs, name and export_urls")
+    hubs, export_urls = table.get("hubs"), table.get("export_urls", True)
+    if not (isinstance(hubs, list) and all(isinstance(hub, str) and hub for hub in hubs)):
+        raise WrongUse('hubs: expected a list of labels and of paths or URLs of lock files, as ["mima-1", "~/.samp"]')
+    if not isinstance(export_urls, bool):
+        raise WrongUse("export_urls: expected true or false")
+    labels = ["" if "://" in hub else hub.rpartition("/")[2].strip(".") for hub in hubs]  # a share's URL is a secret
+    meant = tuple(hub if "/" not in hub or "://" in hub else str(beside / Path(hub).expanduser()) for hub in hubs)
+    name = table.get("name", name_for(labels))
+    if not isinstance(name, str):
+        raise WrongUse("name: expected text")
+    return BridgeSpec(name=name, hubs=meant, export_urls=export_urls, origin=origin)
 
 
 def _requests(
@@ -259,6 +302,39 @@ def difference(
         if label not in wanted and hub.origin in origins and prune:
             changes.append(Change(Action.STOP, label, "it is gone from the file"))
     return changes
+
+
+def difference_of_bridges(
+    declared: Iterable[BridgeSpec],
+    present: Iterable[BridgeSpec],
+    origins: Collection[str],
+    *,
+    prune: bool,
+    replace_changed: bool,
+) -> list[Change]:
+    """Return what has to be done so that the bridges there are match those that are declared; see `difference`."""
+    there = {bridge.name: bridge for bridge in present}
+    wanted = {bridge.name: bridge for bridge in declared}
+    changes = []
+    for name, bridge in wanted.items():
+        if name not in there:
+            changes.append(Change(Action.START, _of_bridge(name), "it does not run"))
+        elif set(there[name].hubs) != set(bridge.hubs) or there[name].export_urls != bridge.export_urls:
+            detail = f"hubs {' '.join(there[name].hubs)} -> {' '.join(bridge.hubs)}"
+            if there[name].export_urls != bridge.export_urls:
+                detail = f"export_urls {there[name].export_urls} -> {bridge.export_urls}".lower()
+            changes.append(Change(Action.REPLACE if replace_changed else Action.DIFFERS, _of_bridge(name), detail))
+        else:
+            changes.append(Change(Action.KEEP, _of_bridge(name), "it runs as declared"))
+    for name, bridge in there.items():
+        if name not in wanted and bridge.origin in origins and prune:
+            changes.append(Change(Action.STOP, _of_bridge(name), "it is gone from the file"))
+    return changes
+
+
+def _of_bridge(name: str) -> str:
+    """Return what a change calls a bridge; no hub has such a label."""
+    return f"bridge {name}"
 
 
 def _is_restricted_by(present: HubSpec, wanted: HubSpec) -> bool:

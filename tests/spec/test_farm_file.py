@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from hubfarm.samp.errors import HubfarmError, WrongUse
-from hubfarm.spec.farm_file import Action, Change, difference, origin_of, read_farm_file
+from hubfarm.spec.bridge_spec import BridgeSpec
+from hubfarm.spec.farm_file import (
+    Action,
+    Change,
+    difference,
+    difference_of_bridges,
+    origin_of,
+    read_farm_file,
+)
 from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.spec.limits import Limits
 from hubfarm.spec.options import Restart
@@ -64,7 +72,16 @@ def test_hubs_are_declared_with_defaults_counts_and_ports_in_a_row(farm_file: Pa
     ("text", "said"),
     [
         ("[[hub]]\ncount = -1", r"line 2: in \[\[hub\]\] 1: count is -1"),
-        ("hubs = 3", r"line 1: there is no 'hubs' here: there are name, \[defaults\] and \[\[hub\]\]"),
+        ("hubs = 3", r"line 1: there is no 'hubs' here: there are name, \[defaults\], \[\[hub\]\] and"),
+        ("bridge = 3", r"line 1: bridge: write \[\[bridge\]\] for each"),
+        ("[[bridge]]\nhubs = ['a']", r"line 1: in \[\[bridge\]\] 1: a bridge joins two hubs or more"),
+        ("[[bridge]]\nhubs = 'a b'", r"line 1: in \[\[bridge\]\] 1: hubs: expected a list"),
+        ("[[bridge]]\nhub = ['a', 'b']", r"there is no option 'hub': there are hubs, name and export_urls"),
+        ("[[bridge]]\nhubs = ['a', 'b']\nname = 'a/b'", "not usable as a bridge's name: 'a/b'"),
+        (
+            "[[bridge]]\nhubs = ['a', 'b']\n\n[[bridge]]\nhubs = ['b', 'a']",
+            r"line 4: in \[\[bridge\]\] 2: there is such a bridge",
+        ),
         ("hub = 3", r"line 1: hub: write \[\[hub\]\] for each hub"),
         ("[hub]\ncount = 3", r"line 1: hub: write \[\[hub\]\] for each hub"),
         ("defaults = 3", r"line 1: defaults: write \[defaults\]"),
@@ -242,3 +259,33 @@ def test_only_hubs_that_the_file_once_declared_are_pruned_and_only_if_asked() ->
     running = [hub("gone"), hub("of-another-file", origin="fedcba9876543210"), hub("by-hand", origin="")]
     assert actions([], running) == []
     assert actions([], running, prune=True) == [(Action.STOP, "gone")]
+
+
+def bridge(name: str, *hubs: str, **options: Any) -> BridgeSpec:
+    return BridgeSpec(name=name, hubs=hubs, **options)
+
+
+def bridge_actions(declared: list[BridgeSpec], present: list[BridgeSpec], **how: bool) -> list[tuple[Action, str]]:
+    ways = {"prune": False, "replace_changed": False} | how
+    return [(each.action, each.label) for each in difference_of_bridges(declared, present, ("mine",), **ways)]
+
+
+def test_bridges_are_started_kept_replaced_and_pruned_as_hubs_are() -> None:
+    ab, ba, ac = bridge("x", "a", "b"), bridge("x", "b", "a"), bridge("x", "a", "c")
+    assert bridge_actions([ab], []) == [(Action.START, "bridge x")]
+    assert bridge_actions([ab], [ba]) == [(Action.KEEP, "bridge x")]  # in whatever order
+    for other in (ac, bridge("x", "a", "b", export_urls=False)):
+        assert bridge_actions([ab], [other]) == [(Action.DIFFERS, "bridge x")]
+        assert bridge_actions([ab], [other], replace_changed=True) == [(Action.REPLACE, "bridge x")]
+    mine, others = bridge("x", "a", "b", origin="mine"), bridge("y", "a", "c", origin="other")
+    assert bridge_actions([], [mine, others]) == []
+    assert bridge_actions([], [mine, others], prune=True) == [(Action.STOP, "bridge x")]
+
+
+def test_bridge_is_declared_by_labels_and_lock_files_beside_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "farm.toml"
+    url = "std-lockurl:https://h:1/share/x"
+    file.write_text(f"[[bridge]]\nhubs = ['a', './other/.samp', '{url}']\n[[bridge]]\nhubs = ['a', 'b']\nname = 'ab'\n")
+    one, other = read_farm_file(file).bridges
+    assert (one.name, one.hubs) == ("a-samp-hub", ("a", str(tmp_path / "other/.samp"), url))
+    assert (other.name, other.hubs, other.origin) == ("ab", ("a", "b"), read_farm_file(file).origins[0])

@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from xmlrpc.client import Fault
 
@@ -15,7 +18,7 @@ from hubfarm.farm import Farm
 from hubfarm.registry.listing import HubInfo
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from tests.conftest import RunCli
-from tests.support import Receiver, message, wait_for
+from tests.support import Receiver, message, running, wait_for
 
 OK = {"samp.status": "samp.ok", "samp.result": {"said": "yes"}}
 
@@ -256,7 +259,7 @@ def test_all_that_is_stopped_are_bridges_too_with_a_coordinator_or_without(
     farm.end_coordinator()
     assert farm.bridges.find("h-1-h-2").is_whole
     assert farm.stop(everything=True) == ["h-1", "h-2"]
-    assert not psutil.pid_exists(state.pid) or psutil.Process(state.pid).status() == psutil.STATUS_ZOMBIE
+    wait_for(lambda: not psutil.pid_exists(state.pid), "its process has ended")
     assert farm.bridges.all() == []
 
 
@@ -296,3 +299,74 @@ def test_commands_join_list_and_part(cli: RunCli) -> None:
         assert cli("unbridge", *wrong).returncode == 2
     assert cli("unbridge", "h-1-h-2").stdout == "ended h-1-h-2\n"
     assert cli("bridges", "--json").stdout.strip() == "[]"
+
+
+def test_proxy_is_the_user_that_its_client_is_and_nobody_enters_who_may_not(
+    farm: Farm, enter: Callable[..., Receiver]
+) -> None:
+    for user, group in (("anna", "mima"), ("otto", "other")):
+        farm.users.add(user, "a password", groups=[group])
+    (open_one,) = farm.start(label="open")
+    farm.start(label="night", group="mima", access="group")
+    anna, otto, nobody = (SAMPIntegratedClient(name) for name in ("Annas", "Ottos", "Nobodys"))
+    inside = SAMPIntegratedClient("Inside")
+    with anna, otto, nobody, inside:
+        anna.connect(label="open", user="anna", password="a password")
+        otto.connect(label="open", user="otto", password="a password")
+        nobody.connect(label="open")
+        inside.connect(label="night", user="anna", password="a password")
+        farm.bridges.join(["open", "night"])
+
+        def on_night() -> dict[str, str]:
+            found = [inside.get_metadata(id) for id in inside.get_registered_clients()]
+            return {each["samp.name"]: each.get("hubfarm.user", "") for each in found if "bridge.proxy.source" in each}
+
+        def end() -> Any:
+            state = farm.bridges.all()[0].state
+            return next(each for each in state.ends if each.label == "night") if state else None
+
+        wait_for(lambda: on_night() == {"Annas (open)": "anna"}, "anna's is in, as anna")
+        wait_for(lambda: end().missing == 2, "the others are counted")
+        looker = enter(open_one, "looker")
+        proxy = wait_for(lambda: seen(looker, "Inside (night)"), "anna's client is on the open hub")
+        assert metadata_of(looker, proxy[0])["hubfarm.user"] == "anna"
+
+
+BOTH = """
+[[hub]]
+group = "h"
+count = 2
+[[bridge]]
+hubs = ["h-1", "h-2"]
+"""
+
+
+def test_bridges_are_declared_in_a_farm_file(farm: Farm, tmp_path: Path) -> None:
+    file = tmp_path / "farm.toml"
+    file.write_text(BOTH)
+    changes = {change.label: change.action for change in farm.up(file)}
+    assert changes == {"h-1": "start", "h-2": "start", "bridge h-1-h-2": "start"}
+    assert farm.bridges.find("h-1-h-2").is_whole
+    file.write_text(f"{BOTH}export_urls = false\n")
+    assert [(each.label, each.action) for each in farm.up(file, dry_run=True)][-1] == ("bridge h-1-h-2", "differs")
+    farm.up(file, replace_changed=True)
+    wait_for(lambda: farm.bridges.find("h-1-h-2").is_whole, "the bridge is there anew")
+    assert not farm.bridges.find("h-1-h-2").spec.export_urls
+    file.write_text(BOTH.partition("[[bridge]]")[0])
+    assert [each.label for each in farm.up(file, prune=True) if each.action == "stop"] == ["bridge h-1-h-2"]
+    assert farm.bridges.all() == []
+
+
+def test_service_of_a_farm_file_sees_to_its_bridges(farm: Farm, tmp_path: Path) -> None:
+    file = tmp_path / "farm.toml"
+    file.write_text(BOTH)
+    command = [sys.executable, "-m", "hubfarm", "up", str(file), "--foreground"]
+    with running(*command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as service:
+        assert service.stdout is not None
+        service.stdout.readline()
+        wait_for(lambda: [info.is_whole for info in farm.bridges.all()] == [True], "the bridge is there")
+        file.write_text(BOTH.partition("[[bridge]]")[0])
+        service.send_signal(signal.SIGHUP)
+        wait_for(lambda: farm.bridges.all() == [], "it is gone with its lines")
+        service.terminate()
+        assert service.wait(30) == 0
