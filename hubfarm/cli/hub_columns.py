@@ -40,6 +40,7 @@ HUB_COLUMNS: list[Column[HubInfo]] = [
     Column(name="version", header="RELEASE", of=lambda hub: hub.version, priority=3, dull=__version__, rare=True),
     Column(name="problem", header="WHY", of=lambda hub: hub.problem, priority=2, cut=Cut.END, floor=20, rare=True),
     Column(name="queued", of=lambda hub: hub.queued, priority=0, right=True, largest_first=True),
+    Column(name="watchers", of=lambda hub: hub.watchers, priority=0, right=True, largest_first=True),
     Column(name="restarts", of=lambda hub: hub.restarts, priority=0, right=True, largest_first=True),
     Column(name="lock_file", of=lambda hub: hub.lock_file, priority=0, cut=Cut.MIDDLE, floor=24),
     Column(name="stable_name", of=lambda hub: hub.stable_name, priority=0, cut=Cut.MIDDLE, floor=24),

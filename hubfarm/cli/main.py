@@ -27,6 +27,7 @@ _COMMANDS = {
     "ping": "hubfarm.cli.talk:ping",
     "send": "hubfarm.cli.talk:send",
     "snoop": "hubfarm.cli.snoop:snoop",
+    "trace": "hubfarm.cli.trace:trace",
     "load": "hubfarm.cli.talk:load",
     "web": "hubfarm.cli.web:web",
     "bridge": "hubfarm.cli.bridge:bridge",

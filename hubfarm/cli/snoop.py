@@ -44,14 +44,11 @@ class Hearing:
         Which MTypes are shown.
     names : Names
         Learns the clients' names.
-    everything : bool
-        Show our own commands too.
     """
 
-    def __init__(self, pattern: str, names: Names, *, everything: bool) -> None:
+    def __init__(self, pattern: str, names: Names) -> None:
         self._pattern = pattern
         self._names = names
-        self._everything = everything
         self._commands: set[str] = set()
         self._waiting: dict[str, tuple[float, list[Message]]] = {}
 
@@ -94,7 +91,7 @@ class Hearing:
         return bool(self._waiting)
 
     def _of(self, client: str, messages: list[Message]) -> Iterator[Message]:
-        if self._everything or client not in self._commands:
+        if client not in self._commands:
             yield from self._if_wanted(messages)
 
     def _if_wanted(self, messages: list[Message]) -> Iterator[Message]:
@@ -105,16 +102,24 @@ class Hearing:
 @selector_argument
 @as_user
 @click.argument("pattern", default="*", metavar="[MTYPE-PATTERN]", shell_complete=complete_mtype)
-@click.option("--all", "everything", is_flag=True, help="Also that commands of hubfarm come and go.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, a message a line.")
+@click.option("--all", "everything", is_flag=True, help="Also what is sent to one alone, calls, and their answers.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, a message a line; with --all as trace does.")
 def snoop(selector: str, who: Who, pattern: str, everything: bool, as_json: bool) -> None:
     """Print every message that is sent to all, until interrupted or the hub ends.
+
+    It is a client like others; with --all it is none, and watches: see hubfarm trace.
 
     \b
     Example:
       hubfarm snoop mima-2 'table.*' --json
+      hubfarm snoop mima-2 --all
     """
     check_pattern(pattern)
+    if everything:
+        from hubfarm.cli.trace import trace_hub
+
+        trace_hub(selector, who, pattern, "hubfarm snoop", params=True, as_lines=as_json)
+        return
     heard: SimpleQueue[Message] = SimpleQueue()
     more, there_is_more = os.pipe()
     os.set_blocking(there_is_more, False)
@@ -131,7 +136,7 @@ def snoop(selector: str, who: Who, pattern: str, everything: bool, as_json: bool
 
     with command_on(selector, "snoop", who, callable=True) as client:
         names = Names(client)
-        hearing = Hearing(pattern, names, everything=everything)
+        hearing = Hearing(pattern, names)
         for id in (str(client.get_public_id()), *client.get_registered_clients()):
             with contextlib.suppress(HubfarmError):  # it has left meanwhile
                 hearing.know(id, client.get_metadata(id))

@@ -112,6 +112,7 @@ def _show_hub(farm: Farm, selector: str, *, as_json: bool) -> None:
         ("restarts", "" if hub.restarts is None else str(hub.restarts)),
         ("", [f"{local_time(each.time)} {each.how.value}: {each.reason.partition(chr(10))[0]}" for each in falls]),
         ("clients", _connected(hub, clients)),
+        ("watched", f"by {hub.watchers}; hubfarm clients says who" if hub.watchers else ""),
         ("messages", _messages(hub)),
         ("queues", _queues(hub)),
         ("idle", f"{span(hub.idle)}; {_until(hub)}" if hub.idle is not None else ""),

@@ -17,8 +17,9 @@ from hubfarm.cli.options import given, json_option, seconds, selector_argument
 from hubfarm.cli.show import compact, print_json, say
 from hubfarm.cli.table import Column, Cut
 from hubfarm.client.data import DATA_TIMEOUT, Receipt, only_listens
+from hubfarm.client.integrated import SAMPIntegratedClient
 from hubfarm.client.membership import called
-from hubfarm.client.others import as_map, check, clients_on
+from hubfarm.client.others import as_map, check, clients_on, watchers_of
 from hubfarm.client.sniff import SNIFFED, kind_of
 from hubfarm.farm import Farm
 from hubfarm.hub.said_by_hub import DOOR, GROUPS, ORIGIN, USER
@@ -95,8 +96,16 @@ def clients(selector: str, who: Who, verbose: bool, view: View[Told], as_json: b
         elif verbose:
             for one in clients_on(client):
                 _show_whole(one)
+            if watched := _watched(client):
+                say(watched, err=True)
         else:
-            view.show(lambda: clients_on(client), "no other client is registered")
+            view.show(lambda: clients_on(client), "no other client is registered", lambda _: _watched(client))
+
+
+def _watched(client: SAMPIntegratedClient) -> str:
+    """Say who sees what all clients of a hub say to each other; empty if nobody does."""
+    watchers = watchers_of(client)
+    return f"the hub is watched by {', '.join(watchers)}" if watchers else ""
 
 
 def _show_whole(one: Told) -> None:

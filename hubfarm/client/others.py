@@ -35,14 +35,24 @@ def clients_on(client: SAMPIntegratedClient) -> list[dict[str, Any]]:
     return found
 
 
-def _what_the_hub_knows(client: SAMPIntegratedClient) -> dict[str, dict[str, float | int]]:
+def watchers_of(client: SAMPIntegratedClient) -> list[str]:
+    """Return who sees what all clients of the hub say to each other, as they call themselves."""
+    watchers = _what_the_hub_tells(client).get("watchers")
+    return [brief(str(each), 200) for each in watchers] if isinstance(watchers, list) else []
+
+
+def _what_the_hub_tells(client: SAMPIntegratedClient) -> dict[str, Any]:
     hub = client.client.membership.hub_id
     if hub not in as_map(client.get_subscribed_clients("hubfarm.query.clients")):
         return {}  # a foreign hub tells nothing of it
     response = client.ecall_and_wait(hub, "hubfarm.query.clients", DATA_TIMEOUT)
     check(response, hub)
+    return as_map(response.get("samp.result"))
+
+
+def _what_the_hub_knows(client: SAMPIntegratedClient) -> dict[str, dict[str, float | int]]:
     told: dict[str, dict[str, float | int]] = {}
-    for id, known in as_map(as_map(response.get("samp.result")).get("clients")).items():
+    for id, known in as_map(_what_the_hub_tells(client).get("clients")).items():
         with contextlib.suppress(KeyError, TypeError, ValueError):  # another's hub may mean something else by it
             told[id] = {"registered": float(known["registered"]), "messages": int(known["messages"])}
     return told

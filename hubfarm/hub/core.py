@@ -9,7 +9,7 @@ Rules it lives by:
 4. What cannot be done is a `Fault` (or `BadValue`), raised before anything has changed.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
 
 from hubfarm.hub.ledger import MOST_URLS, Ledger
@@ -115,7 +115,9 @@ class Hub:
         self._policy = policy
         self._new_key = new_key
         self._closing = False
-        self._own_answers = own_answers(self.metadata, self._ledger.clients)
+        self.watchers: Callable[[], Sequence[str]] = lambda: ()
+        """Returns the names of those who watch; any client may know."""
+        self._own_answers = own_answers(self.metadata, self._ledger.clients, lambda: self.watchers())
 
     # ------------------------------------------------------------------ clients
 
@@ -145,6 +147,10 @@ class Hub:
     def refusal_to_enter(self, who: Principal) -> str:
         """Return why somebody may not register; empty if they may. See `Policy.refusal_to_enter`."""
         return self._policy.refusal_to_enter(who)
+
+    def refusal_to_watch(self, who: Principal) -> str:
+        """Return why somebody may not see what all others say; empty if they may. See `Policy.refusal_to_watch`."""
+        return self._policy.refusal_to_watch(who)
 
     def register(self, who: Principal, now: float, key_prefix: str = "") -> Outcome:
         """Register a new client (SAMP 1.3, 4.3.1).

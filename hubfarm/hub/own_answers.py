@@ -3,14 +3,16 @@
 Each has a function from the message's parameters and the time to the result.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from hubfarm.hub.model import HUB_ID, Client
 from hubfarm.samp.values import Map, expect_string
 from hubfarm.samp.xmlrpc import EncodedMap
 
 
-def own_answers(metadata: EncodedMap, clients: Mapping[str, Client]) -> dict[str, Callable[[Map, float], Map]]:
+def own_answers(
+    metadata: EncodedMap, clients: Mapping[str, Client], watchers: Callable[[], Sequence[str]]
+) -> dict[str, Callable[[Map, float], Map]]:
     """Return the function for each MType.
 
     Parameters
@@ -19,6 +21,8 @@ def own_answers(metadata: EncodedMap, clients: Mapping[str, Client]) -> dict[str
         The hub's own.
     clients : dict of str to Client
         The registered clients, by id, as they come and go.
+    watchers : callable
+        Returns the names of those who watch the hub.
     """
 
     def query_by_metadata(params: Map, _now: float) -> Map:
@@ -28,12 +32,13 @@ def own_answers(metadata: EncodedMap, clients: Mapping[str, Client]) -> dict[str
         return {"ids": [client_id for client_id, declared in everybody if declared.outline.get(key) == value]}
 
     def query_clients(_params: Map, now: float) -> Map:
-        """Tell of each client for how long it has been registered, and how many messages it has sent."""
+        """Tell of each client since when it is here, and how many messages it has sent; and who watches all of them."""
         return {
             "clients": {
                 client.id: {"registered": f"{now - client.since:.3f}", "messages": str(client.messages)}
                 for client in clients.values()
-            }
+            },
+            "watchers": list(watchers()),
         }
 
     return {

@@ -73,6 +73,8 @@ class HubInfo:
         Who else may enter.
     account : str
         Which other account of this host shares it with this one, or root was told of; empty if it is this one's.
+    watchers : int or None
+        Who sees what all others say (`hubfarm.hub.watchers`); None if not known.
     memory : int or None
         What its process takes: its proportional share (PSS), bytes; None if nobody looked.
     """
@@ -104,6 +106,7 @@ class HubInfo:
     access: str = Access.OPEN
     allow: tuple[str, ...] = ()
     account: str = ""
+    watchers: int | None = None
     memory: int | None = None
 
     @property
@@ -223,6 +226,7 @@ def _describe(entry: Entry, record: Record | None, paths: Paths, answering: Coll
         failed=live.failed if live else None,
         queued_bytes=live.queued_bytes if live else None,
         peak=live.peak if live else None,
+        watchers=live.watchers if live else None,
         version=tokens.get("hubfarm.version", ""),
         access=tokens.get("hubfarm.access", Access.OPEN),
         allow=tuple(map(unquote, tokens.get("hubfarm.allow", "").split())),

@@ -28,7 +28,7 @@ _VERSION = 1
 _HEADER = struct.Struct("<8sIII")
 _HEADER_SIZE = 64
 _SEQUENCE = struct.Struct("<Q")
-_SLOT = struct.Struct("<qqIdddIQQQQQQQ")
+_SLOT = struct.Struct("<qqIdddIQQQQQQQI")  # what 0.1.0 writes, which leaves zeros behind it, and the watchers
 _SLOT_SIZE = 128
 _SIZE = _HEADER_SIZE + MAX_HUBS * _SLOT_SIZE
 _STATE_OFFSET = _SEQUENCE.size + struct.calcsize("<qq")
@@ -82,6 +82,8 @@ class Record:
         The longest that the queues together have been, deliveries.
     requests : int
         Requests answered.
+    watchers : int
+        Who sees what all others say; see `hubfarm.hub.watchers`.
     """
 
     pid: int
@@ -98,6 +100,7 @@ class Record:
     queued_bytes: int = 0
     peak: int = 0
     requests: int = 0
+    watchers: int = 0
 
     @property
     def name(self) -> HubName:

@@ -213,3 +213,12 @@ class Restricted(Open):
             f"{for_whom}: start the program by hubfarm exec --user NAME {self._name} -- PROGRAM, "
             f"or log in by hubfarm login {self._name} --user NAME"
         )
+
+    def refusal_to_watch(self, who: Principal) -> str:
+        """Let the hub's owner and administrators watch."""
+        owner = self._rule.owner
+        if who.admin or (owner and who.user == owner):
+            return ""
+        whom = f"its owner {owner} and administrators" if owner else "administrators"
+        how = "" if who.user else "; log in by hubfarm login, or say --user NAME"
+        return f"the hub {self._name} is for {self._rule.in_words()}, and may be watched by {whom}{how}"

@@ -13,6 +13,9 @@ class Policy(Protocol):
     def refusal_to_enter(self, who: Principal) -> str:
         """Return why somebody may not register, in words for them; empty if they may."""
 
+    def refusal_to_watch(self, who: Principal) -> str:
+        """Return why somebody may not see what all others say, in words for them; empty if they may."""
+
     def may_send(self, who: Principal, mtype: str, annotations: Mapping[str, object]) -> bool:
         """Tell whether a message may go to a receiver.
 
@@ -41,6 +44,10 @@ class Open:
 
     def refusal_to_enter(self, who: Principal) -> str:
         """Refuse nobody."""
+        return ""
+
+    def refusal_to_watch(self, who: Principal) -> str:
+        """Refuse nobody: who asks is of the farm's account, and that is asked for before."""
         return ""
 
     def may_send(self, who: Principal, mtype: str, annotations: Mapping[str, object]) -> bool:

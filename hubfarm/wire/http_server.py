@@ -2,7 +2,7 @@
 
 `HttpServer` speaks HTTP/1.1 and 1.0 with keep-alive and pipelining: httptools parses, an
 asyncio protocol moves the bytes.  A handler gets a whole `Request` and returns a `Response`,
-or a future of one.  Whatever a peer sends, it gets an answer or is closed, and nothing else is disturbed.
+a future of one, or a `Stream`.  Whatever a peer sends, it gets an answer or is closed, and nothing else is disturbed.
 
 Rules it lives by:
 
@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import httptools
 
@@ -30,6 +30,7 @@ from hubfarm.wire.handshake import Handshake
 from hubfarm.wire.http_messages import Ends, Request, Response, encode
 from hubfarm.wire.known_heads import KnownHeads, head_of
 from hubfarm.wire.sockets import BACKLOG, notice_silence
+from hubfarm.wire.streams import Stream
 from hubfarm.wire.tls import name_in
 
 ON_TRUST = 64 * 2**10
@@ -57,7 +58,12 @@ LOOK_AGAIN = 0.05
 """Between two looks whether what is below an encrypted connection has written all, seconds."""
 
 
-Handler = Callable[[Request], "Response | asyncio.Future[Response]"]
+MOST_STREAMED = 2**62
+"""More than any stream will ever have sent, bytes."""
+
+Answered: TypeAlias = "Response | Stream | asyncio.Future[Response] | asyncio.Future[Response | Stream]"
+"""What a handler returns: the answer, or a future of it."""
+Handler = Callable[[Request], Answered]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +144,8 @@ class _Connection(asyncio.Protocol):
         self._crlf = CrlfHeads(server.limits.head)
         self._parser = httptools.HttpRequestParser(self)
         self._asked: deque[_Asked] = deque()
-        self._awaited: asyncio.Future[Response] | None = None  # the answer to the first of those
+        self._awaited: asyncio.Future[Any] | None = None  # the answer to the first of those
+        self._stream: Stream | None = None  # what the first of those is answered by
         self._unread: list[bytes] = []  # what came behind them, and was not parsed yet
         self._unread_size = 0
         self._out: list[bytes] = []
@@ -213,6 +220,8 @@ class _Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._write_paused = False
         self._look_whether_written()
+        if self._stream is not None:
+            self._stream.has_room()
         self._go_on()
 
     # -------------------------------------------------------------- reading
@@ -408,26 +417,60 @@ class _Connection(asyncio.Protocol):
     def _answer(self, asked: _Asked) -> bool:
         """Answer a request, if that is possible at once."""
         answer = asked.request if isinstance(asked.request, Response) else self._server.handle(asked.request)
-        if isinstance(answer, asyncio.Future):
+        if not isinstance(answer, Response):
             self._await(answer)
             return False
         self._send(answer, keep_alive=asked.keep_alive, version=asked.version)
         return True
 
-    def _await(self, answer: "asyncio.Future[Response]") -> None:
+    def _await(self, answer: "Stream | asyncio.Future[Any]") -> None:
+        if isinstance(answer, Stream):
+            self._begin_stream(answer)
+            return
         self._awaited = answer
         answer.add_done_callback(self._awaited_is_there)
 
-    def _awaited_is_there(self, answer: "asyncio.Future[Response]") -> None:
+    def _awaited_is_there(self, answer: "asyncio.Future[Any]") -> None:
         self._awaited = None
         if not self._asked:  # the peer has left
-            if not answer.cancelled() and (written := self._server.result_of(answer).written) is not None:
-                written(False)
+            if not answer.cancelled():
+                _tell_lost(self._server.result_of(answer))
             return
         self.since = self._server.loop.time()
+        result = self._server.result_of(answer)
+        if isinstance(result, Stream):
+            self._begin_stream(result)
+            return
         asked = self._asked.popleft()
-        self._send(self._server.result_of(answer), keep_alive=asked.keep_alive, version=asked.version)
+        self._send(result, keep_alive=asked.keep_alive, version=asked.version)
         self._go_on()
+
+    # -------------------------------------------------------------- an answer that goes on
+
+    def _begin_stream(self, stream: Stream) -> None:
+        """Answer the first of the requests by a stream; no further one is answered on this connection."""
+        over: asyncio.Future[None] = self._server.loop.create_future()
+        over.add_done_callback(lambda _: stream.lost())
+        self._stream, self._awaited = stream, over  # which ends with the connection
+        stream.begin(self)
+
+    @property
+    def buffered(self) -> int:
+        """How much of what was written the peer has not taken yet, bytes."""
+        return self._out_size + self._buffered
+
+    def write_at_once(self, data: bytes) -> None:
+        """Write some bytes of a stream."""
+        self._write(data)
+        self._server.flush_soon(self)
+
+    def end_stream(self) -> None:
+        """Close, once what was written is on its way."""
+        self._ended = True
+        self._asked.clear()
+        if self._awaited is not None:
+            self._awaited.cancel()
+        self._server.flush_soon(self)
 
     def _go_on(self) -> None:
         """Answer what was asked meanwhile, and read on; as far as that is possible now."""
@@ -550,8 +593,10 @@ class _Connection(asyncio.Protocol):
 
     @property
     def unsent(self) -> int:
-        """How much of its answers the peer has not taken yet, bytes."""
-        return self._out_size + self._buffered
+        """How much of its answers the peer has not taken yet, bytes; of a stream, what less there is to take."""
+        if self._stream is not None:  # it may always have the same behind it, and is taken nevertheless
+            return MOST_STREAMED - self._stream.taken if self.buffered else 0
+        return self.buffered
 
     @property
     def _buffered(self) -> int:
@@ -582,6 +627,14 @@ class _Connection(asyncio.Protocol):
             self._server.loop.call_later(LINGER, self._transport.abort)
 
 
+def _tell_lost(answer: "Response | Stream") -> None:
+    """Say to who made an answer that its peer has left before it was there."""
+    if isinstance(answer, Stream):
+        answer.lost()
+    elif answer.written is not None:
+        answer.written(False)
+
+
 def _ends_of(transport: asyncio.BaseTransport) -> Ends:
     peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
     if isinstance(peer, tuple) and isinstance(own, tuple):
@@ -595,7 +648,7 @@ class HttpServer:
     Parameters
     ----------
     handler : callable
-        Gets each `Request`, returns a `Response` or a future of one; a future is cancelled
+        Gets each `Request`, returns a `Response`, a `Stream`, or a future of one; a future is cancelled
         when its client goes away.
     limits : HttpLimits
         Over them a request is answered 413, 431 or 503 and its connection closed.
@@ -686,17 +739,18 @@ class HttpServer:
         for connection in connections:
             connection.flush()
 
-    def handle(self, request: Request) -> "Response | asyncio.Future[Response]":
+    def handle(self, request: Request) -> Answered:
         """Hand one request to the handler; an exception becomes a 500."""
         try:
             return self._handler(request)
         except Exception as error:
             return self._failed(error)
 
-    def result_of(self, future: "asyncio.Future[Response]") -> Response:
+    def result_of(self, future: "asyncio.Future[Any]") -> "Response | Stream":
         """Return what a finished future holds; an exception becomes a 500."""
         try:
-            return future.result()
+            result: Response | Stream = future.result()
+            return result
         except (Exception, asyncio.CancelledError) as error:
             return self._failed(error)
 

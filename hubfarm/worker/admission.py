@@ -16,6 +16,7 @@ from hubfarm.access.users import Users
 from hubfarm.hub.core import Hub
 from hubfarm.hub.delivery.deliveries import Deliveries
 from hubfarm.hub.profiles.passwords import PasswordChecks
+from hubfarm.hub.watchers import Watchers
 from hubfarm.registry.files import lstat_or_none
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.settings import load_settings
@@ -108,8 +109,8 @@ class Admission:
             self._trouble = str(error)
             logger.error("cannot tell who was disconnected: {}", error)
 
-    def look(self, hub: Hub, deliveries: Deliveries, *, well: bool) -> None:
-        """Throw out the clients whose ticket or user is no more.
+    def look(self, hub: Hub, deliveries: Deliveries, watchers: Watchers, *, well: bool) -> None:
+        """Throw out the clients whose ticket or user is no more, and let go such watchers.
 
         Parameters
         ----------
@@ -117,11 +118,14 @@ class Admission:
             Whose clients.
         deliveries : Deliveries
             Tells them.
+        watchers : Watchers
+            Who watches it.
         well : bool
             Look at all of them, also if nothing seems to have changed: time has passed.
         """
         clients = [client for client in hub.clients if client.principal.user]
-        if not clients:
+        users = [*(client.principal for client in clients), *(who for who in watchers.principals if who.user)]
+        if not users:
             return
         try:
             seen = (_stamp(self._paths.tickets), _stamp(self._users.path))
@@ -132,10 +136,11 @@ class Admission:
         except HubfarmError as error:
             self._complain(error)
             disconnected = {}
-        over = {id for id in {client.principal.ticket for client in clients} - {""} if self._tickets.has_ended(id)}
+        over = {id for id in {who.ticket for who in users} - {""} if self._tickets.has_ended(id)}
         for client in clients:
             if reason := _reason_to_leave(client.principal, over, disconnected):
                 deliveries.carry_out(hub.throw_out(client, reason))
+        watchers.restrict(lambda who: _reason_to_leave(who, over, disconnected))
 
     def end(self) -> None:
         """Make an end of the tickets for this hub, which has ended itself."""

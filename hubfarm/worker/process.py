@@ -34,7 +34,9 @@ from hubfarm.hub.profiles.profile import Inside, Profile
 from hubfarm.hub.profiles.shares import Shares
 from hubfarm.hub.profiles.standard import StandardProfile
 from hubfarm.hub.profiles.waits import Waits
+from hubfarm.hub.profiles.watching import WatchDoor
 from hubfarm.hub.profiles.web import WebProfile
+from hubfarm.hub.watchers import Watchers
 from hubfarm.registry.changes import changes_path, with_changes
 from hubfarm.registry.claim import Claim, claim_for
 from hubfarm.registry.history import End, record_end
@@ -46,6 +48,8 @@ from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.hub_spec import HubSpec, in_the_clear
 from hubfarm.spec.rhythm import DRAIN, until_beat
 from hubfarm.spec.states import HubKind, HubState
+from hubfarm.spec.watching import Hello
+from hubfarm.version import __version__
 from hubfarm.wire.addresses import is_loopback
 from hubfarm.wire.connections import room
 from hubfarm.wire.host_sockets import others_listen
@@ -230,6 +234,15 @@ class HubProcess:
             identity=admission.identity,
         )
         self._web = WebProfile(inside)
+        self._watchers = Watchers(self._hub, self._hello, time.time, self._watchers_changed)
+        self._hub.watchers = lambda: self._watchers.names
+
+    def _hello(self) -> Hello:
+        return Hello(hub=self.spec.name, url=self._running.url, release=__version__)
+
+    def _watchers_changed(self) -> None:
+        self._quiet_until = 0.0
+        self._claim.write(self._record())  # who lists hubs sees it at once
 
     def _http_limits(self) -> HttpLimits:
         spec, connections = self.spec, room().connections
@@ -240,7 +253,10 @@ class HubProcess:
         spec, profile = self.spec, self._profile
         shares = Shares(self._admission.shared_lock_file, profile.held, tls=spec.tls)
         is_ours = HostNames(sock, spec.host).include
-        front_door = FrontDoor(spec.name, profile.handle, profile.refusal_of, is_ours, self._web, shares.answer)
+        watching = WatchDoor(self._watchers, profile, spec.secret)
+        front_door = FrontDoor(
+            spec.name, profile.handle, profile.refusal_of, is_ours, self._web, watching, shares.answer
+        )
         return HttpServer(
             front_door.answer,
             limits,
@@ -318,6 +334,7 @@ class HubProcess:
             logger.info("lets in {}", spec.rule.in_words())
             self._ask_the_kernel()
             self._deliveries.carry_out(self._hub.restrict(policy_of(spec)))
+            self._watchers.restrict(self._hub.refusal_to_watch)
             self._keep_soon()
             self._is_published = False
         self._publish_again()
@@ -374,6 +391,7 @@ class HubProcess:
         self._claim.unpublish()
         self._share.withdraw()
         await self._deliveries.close(DRAIN)
+        self._watchers.end(reason, again=False)
         await self._close()
         if self._journal is not None:
             self._journal.remove()
@@ -396,6 +414,7 @@ class HubProcess:
         await self._deliveries.suspend(DRAIN)
         self._deliveries.carry_out(self._hub.give_up_waiting("the hub is restarted: call again"))
         self._keep()
+        self._watchers.end(reason, again=True)
         await self._close()
         if self._journal is not None:
             self._journal.close()
@@ -444,7 +463,7 @@ class HubProcess:
         if mending:
             self._mend_at = now + MEND_EVERY
             self._mend(record)
-        self._admission.look(self._hub, self._deliveries, well=mending)
+        self._admission.look(self._hub, self._deliveries, self._watchers, well=mending)
         # Without clients and timeouts only a request can bring something to look after.
         idle = self._state is HubState.RUNNING and not (self._hub.clients or spec.timeout)
         self._quiet_until = self._mend_at if idle else 0.0
@@ -504,6 +523,7 @@ class HubProcess:
             queued_bytes=counters.queued_bytes,
             peak=counters.peak,
             requests=self._all_requests,
+            watchers=len(self._watchers),
         )
 
 

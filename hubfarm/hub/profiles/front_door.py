@@ -9,8 +9,10 @@ from collections.abc import Callable
 from importlib.resources import files
 
 from hubfarm.hub.profiles.shares import PATH as SHARES
+from hubfarm.hub.profiles.watching import WatchDoor
 from hubfarm.hub.profiles.web import DOOR_FIELD, WebProfile
 from hubfarm.wire.http_messages import Request, Response
+from hubfarm.wire.http_server import Answered
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{name}: a SAMP hub</title></head>
@@ -43,6 +45,8 @@ class FrontDoor:
         Tells whether a ``Host`` header names the hub.
     web : WebProfile
         Answers what the web's gateway asks.
+    watching : WatchDoor
+        Answers who wants to watch.
     share : callable
         Answers who asks for a lock file that is shared.
     """
@@ -54,9 +58,11 @@ class FrontDoor:
         refusal_of: Callable[[Request], Response | None],
         is_ours: Callable[[bytes], bool],
         web: WebProfile,
+        watching: WatchDoor,
         share: "Callable[[Request], Response | asyncio.Future[Response]]" = lambda request: _plain(404, _NO_PAGE),
     ) -> None:
         self._web = web
+        self._watching = watching
         self._rpc = rpc
         self._refusal_of = refusal_of
         self._is_ours = is_ours
@@ -64,10 +70,10 @@ class FrontDoor:
         self._page = Response(_PAGE.format(name=html.escape(name)).encode(), content_type=b"text/html; charset=utf-8")
         self._icon = Response(ICON, content_type=b"image/png")
 
-    def answer(self, request: Request) -> "Response | asyncio.Future[Response]":
+    def answer(self, request: Request) -> Answered:
         """Answer a request."""
         if DOOR_FIELD in request.headers:
-            return self._web.answer(request)
+            return self._further_door(request).answer(request)
         refusal = self._refuse(request)
         if refusal is not None:
             return refusal
@@ -83,10 +89,13 @@ class FrontDoor:
     def admit(self, request: Request) -> Response | None:
         """Return what is to be answered to a request whose body is long, if it is not to be read on."""
         if DOOR_FIELD in request.headers:
-            return self._web.admit(request)
+            return self._further_door(request).admit(request)
         if request.method != b"POST":
             return self._refuse(request) or _plain(413, "the request's body is too long")
         return self._refuse(request) or self._refusal_of(request)
+
+    def _further_door(self, request: Request) -> WebProfile | WatchDoor:
+        return self._watching if WatchDoor.is_meant_by(request) else self._web
 
     def _refuse(self, request: Request) -> Response | None:
         headers = request.headers

@@ -313,11 +313,13 @@ SharedStrategy: TypeAlias = "Callable[[Profile, Sequence[Param], Request], Resul
 
 def acting(run: Callable[..., Outcome]) -> SharedStrategy:
     """Return the strategy of a method that counts as a client's activity; `run` is a method of `Hub`."""
+    name = run.__name__
 
     def act(profile: Profile, params: Sequence[Param], _: Request) -> Param:
         client = profile.client_of(params[0])
-        logger.debug("{}: {}", client, run.__name__)
-        outcome = run(profile.hub, client, *params[1:], profile.clock())
+        logger.debug("{}: {}", client, name)
+        # By its name: a hub that is watched has another one (`hubfarm.hub.watched`).
+        outcome: Outcome = getattr(profile.hub, name)(client, *params[1:], profile.clock())
         profile.deliveries.carry_out(outcome.effects)
         return outcome.result
 

@@ -91,17 +91,21 @@ class StandardProfile(Profile):
             shown = credentials_in(request.headers.get(b"authorization"))
             if shown is not None:
                 return asyncio.ensure_future(self._enter_by_password(shown, who, request.ends))
-        elif ticket := self._ticket_of(given):
-            return self.enter(self._holder_of(ticket, who))
+        elif holder := self.ticket_holder(given, who):
+            return self.enter(holder)
         if request.ends.certified and (knows_secret or self.hub.refusal_to_enter(who)):
-            return self.enter(self._certified(request.ends.certified, who))
+            return self.enter(self.certificate_holder(request.ends.certified, who))
         if uid is not None and self.accounts is not None:
             return asyncio.ensure_future(self._enter_by_account(self.accounts.account(uid), knows_secret, who))
         if not knows_secret:
             raise NotAdmitted(_WRONG_SECRET)
         return self.enter(who)
 
-    def _holder_of(self, ticket: Ticket, who: Principal) -> Principal:
+    def ticket_holder(self, secret: str, who: Principal) -> Principal | None:
+        """Return who shows a ticket by its secret, None if it is none that counts here."""
+        ticket = self._ticket_of(secret)
+        if ticket is None:
+            return None
         return replace(
             who,
             user=ticket.user,
@@ -111,7 +115,7 @@ class StandardProfile(Profile):
             revision=ticket.revision,
         )
 
-    def _certified(self, user: str, who: Principal) -> Principal:
+    def certificate_holder(self, user: str, who: Principal) -> Principal:
         """Return who shows a certificate that names a user.
 
         Raises
@@ -141,22 +145,38 @@ class StandardProfile(Profile):
         answer = self.held.hold(Response(encode_fault(Fault(fault))), who.host, what)
         return await answer if isinstance(answer, asyncio.Future) else answer
 
-    async def _enter_by_password(self, shown: Credentials, who: Principal, ends: Ends) -> Response:
+    async def password_holder(self, shown: Credentials, who: Principal, ends: Ends) -> Principal | None:
+        """Return who shows a password, None if user or password is wrong.
+
+        Raises
+        ------
+        TooMany
+            Too many are being checked, or too many were wrong.
+        Fault
+            It cannot be checked now.
+        """
         revision = self._revision()  # a user who is disconnected meanwhile is thrown out
         try:
             found = await self._passwords.check(shown, ends) if self._passwords is not None else None
-            if found is not None:
-                user, groups, admin = found.user, found.groups, found.admin
-                who = replace(who, user=user, groups=groups, admin=admin, revision=revision)
-                return answer_with(self.enter(who))
+        except Fault:
+            raise
+        except HubfarmError as error:
+            self.lines.log_once("ERROR", "passwords cannot be checked: {}", str(error))
+            raise Fault("passwords cannot be checked now; the hub's log says why") from None
+        if found is None:
+            return None
+        return replace(who, user=found.user, groups=found.groups, admin=found.admin, revision=revision)
+
+    async def _enter_by_password(self, shown: Credentials, who: Principal, ends: Ends) -> Response:
+        try:
+            holder = await self.password_holder(shown, who, ends)
+            if holder is not None:
+                return answer_with(self.enter(holder))
         except TooMany as fault:
             answer = self.held.hold_for(refuse(fault), REFUSED_FOR)
             return await answer if isinstance(answer, asyncio.Future) else answer
         except Fault as fault:
             return refuse(fault)
-        except HubfarmError as error:
-            self.lines.log_once("ERROR", "passwords cannot be checked: {}", str(error))
-            return refuse(Fault("passwords cannot be checked now; the hub's log says why"))
         what = f"a wrong password of the user {visible(shown.user[:100])!r}"
         return await self._held("the user or the password is wrong", who, what)
 
