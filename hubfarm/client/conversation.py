@@ -208,9 +208,9 @@ class Conversation:
             case Lost():
                 entry.set_status(part, Status.UNDELIVERED)
                 part.reason = event.reason
-            case Abandoned():
+            case Abandoned() if part.status is Status.OPEN:
                 entry.set_status(part, Status.ERROR)
-                part.reason = part.reason or "its sender waits no longer"
+                part.reason = "its sender waits no longer"
             case Answered():
                 self._answer(entry, part, event)
         return entry

@@ -7,6 +7,7 @@ messages; when all is, it misses events, and is told how many as soon as there i
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import chain, islice
 
 import msgspec
 from loguru import logger
@@ -15,7 +16,7 @@ from hubfarm.hub.core import Hub
 from hubfarm.hub.watched import came, unwatch, watch
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.principal import Principal
-from hubfarm.spec.watching import CONTENT_TYPE, Ended, Event, Hello, Missed, pack
+from hubfarm.spec.watching import CONTENT_TYPE, Answered, Ended, Event, Hello, Missed, Sent, pack
 from hubfarm.visible import visible
 from hubfarm.wire.streams import Stream
 
@@ -31,7 +32,14 @@ MOST_UNSENT = 256 * 2**10
 """So much is given to a watcher's connection at a time, bytes."""
 
 EVERY = 0.02
-"""Between two writes to a watcher, seconds: thousands of events a second take fifty writes."""
+"""So long events wait for others to be told together, seconds: each alone would cost four times as much."""
+
+MOST_TOGETHER = 1000
+"""Events that are told together."""
+
+
+RECIPIENT = 32
+"""What a recipient takes in an event, bytes."""
 
 
 class TooMany(HubfarmError):
@@ -57,61 +65,54 @@ class Watcher:
         self.name = name
         self.who = who
         self.content = content
-        self.stream = Stream(CONTENT_TYPE.encode(), self._flush, lambda: on_end(self))
+        self.stream = Stream(CONTENT_TYPE.encode(), self.flush, lambda: on_end(self))
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._missed = 0
-        self._timer: asyncio.TimerHandle | None = None
 
     def __str__(self) -> str:
         return visible(f"{self.name} ({self.who})")
 
-    def wants(self, size: int) -> bool:
-        """Tell whether it gets a content of so many bytes."""
-        return size <= self.content and self._size <= HALF
+    def longest_content(self) -> int:
+        """Return the longest content that it gets now, bytes."""
+        return self.content if self._size <= HALF else 0
 
-    def put(self, packed: bytes) -> None:
-        """Have this told behind what waits already, or missed."""
+    def put(self, frame: bytes, count: int) -> None:
+        """Have so many events told behind what waits already, or missed."""
         if self._missed and self._size <= HALF:
             self._say_missed()
-        if self._missed or self._size + len(packed) > MOST_WAITING:
-            self._missed += 1
+        if self._missed or self._size + len(frame) > MOST_WAITING:
+            self._missed += count
             return
-        self._append(packed)
+        self._append(frame)
 
-    def _append(self, packed: bytes) -> None:
-        self._waiting.append(packed)
-        self._size += len(packed)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(EVERY, self._flush_in_time)
+    def _append(self, frame: bytes) -> None:
+        self._waiting.append(frame)
+        self._size += len(frame)
 
     def _say_missed(self) -> None:
         missed, self._missed = self._missed, 0
-        self._append(pack(Missed(count=missed)))
+        self._append(pack([Missed(count=missed)]))
 
-    def _flush_in_time(self) -> None:
-        self._timer = None
-        self._flush()
-
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Write what waits, as far as the peer takes it."""
         stream, waiting = self.stream, self._waiting
-        while waiting and stream.is_open and stream.unsent < MOST_UNSENT:
+        while stream.is_open and stream.unsent < MOST_UNSENT:
+            if self._missed and self._size <= HALF:
+                self._say_missed()
+            if not waiting:
+                break
             pieces, size = [], 0
             while waiting and size < MOST_UNSENT:
                 pieces.append(waiting.popleft())
                 size += len(pieces[-1])
             self._size -= size
             stream.write(b"".join(pieces))
-        if self._missed and self._size <= HALF:
-            self._say_missed()
 
     def end(self, event: Ended) -> None:
         """Tell that this was all, and close; what does not fit is not waited for."""
-        self.put(pack(event))
-        if self._timer is not None:
-            self._timer.cancel()
-        self._flush()
+        self.put(pack([event]), 1)
+        self.flush()
         self.stream.end()
 
 
@@ -140,6 +141,11 @@ class Watchers:
         self._clock = clock
         self._changed = changed
         self._all: list[Watcher] = []
+        self._events: list[Event] = []
+        """What happened since it was told last."""
+        self._size = 0
+        """What contents and recipients take in these, bytes."""
+        self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._all)
@@ -159,11 +165,12 @@ class Watchers:
         """
         if len(self._all) >= MOST_WATCHERS:
             raise TooMany(f"{MOST_WATCHERS} watch this hub already: end one")
+        self._tell_all()  # what was before it came
         new = Watcher(name, who, content, self._leave)
         at = self._clock()
-        new.put(pack(msgspec.structs.replace(self._hello(), at=at)))
-        for client in self._hub.clients:
-            new.put(pack(came(client, at)))
+        told = chain([msgspec.structs.replace(self._hello(), at=at)], (came(each, at) for each in self._hub.clients))
+        while some := list(islice(told, MOST_TOGETHER)):
+            new.put(pack(some), len(some))
         self._all.append(new)
         if len(self._all) == 1:
             watch(self._hub, self, self._clock)
@@ -177,6 +184,7 @@ class Watchers:
         self._all.remove(watcher)
         if not self._all:
             unwatch(self._hub)
+            self._tell_all()
         logger.info("not watched any more by {}", watcher)
         self._look_at_all()
 
@@ -185,16 +193,34 @@ class Watchers:
         self._changed()
 
     def tell(self, event: Event) -> None:
-        """Tell all of them of an event."""
-        size = len(getattr(event, "xml", b""))
-        with_content = bare = b""
-        for each in self._all:
-            if not size or each.wants(size):
-                with_content = with_content or pack(event)
-                each.put(with_content)
-            else:
-                bare = bare or pack(msgspec.structs.replace(event, xml=b""))
-                each.put(bare)
+        """Tell all of them of an event; soon, together with what follows it."""
+        events = self._events
+        if not events:
+            self._timer = asyncio.get_running_loop().call_later(EVERY, self._tell_all)
+        events.append(event)
+        if isinstance(event, Sent):
+            self._size += len(event.xml) + RECIPIENT * len(event.to)
+        elif isinstance(event, Answered):
+            self._size += len(event.xml)
+        if len(events) >= MOST_TOGETHER or self._size >= MOST_UNSENT:
+            self._tell_all()
+
+    def _tell_all(self) -> None:
+        """Tell what has happened, to each with the contents that it wants; encoded once for all who want the same."""
+        events, self._events, self._size = self._events, [], 0
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not events:
+            return
+        longest = max((len(event.xml) for event in events if isinstance(event, (Sent, Answered))), default=0)
+        frames: dict[int, bytes] = {}
+        for each in list(self._all):
+            content = min(each.longest_content(), longest)
+            if content not in frames:
+                frames[content] = pack(events if content == longest else [_without(event, content) for event in events])
+            each.put(frames[content], len(events))
+            each.flush()
 
     @property
     def principals(self) -> Sequence[Principal]:
@@ -227,5 +253,13 @@ class Watchers:
             self._end(each, Ended(at=self._clock(), reason=reason, again=again))
 
     def _end(self, watcher: Watcher, event: Ended) -> None:
+        self._tell_all()
         watcher.end(event)
         self._leave(watcher)
+
+
+def _without(event: Event, content: int) -> Event:
+    """Return an event without its content, if that is longer than so many bytes."""
+    if isinstance(event, (Sent, Answered)) and len(event.xml) > content:
+        return msgspec.structs.replace(event, xml=b"")
+    return event

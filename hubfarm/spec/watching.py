@@ -5,7 +5,7 @@ went over the wire (`xml`): a watcher reads of it what it wants to see.  `as_jso
 `hubfarm trace` writes and the dashboard saves and loads.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -25,8 +25,8 @@ LONGEST_NAME = 200
 MOST_CONTENT = 2**20
 """Longest content of a message that is told, bytes as encoded."""
 
-LONGEST_FRAME = 2 * MOST_CONTENT + 16 * 2**20
-"""No event is longer, bytes: to very many recipients it can be long."""
+LONGEST_FRAME = 32 * 2**20
+"""Events that go together are not longer, bytes: one to very many recipients can be long."""
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=str.lower, omit_defaults=True):
@@ -184,12 +184,12 @@ Event: TypeAlias = Hello | Came | Left | Sent | Arrived | Lost | Answered | Aban
 
 _LENGTH = 4
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Event).decode
+_decode = msgspec.msgpack.Decoder(list[Event]).decode
 
 
-def pack(event: Event) -> bytes:
-    """Return an event as it goes over the wire: its length in four bytes, and itself as msgpack."""
-    packed = _encode(event)
+def pack(events: Sequence[Event]) -> bytes:
+    """Return events as they go over the wire: a frame of their length in four bytes, and a list of them as msgpack."""
+    packed = _encode(events)
     return len(packed).to_bytes(_LENGTH, "big") + packed
 
 
@@ -198,7 +198,7 @@ class Unpacker:
 
     Examples
     --------
-    >>> bytes_on_the_way = pack(Missed(count=3))
+    >>> bytes_on_the_way = pack([Missed(count=3)])
     >>> unpacker = Unpacker()
     >>> list(unpacker.feed(bytes_on_the_way[:5])), list(unpacker.feed(bytes_on_the_way[5:]))
     ([], [Missed(at=0.0, count=3)])
@@ -228,12 +228,12 @@ class Unpacker:
             while len(held) - begin >= _LENGTH:
                 length = int.from_bytes(held[begin : begin + _LENGTH], "big")
                 if length > LONGEST_FRAME:
-                    raise BadValue(f"an event of {length} bytes: this is no hub that is watched")
+                    raise BadValue(f"events of {length} bytes: this is no hub that is watched")
                 end = begin + _LENGTH + length
                 if end > len(held):
                     self._wanted = end - begin
                     break
-                yield _decode(held[begin + _LENGTH : end])
+                yield from _decode(held[begin + _LENGTH : end])
                 begin = end
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise BadValue(f"what the hub tells is no event: {error}") from None

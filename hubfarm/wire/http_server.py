@@ -622,6 +622,8 @@ class _Connection(asyncio.Protocol):
     def close(self) -> None:
         """Close once what has been written is on its way; soon at any rate."""
         self.flush()
+        if self._transport.is_closing():
+            return  # asyncio's TLS takes a second time amiss
         self._transport.close()
         if self._buffered:
             self._server.loop.call_later(LINGER, self._transport.abort)

@@ -46,12 +46,13 @@ class Stream:
         self._on_end = on_end
         self._sink: Sink | None = None
         self._written = 0
+        self._closing = False
         self._ended = False
 
     @property
     def is_open(self) -> bool:
         """Whether anything may be written: it has begun, and not ended."""
-        return self._sink is not None and not self._ended
+        return self._sink is not None and not self._closing
 
     @property
     def unsent(self) -> int:
@@ -65,13 +66,14 @@ class Stream:
 
     def write(self, data: bytes) -> None:
         """Write one piece; nothing once it has ended."""
-        if self._sink is not None and not self._ended and data:
+        if self.is_open and data:
             self._put(b"%x\r\n%s\r\n" % (len(data), data))
 
     def end(self) -> None:
         """Say that this was all, and close."""
-        if self._sink is not None and not self._ended:
+        if self._sink is not None and not self._closing:
             self._put(b"0\r\n\r\n")
+            self._closing = True
             self._sink.end_stream()
 
     def _put(self, data: bytes) -> None:
@@ -89,11 +91,12 @@ class Stream:
 
     def has_room(self) -> None:
         """Take note that the peer has taken what was written."""
-        if not self._ended:
+        if not self._closing:
             self._on_room()
 
     def lost(self) -> None:
         """Take note that the connection is closed."""
+        self._closing = True
         if not self._ended:
             self._ended = True
             self._on_end()

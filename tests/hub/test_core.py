@@ -438,7 +438,8 @@ def test_the_hub_tells_how_long_each_client_is_registered_and_how_many_messages_
         "clients": {
             early.id: {"registered": "10.000", "messages": "0"},
             late.id: {"registered": "5.000", "messages": "2"},
-        }
+        },
+        "watchers": [],
     }
 
 

@@ -41,6 +41,7 @@ ANSWERS = {
     r"^hubfarm top": ("hubs, by", "q", 0),
     r"--watch": ("Ctrl-C ends", "\x03", 130),
     r"^hubfarm snoop": ("listening on", "\x03", 130),
+    r"^hubfarm trace mima-2( --params)?$": ("watching ", "\x03", 130),
     r"^sampy\.py": ("serving at", "\x03", 0),
     r"hubfarm choose": ("Which hub", "\r", 0),
     r"^hubfarm uninstall --stop": ("remove this", "y\r", 0),
