@@ -168,7 +168,8 @@ class Watchers:
         self._tell_all()  # what was before it came
         new = Watcher(name, who, content, self._leave)
         at = self._clock()
-        told = chain([msgspec.structs.replace(self._hello(), at=at)], (came(each, at) for each in self._hub.clients))
+        hello: Event = msgspec.structs.replace(self._hello(), at=at)
+        told = chain([hello], (came(each, at) for each in self._hub.clients))
         while some := list(islice(told, MOST_TOGETHER)):
             new.put(pack(some), len(some))
         self._all.append(new)

@@ -113,11 +113,8 @@ def test_it_ends_with_its_hub_and_says_so(hub: SAMPHubServer) -> None:
 
 
 def test_what_is_no_pattern_or_no_hub_is_wrong_use(hub: SAMPHubServer, cli: RunCli) -> None:
-    for words, text in (
-        (("mine", "a.*.b"), "subscription"),
-        (("none",), "none"),
-        (("mine", "--count", "0"), "--count"),
-    ):
+    wrong = ((("mine", "a.*.b"), "subscription"), (("none",), "none"), (("mine", "--count", "0"), "--count"))
+    for words, text in wrong:
         done = cli("trace", *words)
         assert (done.returncode, text in done.stderr) == (2, True), done.stderr
 

@@ -22,14 +22,17 @@ from hubfarm.hub.profiles.profile import Inside
 from hubfarm.hub.profiles.standard import StandardProfile
 from hubfarm.hub.profiles.throttle import FREE
 from hubfarm.hub.profiles.waits import Waits
+from hubfarm.hub.profiles.watching import WatchDoor
 from hubfarm.hub.profiles.web import WebProfile
 from hubfarm.hub.recall import recall
 from hubfarm.hub.records import Record
+from hubfarm.hub.watchers import Watchers
 from hubfarm.samp.values import ok_response
 from hubfarm.spec.access import Restricted, Rule
 from hubfarm.spec.limits import Limits
 from hubfarm.spec.policy import OPEN, Open
 from hubfarm.spec.states import Access
+from hubfarm.spec.watching import Hello
 from hubfarm.spec.web_pages import SAFE_MTYPES
 from hubfarm.wire.http_messages import Ends, Request, Response
 from tests.hub.hub_support import HUB_METADATA, OK
@@ -61,7 +64,11 @@ class Doors:
         inside = Inside(self.hub, self.deliveries, waits, SECRET, lambda: self.now)
         self.standard = StandardProfile(inside)
         self.web = WebProfile(inside)
-        self.front = FrontDoor("h", self.standard.handle, self.standard.refusal_of, lambda host: True, self.web)
+        watchers = Watchers(self.hub, lambda: Hello(hub="h"), lambda: 1.0, lambda: None)
+        watching = WatchDoor(watchers, self.standard, SECRET)
+        self.front = FrontDoor(
+            "h", self.standard.handle, self.standard.refusal_of, lambda host: True, self.web, watching
+        )
         self.deliveries.resume()
 
     def ask(self, request: Request) -> "Response | asyncio.Future[Response]":
