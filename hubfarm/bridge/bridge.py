@@ -96,11 +96,12 @@ class Bridge:
     def client_changed(self, side: Side, client: str) -> None:
         """See `hubfarm.bridge.side.Watcher`."""
         self._look_at(side, client)
-        # A client that is another bridge's proxy, come or gone, may make one of ours unwanted, or wanted again.
-        if side.real_client(client) is None:
-            for proxy in self.proxies():
-                if proxy.away is side:
-                    proxy.look()
+
+    def rivals_changed(self, side: Side) -> None:
+        """See `hubfarm.bridge.side.Watcher`."""
+        for proxy in self.proxies():
+            if proxy.away is side:
+                proxy.look()
 
     def _look_at(self, home: Side, client: str) -> None:
         is_real = home.real_client(client) is not None
@@ -122,9 +123,10 @@ class Bridge:
         if not away.is_up:
             return None
         of = f"{home.mark}/{proxy.client}"
-        at_home = {id: one.metadata for id, one in home.real_clients().items()}
-        if has_rival(proxy.client, at_home, of, self._by, away.foreign_metadata()):
-            return None
+        if rivals := away.rivals():
+            at_home = {id: one.metadata for id, one in home.real_clients().items()}
+            if has_rival(proxy.client, at_home, of, self._by, rivals):
+                return None
         metadata = proxy_metadata(client.metadata, home.label, of, self._by)
         return metadata, proxy_subscriptions(client.subscriptions)
 

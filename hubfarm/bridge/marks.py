@@ -12,7 +12,7 @@ proxies, which are known by that before anything else.  Which clients they stand
 like.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from hubfarm.samp.values import Map
 
@@ -86,7 +86,7 @@ def proxy_subscriptions(subscriptions: Map) -> Map:
     return {mtype: said for mtype, said in subscriptions.items() if not mtype.startswith("samp.hub.")}
 
 
-def has_rival(client: str, at_home: Mapping[str, Map], of: str, by: str, away: Mapping[str, Map]) -> bool:
+def has_rival(client: str, at_home: Mapping[str, Map], of: str, by: str, rivals: Collection[Map]) -> bool:
     """Tell whether another bridge's proxy stands for a client, and goes before ours.
 
     Parameters
@@ -97,15 +97,15 @@ def has_rival(client: str, at_home: Mapping[str, Map], of: str, by: str, away: M
         The metadata of the real clients there.
     of, by : str
         What our proxy says or would say; see `OF` and `BY`.
-    away : dict of str to Map
-        The metadata of the clients on the other hub, our proxies left out.
+    rivals : collection of Map
+        The metadata of other bridges' proxies on the other hub.
     """
-    if any(said.get(OF) == of and str(said.get(BY)) < by and not _is_jsamps(said) for said in away.values()):
+    if any(said.get(OF) == of and str(said.get(BY)) < by and not _is_jsamps(said) for said in rivals):
         return True
     look = _look(at_home[client])
-    rivals = sum(_look_of_jsamps_client(said) == look for said in away.values() if _is_jsamps(said))
+    alike = sum(_look_of_jsamps_client(said) == look for said in rivals if _is_jsamps(said))
     # Of clients that look the same, so many have a proxy: those that came first, as far as anybody can tell.
-    return rivals > [id for id, said in at_home.items() if _look(said) == look].index(client)
+    return alike > 0 and alike > [id for id, said in at_home.items() if _look(said) == look].index(client)
 
 
 def _is_jsamps(metadata: Mapping[str, object]) -> bool:

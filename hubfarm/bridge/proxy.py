@@ -10,8 +10,8 @@ from hubfarm.client.callback_server import Callback
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.samp.values import Map
 
-AGAIN_AFTER = 2.0
-"""Between two tries to have a proxy on a hub that refuses it, seconds."""
+AGAIN_AFTER = (2.0, 5.0, 15.0, 60.0)
+"""Between two tries to have a proxy on a hub that refuses it, seconds; the last one from then on."""
 
 Wanted = tuple[Map, Map]
 """What a proxy is to declare: metadata, and subscriptions."""
@@ -58,6 +58,7 @@ class Proxy:
         self._settling: asyncio.Task[None] | None = None
         self._again: asyncio.TimerHandle | None = None
         self._changed = False
+        self._failures = 0
 
     @property
     def is_there(self) -> bool:
@@ -89,11 +90,14 @@ class Proxy:
                 self._changed = False
                 await self._bring_to(self._keeper.wanted(self))
             self.trouble = ""
+            self._failures = 0
         except HubfarmError as error:
             if str(error) != self.trouble and self.away.is_up:
                 logger.warning("{} of {} cannot be on {}: {}", self.client, self.home.label, self.away.label, error)
             self.trouble = str(error)
-            self._again = asyncio.get_running_loop().call_later(AGAIN_AFTER, self.look)
+            pause = AGAIN_AFTER[min(self._failures, len(AGAIN_AFTER) - 1)]
+            self._failures += 1
+            self._again = asyncio.get_running_loop().call_later(pause, self.look)
         finally:
             self._settling = None
             if self._changed and self._again is None:

@@ -64,6 +64,11 @@ class Rights:
                 return entry.tokens
         return {}
 
+    @property
+    def is_of_the_farm(self) -> bool:
+        """Whether the hub is one of this farm's."""
+        return bool(self._own)
+
     def who(self, metadata: Map) -> Who:
         """Return who a client of this hub has proved to be, as far as the hub can be believed."""
         user, groups = metadata.get(USER), metadata.get(GROUPS)

@@ -7,7 +7,7 @@ are called at one address, and told apart by their private keys.  A hub that is 
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Protocol
 
 from loguru import logger
@@ -52,6 +52,9 @@ class Watcher(Protocol):
     def client_changed(self, side: "Side", client: str) -> None:
         """Note that a client has come, gone, or declared something."""
 
+    def rivals_changed(self, side: "Side") -> None:
+        """Note that a proxy of another bridge has come, gone, or declared something."""
+
 
 class Side:
     """One hub of a bridge.
@@ -90,6 +93,7 @@ class Side:
         self._url = ""
         self._receivers: dict[str, Receive] = {}
         self._own_ids: dict[str, str] = {}
+        self._rivals: dict[str, Map] = {}
         self._pulls = False
         self._pullers: dict[str, tuple[Puller, HubCalls]] = {}
         self._key = self._id = self._hub_id = ""
@@ -117,10 +121,9 @@ class Side:
             return False
         return one.described and not is_of_a_bridge(one.metadata)
 
-    def foreign_metadata(self) -> dict[str, Map]:
-        """Return the metadata of all that are there and are not this bridge's."""
-        own = self._own_ids
-        return {id: one.metadata for id, one in self._roster.clients.items() if id not in own and id != self._id}
+    def rivals(self) -> Collection[Map]:
+        """Return the metadata of other bridges' clients here: their own, and proxies."""
+        return self._rivals.values()
 
     # ------------------------------------------------------------------ its life
 
@@ -159,6 +162,8 @@ class Side:
         for id in listed if isinstance(listed, list) else []:
             self._roster.clients.setdefault(str(id), Client())
         await asyncio.gather(*(self._ask_about(id) for id in list(self._roster.clients)))
+        for id in self._roster.clients:
+            self._look_whether_rival(id)
         await self._agree_on_mark(mark)
         self.is_up = True
         self.trouble = ""
@@ -184,7 +189,7 @@ class Side:
 
     async def _agree_on_mark(self, mark: str) -> None:
         """Take the least of the marks that bridges have given the hub: all come to the same one."""
-        self.mark = min(filter(None, [mark, *map(mark_given, self.foreign_metadata().values())]))
+        self.mark = min(filter(None, [mark, *map(mark_given, self.rivals())]))
         if self.mark != mark:
             await self._hub.call("declareMetadata", self._key, self._said(self.mark))
 
@@ -194,12 +199,19 @@ class Side:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY):
                     await self._look_now.wait()
+            asked = self._look_now.is_set()
             self._look_now.clear()
-            if not await self._is_known():
+            if not await self._is_known(asked=asked):
                 return
 
-    async def _is_known(self) -> bool:
-        """Tell whether the hub is there and knows the bridge; a worker that was replaced is found again."""
+    async def _is_known(self, *, asked: bool) -> bool:
+        """Tell whether the hub is there and knows the bridge; a worker that was replaced is found again.
+
+        Parameters
+        ----------
+        asked : bool
+            There is reason to doubt it.
+        """
         until = asyncio.get_running_loop().time() + COMES_BACK
         while True:
             try:
@@ -208,6 +220,8 @@ class Side:
                     raise SAMPHubUnreachable("the hub has ended")
                 if present != self._hub.tokens:
                     await self._hub.open(present, self._hub.owner)
+                elif self._rights is not None and self._rights.is_of_the_farm and not asked:
+                    return True  # its lock file and guard say enough, and need not wake it
                 await self._hub.call("getSubscriptions", self._key, self._id)
             except SAMPProxyError as fault:
                 self.trouble = f"the hub does not know the bridge any more: {fault}"
@@ -228,6 +242,7 @@ class Side:
         self._hub.close()
         self._receivers.clear()
         self._own_ids.clear()
+        self._rivals.clear()
         self._roster = Roster()
         self._key = self._id = self._hub_id = ""
         if was_up:
@@ -264,10 +279,20 @@ class Side:
         one = self._roster.clients.get(id)
         if one is not None and not one.described:
             self._give_time(id)
+        if self._look_whether_rival(id) and self.is_up:
+            self._watcher.rivals_changed(self)
         self._note_change(id)
         if one is not None and "" < mark_given(one.metadata) < self.mark:
             await self._agree_on_mark(self.mark)
             self._watcher.side_changed(self)
+
+    def _look_whether_rival(self, id: str) -> bool:
+        """Note whether a client is another bridge's; tell whether that makes a difference."""
+        before = self._rivals.pop(id, None)
+        one = self._roster.clients.get(id)
+        if one is not None and id != self._id and id not in self._own_ids and is_of_a_bridge(one.metadata):
+            self._rivals[id] = one.metadata
+        return self._rivals.get(id) != before
 
     def _give_time(self, id: str) -> None:
         asyncio.get_running_loop().call_later(SAYS_WHO_IT_IS_IN, self._take_as_it_is, self._roster, id)
@@ -363,6 +388,7 @@ class Side:
             try:
                 await self._hub.call(method, *params)
             except SAMPProxyError:
+                self._look_now.set()  # it may have forgotten us
                 raise
             except HubfarmError:
                 self._look_now.set()

@@ -58,11 +58,11 @@ def test_proxy_is_called_as_its_client_and_says_where_that_is() -> None:
     ],
 )
 def test_older_bridge_and_jsamps_go_before(away: dict[str, Map], has: bool) -> None:
-    assert has_rival("c1", {"c1": TOPCAT}, OF_C1, "2", away) is has
+    assert has_rival("c1", {"c1": TOPCAT}, OF_C1, "2", away.values()) is has
 
 
 def test_of_two_that_look_the_same_each_proxy_of_jsamps_stands_for_one() -> None:
     twins = {"c1": TOPCAT, "c2": TOPCAT | {"samp.icon.url": "http://127.0.0.1:9/x.gif"}}
-    one, two = {"c7": jsamps(TOPCAT)}, {"c7": jsamps(TOPCAT), "c8": jsamps(TOPCAT)}
+    one, two = [jsamps(TOPCAT)], [jsamps(TOPCAT), jsamps(TOPCAT)]
     assert [has_rival(id, twins, f"2f/{id}", "2", one) for id in twins] == [True, False]
     assert [has_rival(id, twins, f"2f/{id}", "2", two) for id in twins] == [True, True]
