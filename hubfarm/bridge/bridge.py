@@ -15,6 +15,7 @@ from typing import NamedTuple
 from loguru import logger
 
 from hubfarm.bridge.exports import Exports
+from hubfarm.bridge.icons import Icons
 from hubfarm.bridge.marks import has_rival, proxy_metadata, proxy_subscriptions
 from hubfarm.bridge.proxy import Proxy, Wanted
 from hubfarm.bridge.side import Side
@@ -63,6 +64,7 @@ class Bridge:
     def __init__(self, hubs: Sequence[Choice], by: str, exports: Exports | None = None) -> None:
         self._by = by
         self._exports = exports
+        self._icons = Icons(self._look_at_all)
         self.sides = [Side(number, choice, by, self) for number, choice in enumerate(hubs)]
         self._proxies: dict[tuple[int, str, int], Proxy] = {}
         self._calls: dict[str, _Call] = {}
@@ -70,13 +72,20 @@ class Bridge:
 
     async def run(self) -> None:
         """Join the hubs until cancelled; then leave them."""
-        async with asyncio.TaskGroup() as living:
-            for side in self.sides:
-                living.create_task(side.run())
+        try:
+            async with asyncio.TaskGroup() as living:
+                for side in self.sides:
+                    living.create_task(side.run())
+        finally:
+            await self._icons.close()
 
     def proxies(self) -> list[Proxy]:
         """Return those that are on a hub, or ought to be."""
         return list(self._proxies.values())
+
+    def _look_at_all(self) -> None:
+        for proxy in self.proxies():
+            proxy.look()
 
     # ------------------------------------------------------------------ who is to be where
 
@@ -127,7 +136,8 @@ class Bridge:
             at_home = {id: one.metadata for id, one in home.real_clients().items()}
             if has_rival(proxy.client, at_home, of, self._by, rivals):
                 return None
-        metadata = proxy_metadata(client.metadata, home.label, of, self._by)
+        marked = self._icons.marked(client.metadata, away.own_address)
+        metadata = proxy_metadata(marked, home.label, of, self._by)
         return metadata, proxy_subscriptions(client.subscriptions)
 
     # ------------------------------------------------------------------ messages

@@ -1,6 +1,7 @@
 """Files over HTTP, for recipients on other hosts: each under a path that nobody can guess."""
 
 import secrets
+from mimetypes import guess_type
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -16,7 +17,7 @@ class FileServer:
     """Serves the files it is given, until it is closed; in the running event loop."""
 
     def __init__(self) -> None:
-        self._files: dict[str, Path] = {}
+        self._files: dict[str, Path | bytes] = {}
         self._runner: web.AppRunner | None = None
         self._base = ""
 
@@ -28,11 +29,18 @@ class FileServer:
         HubfarmError
             `host` is not an address of this machine.
         """
+        return await self._url_of(path, path.name, host)
+
+    async def url_of_content(self, content: bytes, name: str, host: str) -> str:
+        """Return the URL under which some bytes are served from now on, as a file of this name; see `url_of`."""
+        return await self._url_of(content, name, host)
+
+    async def _url_of(self, what: Path | bytes, name: str, host: str) -> str:
         if self._runner is None:
             await self._start(host)
         token = secrets.token_urlsafe(12)
-        self._files[token] = path
-        return f"{self._base}{token}/{quote(path.name)}"
+        self._files[token] = what
+        return f"{self._base}{token}/{quote(name)}"
 
     async def _start(self, host: str) -> None:
         from aiohttp import web  # a tenth of a second, and few serve files
@@ -48,10 +56,12 @@ class FileServer:
     async def _answer(self, request: "web.Request") -> "web.StreamResponse":
         from aiohttp import web
 
-        path = self._files.get(request.match_info["token"])
-        if path is None or not path.is_file():
+        what = self._files.get(request.match_info["token"])
+        if isinstance(what, bytes):
+            return web.Response(body=what, content_type=guess_type(request.path)[0] or "application/octet-stream")
+        if what is None or not what.is_file():
             raise web.HTTPNotFound(text="there is no such file here (any more)\n")
-        return web.FileResponse(path)
+        return web.FileResponse(what)
 
     def withdraw(self, url: str) -> None:
         """Serve the file under this URL no more."""
