@@ -70,7 +70,6 @@ class Front:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; whatever goes wrong, the gateway lives on."""
-        self.last_request = time.monotonic()
         try:
             return await self._answer(request)
         except (asyncio.CancelledError, web.HTTPException):
@@ -90,6 +89,7 @@ class Front:
         if refusal := await self._visitors.refusal_of(ends):
             logger.warning("refused: {}", refusal)
             return await self._refuse(request, refusal)
+        self.last_request = time.monotonic()  # not for those who are refused: they may not keep it awake
         if path == CONSOLE or path.startswith(f"{CONSOLE}/"):
             return await self._console.answer(request)
         if request.method == "OPTIONS":

@@ -5,13 +5,14 @@ What is read is sent so that no browser takes it for a page of ours.
 """
 
 import asyncio
+import contextlib
 import email.utils
 import ipaddress
 import mimetypes
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
@@ -26,6 +27,7 @@ from hubfarm.gateway.door import READ
 from hubfarm.gateway.forward import Forward
 from hubfarm.gateway.pages import Pages
 from hubfarm.gateway.plain_files import NoPlainFile, open_plain, path_in
+from hubfarm.gateway.readers import DoesNotAnswer, Readers, TooMany
 from hubfarm.samp.errors import Fault
 from hubfarm.spec.origins import NO_BROWSER, origin_said
 from hubfarm.visible import brief
@@ -70,6 +72,7 @@ class Translator:
         self._pages = pages
         self._session: aiohttp.ClientSession | None = None
         self._under_way = asyncio.Semaphore(MOST_AT_A_TIME)
+        self._readers = Readers()
         self._host = socket.gethostname()
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -92,8 +95,12 @@ class Translator:
         async with self._under_way:
             try:
                 if url[:5].lower() == "file:":
-                    return await self._file(request, url)
+                    return await self._file(request, url, key)
                 return await self._fetched(request, url, key)
+            except TooMany as error:
+                return _refusal(request, 503, str(error), Retry_After="5")
+            except DoesNotAnswer as error:
+                return _refusal(request, 504, str(error))
             except NotPermitted as error:
                 return _refusal(request, 403, str(error))
             except NoPlainFile as error:
@@ -115,11 +122,10 @@ class Translator:
 
     # ------------------------------------------------------------------ files
 
-    async def _file(self, request: web.BaseRequest, url: str) -> web.StreamResponse:
+    async def _file(self, request: web.BaseRequest, url: str, key: str) -> web.StreamResponse:
         path = path_in(url, self._host)
-        with await asyncio.to_thread(_opened, path) as file:
-            descriptor = file.fileno()
-            status = os.fstat(descriptor)
+        file, status = await self._readers.run(key, _opened, path)
+        with file:
             begin, end = range_of(request.headers.get("Range"), status.st_size)
             if begin >= end and status.st_size:
                 return _refusal(request, 416, "nothing is there", Content_Range=f"bytes */{status.st_size}")
@@ -132,10 +138,19 @@ class Translator:
                 response.headers["Content-Range"] = f"bytes {begin}-{end - 1}/{status.st_size}"
             response.content_length = end - begin
             await response.prepare(request)
-            if request.method == "GET":
-                await _copy(descriptor, response, begin, end)
-            await response.write_eof()
+            with _cut_short_by_failure(request):
+                if request.method == "GET":
+                    await self._copy(file, key, response, begin, end)
+                await response.write_eof()
             return response
+
+    async def _copy(self, file: BinaryIO, key: str, response: web.StreamResponse, begin: int, end: int) -> None:
+        while begin < end:
+            data = await self._readers.run(key, _read, file, min(CHUNK, end - begin), begin)
+            if not data:  # it has become shorter
+                return
+            begin += len(data)
+            await response.write(data)
 
     # ------------------------------------------------------------------ http
 
@@ -181,7 +196,8 @@ class Translator:
         return self._session
 
     async def close(self) -> None:
-        """End all connections."""
+        """End all connections, and all threads that do not hang."""
+        self._readers.close()
         if self._session is not None:
             await self._session.close()
 
@@ -214,9 +230,14 @@ def _is_of_this_host(address: str) -> bool:
     return parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified
 
 
-def _opened(path: str) -> BinaryIO:
-    """Return a file that closes itself: who asked for it may have gone meanwhile."""
-    return os.fdopen(open_plain(path), "rb", buffering=0)
+def _opened(path: str) -> tuple[BinaryIO, os.stat_result]:
+    """Return a file that closes itself, as who asked for it may have gone meanwhile; and its status."""
+    file = os.fdopen(open_plain(path), "rb", buffering=0)
+    return file, os.fstat(file.fileno())
+
+
+def _read(file: BinaryIO, size: int, begin: int) -> bytes:
+    return os.pread(file.fileno(), size, begin)  # which is refused if the file was closed meanwhile
 
 
 def range_of(header: str | None, size: int) -> tuple[int, int]:
@@ -238,15 +259,6 @@ def range_of(header: str | None, size: int) -> tuple[int, int]:
     return (0, size) if found[2] and int(found[2]) < begin else (begin, end)
 
 
-async def _copy(descriptor: int, response: web.StreamResponse, begin: int, end: int) -> None:
-    while begin < end:
-        data = await asyncio.to_thread(os.pread, descriptor, min(CHUNK, end - begin), begin)
-        if not data:  # it has become shorter
-            return
-        begin += len(data)
-        await response.write(data)
-
-
 async def _passed_on(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web.StreamResponse:
     length = answer.content_length
     if length is not None and length > LARGEST_FETCHED:
@@ -260,14 +272,26 @@ async def _passed_on(request: web.BaseRequest, answer: aiohttp.ClientResponse) -
         response.content_length = length
     await response.prepare(request)
     passed = 0
-    if request.method == "GET":
-        async for data in answer.content.iter_chunked(CHUNK):
-            passed += len(data)
-            if passed > LARGEST_FETCHED:
-                break
-            await response.write(data)
-    await response.write_eof()
+    with _cut_short_by_failure(request):
+        if request.method == "GET":
+            async for data in answer.content.iter_chunked(CHUNK):
+                passed += len(data)
+                if passed > LARGEST_FETCHED:
+                    raise TooMany("it is too long")
+                await response.write(data)
+        await response.write_eof()
     return response
+
+
+@contextlib.contextmanager
+def _cut_short_by_failure(request: web.BaseRequest) -> Iterator[None]:
+    """Hang up if an answer that has begun cannot be finished: nothing else would tell its page so."""
+    try:
+        yield
+    except (OSError, aiohttp.ClientError, TimeoutError, DoesNotAnswer, TooMany) as error:
+        logger.debug("what a page reads is cut short: {!r}", error)
+        if request.transport is not None:
+            request.transport.abort()
 
 
 def _checked(url: str) -> URL:

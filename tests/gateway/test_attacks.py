@@ -20,6 +20,24 @@ from tests.support import in_a_loop
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="to be another account takes root")
+def test_who_is_refused_does_not_keep_the_gateway_awake(paths: Paths) -> None:
+    @in_a_loop
+    async def test() -> None:
+        async with rig(paths, "one") as one:
+            before = one.gateway._front.last_request
+            knock = f"import urllib.request; urllib.request.urlopen('{one.base}/')"
+            done = await asyncio.to_thread(
+                subprocess.run, ["/usr/bin/python3", "-c", knock], user=4711, group=4711, capture_output=True, text=True
+            )
+            assert "403" in done.stderr
+            assert one.gateway._front.last_request == before
+            assert await one.call("ping") == ""
+            assert one.gateway._front.last_request > before
+
+    test()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="to be another account takes root")
 def test_connections_of_another_account_use_up_no_room_of_ours(trusting: Paths) -> None:
     @in_a_loop
     async def test() -> None:
