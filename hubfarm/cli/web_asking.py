@@ -1,7 +1,7 @@
 """Web pages that ask to come in, answered on a terminal: a list by arrow keys, as soon as one asks."""
 
 from hubfarm.cli.show import say
-from hubfarm.client.chooser import pick
+from hubfarm.client.chooser import NoQuestion, pick
 from hubfarm.farm.web import State, Web
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.visible import visible
@@ -18,12 +18,26 @@ def answer_on_the_terminal(web: Web) -> None:
         The user has had enough.
     """
     say("waiting for web pages that ask to come in; Ctrl-C ends", err=True)
+    trouble = ""
     for state in web.watch():
+        if state["trouble"] != trouble and (trouble := state["trouble"]):
+            say(trouble, err=True, fg="yellow")
         for question in state["waiting"]:
             try:
-                _answer(web, question)
+                if _stands(web, question):
+                    _answer(web, question)
+            except NoQuestion:
+                say("it has been answered elsewhere, or the page has gone", err=True)
             except HubfarmError as error:
                 say(str(error), err=True)
+
+
+def _stands(web: Web, question: State) -> bool:
+    """Tell whether a question waits still; also if nobody knows."""
+    try:
+        return web.is_waiting(question["id"])
+    except HubfarmError:
+        return True
 
 
 def _answer(web: Web, question: State) -> None:
@@ -33,7 +47,8 @@ def _answer(web: Web, question: State) -> None:
     for hub in question["hubs"]:
         label = str(hub["label"])
         offers += [(f"let it into {label}, {words}", label, lasts) for words, lasts in lasting]
-    _, label, lasts = offers[pick("May it come in?", [visible(offer[0]) for offer in offers])]
+    lines = [visible(offer[0]) for offer in offers]
+    _, label, lasts = offers[pick("May it come in?", lines, lambda: _stands(web, question))]
     if label:
         web.allow(question["id"], label, lasts)
         say(f"let into {label}", err=True)

@@ -1,8 +1,9 @@
 """Ask a person on a terminal which hub is meant."""
 
+import asyncio
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hubfarm.client.discovery import Choice
@@ -60,7 +61,15 @@ def _pick(hubs: list[Entry]) -> Entry:
     return hubs[pick("Which hub?", _lines(hubs))]
 
 
-def pick(what: str, lines: Sequence[str]) -> int:
+LOOK_AGAIN = 0.5
+"""Between two looks whether a question stands, seconds."""
+
+
+class NoQuestion(Exception):
+    """What was asked is no question any more: it has been answered elsewhere."""
+
+
+def pick(what: str, lines: Sequence[str], stands: Callable[[], bool] | None = None) -> int:
     """Let the user pick one of some lines by arrow keys or by letters of it; return its place.
 
     Parameters
@@ -69,11 +78,15 @@ def pick(what: str, lines: Sequence[str]) -> int:
         The question.
     lines : sequence of str
         What is offered.
+    stands : callable, optional
+        Tells whether it is still a question; asked now and then, in a thread.
 
     Raises
     ------
     KeyboardInterrupt
         The user will not pick.
+    NoQuestion
+        It does not stand any more.
     """
     import questionary  # a fifth of a second, and only people need it
     from prompt_toolkit.output import create_output
@@ -87,9 +100,24 @@ def pick(what: str, lines: Sequence[str]) -> int:
         output=create_output(stdout=sys.stderr),
     )
     _add_keys(question.application)
+    if stands is not None:
+        _leave_when_it_falls(question.application, stands)
     picked = question.unsafe_ask()
     assert isinstance(picked, int)
     return picked
+
+
+def _leave_when_it_falls(application: "Application[Any]", stands: Callable[[], bool]) -> None:
+    async def look() -> None:
+        while await asyncio.to_thread(stands):
+            await asyncio.sleep(LOOK_AGAIN)
+        if not application.is_done:
+            application.exit(exception=NoQuestion)
+
+    def begin() -> None:
+        application.create_background_task(look())
+
+    application.pre_run_callables.append(begin)
 
 
 def _lines(hubs: list[Entry]) -> list[str]:

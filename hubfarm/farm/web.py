@@ -76,15 +76,31 @@ class Web:
         told = self._ask("GET", "/state")
         if told is None:
             return {"waiting": [], "pages": [], "remembered": self._remembered()}
+        if told["trouble"]:
+            raise HubfarmError(told["trouble"])
         return {name: told[name] for name in ("waiting", "pages", "remembered")}
 
+    def is_waiting(self, id: str) -> bool:
+        """Tell whether a question waits for an answer still.
+
+        Raises
+        ------
+        HubfarmError
+            The gateway does not answer.
+        """
+        told = self._ask("GET", "/state")
+        return told is not None and any(each["id"] == id for each in told["waiting"])
+
     def watch(self) -> Iterator[State]:
-        """Yield the state now, and whenever it may have changed; between times when no gateway runs, too."""
+        """Yield the state now, and whenever it may have changed; between times when no gateway runs, too.
+
+        What is remembered and cannot be read is no reason not to answer: ``trouble`` says why.
+        """
         edition = 0
         while True:
             told = self._ask("GET", f"/state?since={edition}&wait={WATCH}", WATCH + ANSWER_TIMEOUT)
             edition = told["edition"] if told else 0
-            yield told or {"waiting": [], "pages": [], "remembered": self._remembered()}
+            yield told or {"waiting": [], "pages": [], "remembered": [], "trouble": ""}
             if told is None:
                 time.sleep(LOOK_AGAIN)
 

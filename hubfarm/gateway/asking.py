@@ -137,7 +137,7 @@ class Asking:
         WrongUse
             There is no such question or hub, or the origin cannot be remembered.
         HubfarmError
-            It cannot be remembered, as the file cannot be written; nobody is let in.
+            It is to be remembered and cannot be, as the file cannot be written or read; nobody is let in.
         """
         question = self.consent.take(id)  # first of all: another answer may come meanwhile
         try:
@@ -146,13 +146,21 @@ class Asking:
                 raise WrongUse(
                     f"a page of the origin {question.origin} can be let in this once only: all such look alike"
                 )
-            await asyncio.to_thread(self._memory.note, question.origin, hub.label, lasts.as_remembered())
+            await self._note(question.origin, hub.label, lasts)
         except BaseException:
             self.consent.put_back(question)
             raise
         logger.info("the user lets {} into {} ({})", visible(question.origin), hub.label, lasts.value)
         self._settle(id, hub)
         return hub
+
+    async def _note(self, origin: str, label: str, lasts: Lasts) -> None:
+        try:
+            await asyncio.to_thread(self._memory.note, origin, label, lasts.as_remembered())
+        except HubfarmError as error:
+            if lasts is not Lasts.ONCE:
+                raise
+            logger.warning("which hub it was is not remembered: {}", error)  # it is only to be offered first
 
     def deny(self, id: str) -> None:
         """Refuse the pages of a question.

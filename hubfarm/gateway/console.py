@@ -193,11 +193,17 @@ class Console:
             }
             for page in self._pages
         ]
+        known, trouble = [], ""
+        try:
+            known = await asyncio.to_thread(remembered, self._memory, self._settings())
+        except HubfarmError as error:  # who asks is to be seen, and answered, all the same
+            trouble = str(error)
         return {
             "edition": self._board.edition,
             "waiting": waiting,
             "pages": pages,
-            "remembered": await asyncio.to_thread(remembered, self._memory, self._settings()),
+            "remembered": known,
+            "trouble": trouble,
         }
 
     # ------------------------------------------------------------------ what the user decides

@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from hubfarm.farm.web import in_words
-from tests.faults.conftest import Customize, Scene
+from hubfarm.samp.errors import HubfarmError
+from tests.faults.conftest import Customize, Scene, full_disk
 from tests.faults.test_coordinator import kill
 from tests.stories.test_web_gateway import gateway_of, ping, state_of
 from tests.stories.test_web_pages import A, Page, in_the_background
@@ -191,3 +192,38 @@ def test_port_that_another_program_has(scene: Scene, web_port: int) -> None:
     scene.figures.noticed.append(time.perf_counter() - begun)
     assert ping(web_port)
     scene.figures.served.append(time.perf_counter() - begun)
+
+
+@pytest.mark.fault(
+    "file of what is remembered of web pages overwritten by rubbish",
+    "said in a line; pages that are in go on, and others are asked about; the file stays as it is",
+)
+def test_damaged_memory_of_the_web(scenery: Scenery, scene: Scene, web_port: int) -> None:
+    memory = scene.farm.paths.web_memory
+    memory.write_bytes(b"\0rubbish")
+    assert scenery.is_served()
+    with pytest.raises(HubfarmError, match="mend it or remove it"):
+        scene.farm.web.state()
+    asking, came = in_the_background(Page(web_port, "https://b.example").register)
+    question = next(state["waiting"][0] for state in scene.farm.web.watch() if state["waiting"])
+    scene.farm.web.allow(question["id"], scenery.hub.label)
+    asking.join(PATIENCE)
+    assert isinstance(came[0], Page), came
+    assert memory.read_bytes() == b"\0rubbish"
+    memory.unlink()
+    assert scene.farm.web.state()["remembered"] == []
+
+
+@pytest.mark.fault("disk full as a page is let in", "it is in; it is written down once there is room")
+def test_page_let_in_on_a_full_disk(small_disk: Path, scene: Scene, receiver: Receiver, web_port: int) -> None:
+    scenery = Scenery(scene, receiver, web_port)
+    with full_disk(small_disk):
+        page = Page(web_port).register()
+        assert page.hub.getRegisteredClients(page.key)
+        assert scenery.is_served()
+    again = Page(web_port).register()
+    wait_for(lambda: len(scene.farm.web.state()["pages"]) == 3, "all are listed")
+    kill(gateway_of(scene.farm))
+    wait_for(scenery.is_served, "the next gateway serves")
+    assert len(scene.farm.web.state()["pages"]) == 3  # what could not be written was written later
+    assert again.hub is not page.hub

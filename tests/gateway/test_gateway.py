@@ -114,11 +114,32 @@ def test_a_yes_that_cannot_be_remembered_leaves_the_question(paths: Paths, monke
         async with rig(paths, "one") as one:
             page = asyncio.create_task(one.register())
             id = (await one.question())["id"]
-            assert (await one.api("allow", {"id": id, "hub": "one"}))[0] == 500
+            assert (await one.api("allow", {"id": id, "hub": "one", "for": "day"}))[0] == 500
             assert (await one.question())["id"] == id
-            await one.api("deny", {"id": id})
-            with pytest.raises(Fault, match="refused this page"):
-                await page
+            assert (await one.api("allow", {"id": id, "hub": "one"}))[0] == 200  # there is nothing to remember
+            assert (await page)["samp.self-id"] == "c1"
+
+    test()
+
+
+def test_a_damaged_file_of_what_is_remembered_is_told_and_who_asks_can_be_answered(paths: Paths) -> None:
+    @in_a_loop
+    async def test() -> None:
+        async with rig(paths, "one") as one:
+            paths.web_memory.write_text("on = perhaps\n")
+            page = asyncio.create_task(one.register())
+            question = await one.question()
+            state = await one.state()
+            assert (state["remembered"], [each["id"] for each in state["waiting"]]) == ([], [question["id"]])
+            assert f"{paths.web_memory}: " in state["trouble"]
+            assert state["trouble"].endswith("; mend it or remove it")
+            status, told = await one.api("allow", {"id": question["id"], "hub": "one", "for": "always"})
+            assert (status, told) == (500, {"error": state["trouble"]})
+            assert (await one.api("allow", {"id": question["id"], "hub": "one"}))[0] == 200
+            assert (await page)["samp.self-id"] == "c1"
+            assert paths.web_memory.read_text() == "on = perhaps\n"
+            paths.web_memory.unlink()
+            assert (await one.state())["trouble"] == ""
 
     test()
 

@@ -264,6 +264,20 @@ def test_the_user_answers_by_the_arrow_keys(farm: Farm, web_port: int) -> None:
         terminal.send("\r")
         refused.join(PATIENCE)
         assert "refused" in str(said[0])
+        elsewhere, came = in_the_background(Page(web_port, name="A third").register)
+        terminal.expect("A third")
+        terminal.expect("May it come in")
+        (question,) = farm.web.state()["waiting"]
+        farm.web.allow(question["id"], "two")  # in the browser, say
+        elsewhere.join(PATIENCE)
+        assert isinstance(came[0], Page), came
+        terminal.expect("it has been answered elsewhere")
+        last, said = in_the_background(Page(web_port, name="A fourth").register)
+        terminal.expect("A fourth")
+        terminal.expect("May it come in")
+        terminal.send("\r")
+        last.join(PATIENCE)
+        assert "refused" in str(said[0])
     finally:
         terminal.close(force=True)
 

@@ -213,7 +213,7 @@ async function watch() {
       const state = await ask(`state?since=${edition}&wait=20`);
       edition = state.edition;
       show(state);
-      say("Live. What you decide counts at once.");
+      say(state.trouble ? `What is remembered cannot be read: ${state.trouble}.` : "Live. What you decide counts at once.");
     } catch (error) {
       if (error.status === 403) {
         say("This address is not enough: open the one that hubfarm web url prints.");
