@@ -282,7 +282,26 @@ class Hub:
                 _check_size(len(encode_value(annotations)), LONGEST_ANNOTATIONS, f"the annotations of {pattern}")
         self._touch(client, now)
         self._ledger.set_subscriptions(client, checked, len(declared.xml))
-        return Outcome("", list(self._event("subscriptions", {"id": client.id}, "subscriptions", declared)))
+        return Outcome("", self._subscriptions_event(client, declared, checked))
+
+    def _subscriptions_event(self, client: Client, declared: EncodedMap, checked: Map) -> list[Effect]:
+        page = next((each for each, _ in self._subscribers("samp.hub.event.subscriptions") if each.is_page), None)
+        for_pages = checked if page is None else self._concerning(page, checked)
+        about: Map = {"id": client.id}
+        if len(for_pages) == len(checked):
+            return list(self._event("subscriptions", about, "subscriptions", declared))
+        to_programs = self._event("subscriptions", about, "subscriptions", declared, to_pages=False)
+        shown = EncodedMap.of(for_pages)
+        return [*to_programs, *self._event("subscriptions", about, "subscriptions", shown, to_pages=True)]
+
+    def _concerning(self, page: Client, declared: Map) -> Map:
+        """Return those subscriptions by which a page, like any other, could send something."""
+        may_send, who = self._policy.may_send, page.principal
+        return {
+            pattern: said
+            for pattern, said in declared.items()
+            if isinstance(said, dict) and may_send(who, pattern, said)
+        }
 
     def _take_declared(self, client: Client, given: Param, what: str, before: int) -> EncodedMap:
         declared = given if isinstance(given, EncodedMap) else EncodedMap.of(check_map(given, what))
@@ -320,12 +339,7 @@ class Hub:
             declared = self._client(client_id).subscriptions
         if caller is None or not caller.is_page or caller.id == client_id:
             return declared
-        may_send, who = self._policy.may_send, caller.principal
-        return {
-            pattern: said
-            for pattern, said in declared.items()
-            if isinstance(said, dict) and may_send(who, pattern, said)
-        }
+        return self._concerning(caller, declared)
 
     def get_registered_clients(self, caller: Client) -> EncodedList:
         """Return the ids of all clients but the caller, the hub's included."""

@@ -20,6 +20,8 @@ DICTIONARIES = {
     "control": "control",
     "users": "access",
     "tickets": "access",
+    "gateway": "gateway",
+    "web_files": "gateway",
 }
 """The words of each target's language, which the fuzzer would be long in finding."""
 INSTRUMENTED = [
@@ -30,6 +32,7 @@ INSTRUMENTED = [
     "hubfarm.registry",
     "hubfarm.registry.listing",
     "hubfarm.client.discovery",
+    "hubfarm.gateway",
     "hubfarm.control.protocol",
     "hubfarm.spec",
     "hubfarm.visible",

@@ -27,6 +27,7 @@ from hubfarm.wire.bare_lf import CrlfHeads
 from hubfarm.wire.http_messages import Request, Response
 from hubfarm.wire.http_server import HttpLimits, HttpServer, _Connection
 from hubfarm.wire.known_heads import KnownHeads
+from tests.fuzz.gateway_targets import GATEWAY_TARGETS
 from tests.fuzz.house_targets import HOUSE_TARGETS
 from tests.fuzz.web_targets import WEB_TARGETS
 from tests.samp.codec_support import compare
@@ -268,4 +269,5 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "state_table": fuzz_state_table,
     **HOUSE_TARGETS,
     **WEB_TARGETS,
+    **GATEWAY_TARGETS,
 }

@@ -469,6 +469,29 @@ async def test_pages_are_told_nothing_that_the_hub_says_of_others() -> None:
 
 
 @in_a_loop
+async def test_pages_see_of_subscriptions_those_that_concern_them_in_events_too() -> None:
+    """As JSAMP does it; see docs/decisions/0011-pages-at-the-hub.md."""
+    doors = Doors()
+    page, _ = doors.enter_page("samp.hub.event.subscriptions")
+    another, _ = doors.enter_page("samp.hub.event.*")
+    program, _ = doors.enter_program("samp.hub.event.*")
+    key, id = doors.enter_program()
+    for each in (page, another, program):
+        doors.page("pullCallbacks", each, "0") if each != program else doors.program("pullCallbacks", each, "0")
+    harmless = {"table.load.fits": {}, "my.own": {"samp.mostly-harmless": "1"}}
+    declared = {**harmless, "script.aladin.send": {}, "table.closed": {"x-samp.mostly-harmless": "0"}}
+    doors.program("declareSubscriptions", key, declared)
+    for ask, of, told in (
+        (doors.page, page, harmless),
+        (doors.page, another, harmless),
+        (doors.program, program, declared),
+    ):
+        (event,) = ask("pullCallbacks", of, "0")
+        assert event["samp.params"][1]["samp.params"] == {"id": id, "subscriptions": told}
+    assert doors.page("getSubscriptions", page, id) == harmless
+
+
+@in_a_loop
 async def test_translator_is_told_what_is_missing() -> None:
     doors = Doors()
     page, page_id = doors.enter_page("*")

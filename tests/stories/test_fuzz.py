@@ -13,7 +13,7 @@ from tests.fuzz.targets import TARGETS
 from tests.support import ROOT
 
 RUNS = 5000
-SLOW = {"lock_files": 1000, "users": 2000, "tickets": 2000}
+SLOW = {"lock_files": 1000, "users": 2000, "tickets": 2000, "web_files": 1000, "gateway": 2000}
 """Targets that read and write files: fewer runs take as long."""
 
 

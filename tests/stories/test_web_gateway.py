@@ -202,6 +202,7 @@ def test_the_address_of_the_page_has_the_token_and_nothing_else_tells_it(
     farm: Farm, cli: RunCli, web_port: int
 ) -> None:
     farm.start(label="one")
+    assert ping(web_port)  # whoever gets the port makes the token anew
     address = cli("web", "url").stdout.strip()
     page, _, token = address.partition("#token=")
     assert page == f"http://localhost:{web_port}/hubfarm/"
