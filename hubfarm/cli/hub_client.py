@@ -43,7 +43,7 @@ def client_of(
 ) -> Iterator[SAMPIntegratedClient]:
     """Be a client of the hub that a lock file leads to; see `command_on`."""
     about = "The command line of hubfarm"
-    with SAMPIntegratedClient("hubfarm", about, {COMMAND: command}, callable=callable) as client:
+    with SAMPIntegratedClient("hubfarm", about, {COMMAND: command}, callable=callable, in_order=True) as client:
         if who.user:
             client.connect(lock_file, user=who.user, password=who.password())
         else:

@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import logging
 from collections.abc import Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, TypeVar
 
 from hubfarm.client.background import Background, acquire, release
@@ -44,7 +45,7 @@ class SAMPClient(Shown, ByFunction):
 
     The API is that of ``astropy.samp.SAMPClient`` and ``pyvo.samp.SAMPClient``; ``docs/clients.md`` says
     what differs.  Functions bound to messages start in the order of the messages, each on a
-    worker thread of its own, so that one may call the hub itself.
+    worker thread of its own, so that one may call the hub itself and wait; see `in_order`.
 
     Parameters
     ----------
@@ -63,6 +64,9 @@ class SAMPClient(Shown, ByFunction):
         Whether the hub can call this client at all.
     callbacks : str
         ``auto``, ``push`` or ``pull``; see `hubfarm.client.aio.AsyncClient`.
+    in_order : bool
+        Run the functions one after the other, on one thread: each has ended before the next message is looked at.  None
+        may wait for another message then, a response for instance.
     """
 
     def __init__(
@@ -76,8 +80,11 @@ class SAMPClient(Shown, ByFunction):
         callable: bool = True,
         *,
         callbacks: Literal["auto", "push", "pull"] = "auto",
+        in_order: bool = False,
     ) -> None:
         self.hub = hub
+        self._in_order = in_order
+        self._own_pool: ThreadPoolExecutor | None = None
         self.bindings = Bindings()
         self._metadata = described(name, description, metadata)
         self._where = {"addr": addr, "port": port, "callable": callable, "pulls": pulls_by(callbacks)}
@@ -132,6 +139,7 @@ class SAMPClient(Shown, ByFunction):
     def _begin(self) -> None:
         if self._background is None:
             self._background = acquire()
+            self._own_pool = ThreadPoolExecutor(1, "hubfarm-callback") if self._in_order else None
             self._membership = Membership(self.hub.calls, self._receive, **self._where)  # type: ignore[arg-type]
             atexit.register(self._say_goodbye)
 
@@ -151,6 +159,8 @@ class SAMPClient(Shown, ByFunction):
                 background.run(_stop(membership))
             finally:
                 release(background)
+                if self._own_pool is not None:
+                    self._own_pool.shutdown(wait=False)
 
     def _say_goodbye(self) -> None:
         with contextlib.suppress(HubfarmError):
@@ -250,7 +260,7 @@ class SAMPClient(Shown, ByFunction):
 
     def _receive(self, callback: Callback) -> None:
         assert self._background is not None
-        self._background.pool.submit(self._take, callback)
+        (self._own_pool or self._background.pool).submit(self._take, callback)
 
     def _take(self, callback: Callback) -> None:
         key, sender, tag, content = callback[1:]

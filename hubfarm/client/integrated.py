@@ -46,7 +46,7 @@ class SAMPIntegratedClient(Shown, ByFunction, ByDecorator, EasySending[Any], Dat
 
     Parameters
     ----------
-    name, description, metadata, addr, port, callable, callbacks
+    name, description, metadata, addr, port, callable, callbacks, in_order
         As for `SAMPClient`.
 
     Examples
@@ -74,6 +74,7 @@ class SAMPIntegratedClient(Shown, ByFunction, ByDecorator, EasySending[Any], Dat
         callable: bool = True,
         *,
         callbacks: Literal["auto", "push", "pull"] = "auto",
+        in_order: bool = False,
     ) -> None:
         self.client_arguments: dict[str, Any] = {
             "name": name,
@@ -85,7 +86,7 @@ class SAMPIntegratedClient(Shown, ByFunction, ByDecorator, EasySending[Any], Dat
         }
         """What this was made with; astropy's has it, and programs read it."""
         self.hub = SAMPHubProxy()
-        self.client = SAMPClient(self.hub, **self.client_arguments, callbacks=callbacks)
+        self.client = SAMPClient(self.hub, **self.client_arguments, callbacks=callbacks, in_order=in_order)
         self._outbox = Outbox()
 
     # ------------------------------------------------------------------ life
