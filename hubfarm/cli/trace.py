@@ -72,7 +72,7 @@ def trace(selector: str, who: Who, pattern: str, params: bool, as_lines: bool, c
     \b
     Example:
       hubfarm trace mima-2
-      hubfarm trace mima-2 'table.*' --json --params > conversation.jsonl
+      hubfarm trace mima-2 --json --params > said.jsonl
       hubfarm trace mima-2 samp.app.ping --count 1
     """
     trace_hub(selector, who, pattern, "hubfarm trace", params=params, as_lines=as_lines, count=count, limit=limit)
