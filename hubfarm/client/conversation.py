@@ -49,6 +49,8 @@ class Part:
         How it stands.
     arrived, answered : float
         When the recipient had taken it, and when it answered, seconds since 1970; 0 for not.
+    response : str
+        The status that the answer says, as ``samp.ok``; empty for none.
     reason : str
         Why it did not arrive, or what the answer says is wrong.
     instead : bool
@@ -64,6 +66,7 @@ class Part:
     status: Status = Status.OPEN
     arrived: float = 0.0
     answered: float = 0.0
+    response: str = ""
     reason: str = ""
     instead: bool = False
     size: int = 0
@@ -131,7 +134,7 @@ class Conversation:
     --------
     >>> from hubfarm.spec.watching import Recipient
     >>> conversation = Conversation()
-    >>> sent = Sent(number=7, how="call", sender="c1", mtype="samp.app.ping", to=[Recipient("c2", "c1-m1")])
+    >>> sent = Sent(number=7, how="call", sender="c1", mtype="samp.app.ping", to=(Recipient("c2", "c1-m1"),))
     >>> conversation.apply(sent).status
     <Status.OPEN: 'open'>
     >>> answered = Answered(number=7, sender="c2", to="c1", msg_id="c1-m1", status="samp.ok")
@@ -164,11 +167,6 @@ class Conversation:
             case Arrived() | Lost() | Answered() | Abandoned():
                 return self._change(event)
         return None
-
-    def clear(self) -> None:
-        """Forget the messages; who is who stays known."""
-        self.entries.clear()
-        self.size = 0
 
     def _know(self, came: Came) -> None:
         self.clients[came.id] = came
@@ -216,7 +214,8 @@ class Conversation:
         return entry
 
     def _answer(self, entry: Entry, part: Part, event: Answered) -> None:
-        part.answered, part.instead, part.size = event.at, event.instead, event.size
+        part.answered, part.response = event.at, event.status
+        part.instead, part.size = event.instead, event.size
         if part.status is not Status.UNDELIVERED:  # the hub says so to the sender in the other's stead
             entry.set_status(part, _BY_RESPONSE.get(event.status, Status.ERROR))
             part.reason = event.error
@@ -225,3 +224,43 @@ class Conversation:
         entry.size += more
         self.size += more
         self._make_room()
+
+
+def events_of(entry: Entry) -> Iterator[Event]:
+    """Yield the events that make an entry, for a file that is loaded again: what they tell, not in which order it was.
+
+    Examples
+    --------
+    >>> from hubfarm.spec.watching import Recipient
+    >>> one, again = Conversation(), Conversation()
+    >>> entry = one.apply(Sent(number=7, how="notify", sender="c1", mtype="a.b", to=(Recipient("c2"),)))
+    >>> one.apply(Lost(number=7, to="c2", reason="it has left")) is entry
+    True
+    >>> for event in events_of(entry):
+    ...     copy = again.apply(event)
+    >>> copy == entry
+    True
+    """
+    yield entry.sent
+    number = entry.sent.number
+    for part in entry.parts.values():
+        if part.arrived:
+            yield Arrived(at=part.arrived, number=number, to=part.id)
+        if part.status is Status.UNDELIVERED:
+            yield Lost(number=number, to=part.id, reason=part.reason)
+        if part.answered:
+            yield Answered(
+                at=part.answered,
+                number=number,
+                sender=part.id,
+                to=entry.sent.sender,
+                msg_id=part.msg_id,
+                tag=entry.sent.tag,
+                status=part.response,
+                error="" if part.status is Status.UNDELIVERED else part.reason,
+                instead=part.instead,
+                size=part.size,
+                xml=part.xml,
+            )
+        elif part.status is Status.ERROR:
+            yield Abandoned(number=number, to=part.id, msg_id=part.msg_id)

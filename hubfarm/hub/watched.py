@@ -28,6 +28,9 @@ from hubfarm.spec.watching import (
     Sent,
 )
 
+RECIPIENT = 32
+"""What a recipient takes in an event, bytes."""
+
 
 class Listener(Protocol):
     """Who is told."""
@@ -36,8 +39,8 @@ class Listener(Protocol):
     def content(self) -> int:
         """Longest content of a message that anybody wants to see, bytes as encoded."""
 
-    def tell(self, event: Event) -> None:
-        """Take note of an event; returns at once."""
+    def tell(self, event: Event, size: int = 0) -> None:
+        """Take note of an event with content and recipients of so many bytes; returns at once."""
 
 
 class Watch:
@@ -66,10 +69,6 @@ class Watch:
         """Return a message's number: a larger one than any before, also before the hub's restart."""
         self._last += 1
         return self._last
-
-    def content_of(self, xml: bytes) -> bytes:
-        """Return what is told of a content: all, or nothing if it is longer than anybody wants."""
-        return xml if len(xml) <= self.listener.content else b""
 
 
 def watch(hub: Hub, listener: Listener, clock: Callable[[], float]) -> None:
@@ -269,31 +268,49 @@ class WatchedHub(Hub):
         msg_id: str = "",
     ) -> None:
         watch = self.watch
-        number, at = watch.new_number(), watch.clock()
+        number = watch.new_number()
         to, left_out, payload = self._routes(number, outcome.effects)
         if to_hub:
-            to.insert(0, Recipient(HUB_ID, msg_id))
+            to = (Recipient(HUB_ID, msg_id), *to)
         xml = payload.xml if payload is not None else _xml_of(message)
-        watch.listener.tell(
-            Sent(
-                at=at,
-                number=number,
-                how=how,
-                sender=sender.id,
-                mtype=_mtype_of(message),
-                size=len(xml),
-                tag=tag,
-                to=to,
-                left_out=left_out,
-                xml=watch.content_of(xml),
-            )
-        )
+        self._tell_message(number, how, sender.id, _mtype_of(message), xml, to, left_out, tag)
         if to_hub:
-            watch.listener.tell(Arrived(at=at, number=number, to=HUB_ID))
+            watch.listener.tell(Arrived(at=watch.clock(), number=number, to=HUB_ID))
             if msg_id:
                 self._tell_own_answer(number, sender, tag, msg_id)
 
-    def _routes(self, number: int, effects: Iterable[Effect]) -> tuple[list[Recipient], list[str], Payload | None]:
+    def _tell_message(
+        self,
+        number: int,
+        how: str,
+        sender: str,
+        mtype: str,
+        xml: bytes,
+        to: tuple[Recipient, ...],
+        left_out: tuple[str, ...] = (),
+        tag: str = "",
+        refused: str = "",
+    ) -> None:
+        watch, size = self.watch, len(xml)
+        told = xml if size <= watch.listener.content else b""
+        event = Sent(
+            at=watch.clock(),
+            number=number,
+            how=how,
+            sender=sender,
+            mtype=mtype,
+            size=size,
+            tag=tag,
+            to=to,
+            left_out=left_out,
+            refused=refused,
+            xml=told,
+        )
+        watch.listener.tell(event, len(told) + RECIPIENT * len(to))
+
+    def _routes(
+        self, number: int, effects: Iterable[Effect]
+    ) -> tuple[tuple[Recipient, ...], tuple[str, ...], Payload | None]:
         """Note where a message goes; return its recipients, who is left out, and its payload if it goes anywhere."""
         watch, payload = self.watch, None
         to: list[Recipient] = []
@@ -307,80 +324,49 @@ class WatchedHub(Hub):
                     watch.calls[effect.tag] = number
             elif isinstance(effect, LeftOut):
                 left_out.append(effect.client.id)
-        return to, left_out, payload
+        return tuple(to), tuple(left_out), payload
 
     def _tell_of_hub(self, how: str, mtype: str, effects: Iterable[Effect]) -> None:
-        watch = self.watch
-        number = watch.new_number()
+        number = self.watch.new_number()
         to, left_out, payload = self._routes(number, effects)
-        xml = payload.xml if payload is not None else b""
-        watch.listener.tell(
-            Sent(
-                at=watch.clock(),
-                number=number,
-                how=how,
-                sender=HUB_ID,
-                mtype=mtype,
-                size=len(xml),
-                to=to,
-                left_out=left_out,
-                xml=watch.content_of(xml),
-            )
-        )
+        self._tell_message(number, how, HUB_ID, mtype, payload.xml if payload is not None else b"", to, left_out)
 
     def _tell_refused(self, how: str, sender: Client, message: Param, error: Exception, recipient: str = "") -> None:
-        watch = self.watch
-        xml = _xml_of(message)
-        watch.listener.tell(
-            Sent(
-                at=watch.clock(),
-                number=watch.new_number(),
-                how=how,
-                sender=sender.id,
-                mtype=_mtype_of(message),
-                size=len(xml),
-                to=[Recipient(recipient[:LONGEST_NAME])] if recipient else [],
-                refused=str(error)[:LONGEST_NAME],
-                xml=watch.content_of(xml),
-            )
-        )
+        to = (Recipient(recipient[:LONGEST_NAME]),) if recipient else ()
+        refused = str(error)[:LONGEST_NAME]
+        number = self.watch.new_number()
+        self._tell_message(number, how, sender.id, _mtype_of(message), _xml_of(message), to, refused=refused)
 
     def _tell_own_answer(self, number: int, sender: Client, tag: str, msg_id: str) -> None:
-        watch = self.watch
-        xml = encode_value(watch.own_answer)
-        watch.listener.tell(
-            Answered(
-                at=watch.clock(),
-                number=number,
-                sender=HUB_ID,
-                to=sender.id,
-                msg_id=msg_id,
-                tag=tag,
-                status="samp.ok",
-                size=len(xml),
-                xml=watch.content_of(xml),
-            )
-        )
+        xml = encode_value(self.watch.own_answer)
+        self._tell_response(number, HUB_ID, sender.id, msg_id, tag, "samp.ok", xml)
 
     def _tell_answered(self, msg_id: str, call: PendingCall, response: Param) -> None:
-        watch = self.watch
-        xml, outline = _xml_of(response), _outline_of(response)
+        outline = _outline_of(response)
         error = outline.get("samp.error")
-        text = error.get("samp.errortxt", "") if isinstance(error, dict) else ""
-        watch.listener.tell(
-            Answered(
-                at=watch.clock(),
-                number=watch.calls.pop(msg_id, 0),
-                sender=call.recipient.id,
-                to=_caller(call),
-                msg_id=msg_id,
-                tag=call.tag,
-                status=_text(outline.get("samp.status")),
-                error=_text(text),
-                size=len(xml),
-                xml=watch.content_of(xml),
-            )
+        text = _text(error.get("samp.errortxt", "")) if isinstance(error, dict) else ""
+        number, status = self.watch.calls.pop(msg_id, 0), _text(outline.get("samp.status"))
+        by, to = call.recipient.id, _caller(call)
+        self._tell_response(number, by, to, msg_id, call.tag, status, _xml_of(response), text)
+
+    def _tell_response(
+        self, number: int, by: str, to: str, msg_id: str, tag: str, status: str, xml: bytes, error: str = ""
+    ) -> None:
+        watch, size = self.watch, len(xml)
+        told = xml if size <= watch.listener.content else b""
+        event = Answered(
+            at=watch.clock(),
+            number=number,
+            sender=by,
+            to=to,
+            msg_id=msg_id,
+            tag=tag,
+            status=status,
+            error=error,
+            size=size,
+            xml=told,
         )
+        watch.listener.tell(event, len(told))
 
     def _tell_abandoned(self, msg_id: str, call: PendingCall) -> None:
         watch = self.watch

@@ -38,10 +38,6 @@ MOST_TOGETHER = 1000
 """Events that are told together."""
 
 
-RECIPIENT = 32
-"""What a recipient takes in an event, bytes."""
-
-
 class TooMany(HubfarmError):
     """As many watch as may."""
 
@@ -193,16 +189,21 @@ class Watchers:
         self.content = max((each.content for each in self._all), default=0)
         self._changed()
 
-    def tell(self, event: Event) -> None:
-        """Tell all of them of an event; soon, together with what follows it."""
+    def tell(self, event: Event, size: int = 0) -> None:
+        """Tell all of them of an event; soon, together with what follows it.
+
+        Parameters
+        ----------
+        event : Event
+            What has happened.
+        size : int
+            What its content and recipients take, bytes.
+        """
         events = self._events
         if not events:
             self._timer = asyncio.get_running_loop().call_later(EVERY, self._tell_all)
         events.append(event)
-        if isinstance(event, Sent):
-            self._size += len(event.xml) + RECIPIENT * len(event.to)
-        elif isinstance(event, Answered):
-            self._size += len(event.xml)
+        self._size += size
         if len(events) >= MOST_TOGETHER or self._size >= MOST_UNSENT:
             self._tell_all()
 

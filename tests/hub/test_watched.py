@@ -48,7 +48,7 @@ class Told:
         self.events: list[Event] = []
         self.conversation = Conversation()
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: Event, size: int = 0) -> None:
         self.events.append(event)
         self.conversation.apply(event)
 
@@ -87,7 +87,7 @@ def test_notification_is_told_with_its_recipient_and_when_it_has_arrived(scene: 
     [delivery] = deliveries(hub.notify(one, two.id, message("a.b", x="1"), 1.0).effects)
     [sent] = told.events
     assert isinstance(sent, Sent)
-    assert (sent.how, sent.sender, sent.mtype, sent.to) == ("notify", one.id, "a.b", [Recipient(two.id)])
+    assert (sent.how, sent.sender, sent.mtype, sent.to) == ("notify", one.id, "a.b", (Recipient(two.id),))
     assert sent.size == len(delivery.payload.xml)
     assert decode_value(sent.xml) == message("a.b", x="1")
     hub.delivered(delivery)
@@ -103,7 +103,7 @@ def test_broadcast_is_one_message_with_all_its_recipients_and_who_is_left_out() 
     hub.call_all(one, "tag", message("a.b"), 1.0)
     [sent] = told.events
     assert isinstance(sent, Sent)
-    assert (sent.how, sent.tag, [to.id for to in sent.to], sent.left_out) == ("callAll", "tag", [two.id], [three.id])
+    assert (sent.how, sent.tag, [to.id for to in sent.to], sent.left_out) == ("callAll", "tag", [two.id], (three.id,))
     assert full
     assert told.conversation.entries[sent.number].status is Status.UNDELIVERED
 
@@ -114,7 +114,7 @@ def test_call_is_open_until_its_answer_is_told_with_what_it_says(scene: Scene) -
     assert [entry.status for entry in told.conversation] == [Status.OPEN]
     hub.reply(two, msg_id, ERROR, 2.0)
     [sent], [answer] = told.of(Sent), told.of(Answered)
-    assert sent.to == [Recipient(two.id, msg_id)]
+    assert sent.to == (Recipient(two.id, msg_id),)
     assert (answer.number, answer.sender, answer.to, answer.tag) == (sent.number, two.id, one.id, "tag")
     assert (answer.status, answer.error, answer.instead) == ("samp.error", "no such column", False)
     assert decode_value(answer.xml) == ERROR
@@ -201,7 +201,7 @@ def test_message_that_is_refused_is_told_with_the_reason(scene: Scene, what: Any
         hub.notify(one, two.id, what, 1.0)
     [sent] = told.events
     assert isinstance(sent, Sent)
-    assert (sent.mtype, sent.to) == (mtype, [Recipient(two.id)])
+    assert (sent.mtype, sent.to) == (mtype, (Recipient(two.id),))
     assert why in sent.refused
     assert [entry.status for entry in told.conversation] == [Status.UNDELIVERED]
 
@@ -362,7 +362,7 @@ def test_nothing_is_paid_while_nobody_watches() -> None:
 
 
 EVENTS: list[Event] = [
-    Sent(at=1.5, number=7, how="call", sender="c1", mtype="a.b", to=[Recipient("c2", "c1-m1")], left_out=["c3"]),
+    Sent(at=1.5, number=7, how="call", sender="c1", mtype="a.b", to=(Recipient("c2", "c1-m1"),), left_out=("c3",)),
     Sent(number=8, how="notify", sender="c1", mtype="a.b", xml=EncodedMap.of(message("a.b", x="größe")).xml),
     Answered(number=7, sender="c2", to="c1", msg_id="c1-m1", status="samp.ok", xml=EncodedMap.of(OK).xml),
     Came(id="c1", name="größe\n", user="luigi"),
@@ -424,7 +424,7 @@ def test_line_that_tells_no_event_is_refused(told: object) -> None:
 
 
 def sent(number: int, size: int = 0, to: int = 1) -> Sent:
-    recipients = [Recipient(f"c{n}") for n in range(2, 2 + to)]
+    recipients = tuple(Recipient(f"c{n}") for n in range(2, 2 + to))
     return Sent(number=number, how="notify", sender="c1", mtype="a.b", to=recipients, xml=bytes(size))
 
 
