@@ -54,6 +54,8 @@ class RememberedPage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     def __post_init__(self) -> None:
         if (usual := check_origin(self.origin)) != self.origin:
             raise ValueError(f"the origin {self.origin!r} is written {usual}")
+        if not self.hub:
+            raise ValueError(f"of {self.origin} no hub is named: write its label")
         if self.allowed not in (ALWAYS, ASK):
             try:
                 _moment(self.allowed)

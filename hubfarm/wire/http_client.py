@@ -84,7 +84,22 @@ class NoAnswer(HttpError):
 
 
 class BadAnswer(HttpError):
-    """The server answered with something other than HTTP 200."""
+    """The server answered with something other than HTTP 200.
+
+    Parameters
+    ----------
+    text : str
+        With what.
+    status : int
+        By HTTP; 0 if it was no HTTP.
+    body : bytes
+        What came with it.
+    """
+
+    def __init__(self, text: str, *, status: int = 0, body: bytes = b"") -> None:
+        super().__init__(text)
+        self.status = status
+        self.body = body
 
 
 Done = Callable[["bytes | HttpError"], None]
@@ -234,7 +249,8 @@ class _Exchange(asyncio.Protocol):
     def _complete(self, *, keep_alive: bool) -> None:
         status = self._parser.get_status_code()
         if status != 200:
-            self._finish(BadAnswer(f"answered HTTP {status}"), close=not (keep_alive and self._framed))
+            answer = BadAnswer(f"answered HTTP {status}", status=status, body=b"".join(self._body))
+            self._finish(answer, close=not (keep_alive and self._framed))
             return
         body = b"".join(self._body)
         self.persistent = keep_alive and self._framed and self._parser.get_http_version() == "1.1"
@@ -297,7 +313,7 @@ class HttpClient:
             "Content-Type: text/xml\r\nUser-Agent: hubfarm\r\nContent-Length: "
         ).encode("ascii")
 
-    async def post(self, *body: bytes, timeout: float | None, authorization: bytes = b"") -> bytes:
+    async def post(self, *body: bytes, timeout: float | None, authorization: bytes = b"", fields: bytes = b"") -> bytes:
         """Send `body`, return the body of the answer.
 
         Parameters
@@ -308,6 +324,8 @@ class HttpClient:
             How long the answer may take once the connection stands, seconds; None for as long as it does.
         authorization : bytes
             What the field ``Authorization`` is to say; empty for none.
+        fields : bytes
+            Further header fields, each ended by CRLF.
 
         Raises
         ------
@@ -318,7 +336,7 @@ class HttpClient:
         BadAnswer
             The answer was not HTTP 200.
         """
-        request = self._request(body, authorization)
+        request = self._request(body, authorization, fields)
         exchange = await self._connected()
         try:
             return await self._send(exchange, request, timeout)
@@ -348,9 +366,9 @@ class HttpClient:
             if not future.done() or future.cancelled():
                 exchange.close()
 
-    def _request(self, body: Sequence[bytes], authorization: bytes = b"") -> Sequence[bytes]:
+    def _request(self, body: Sequence[bytes], authorization: bytes = b"", fields: bytes = b"") -> Sequence[bytes]:
         more = b"Authorization: %s\r\n" % authorization if authorization else b""
-        return (b"%s%d\r\n%s\r\n" % (self._head, sum(map(len, body)), more), *body)
+        return (b"%s%d\r\n%s%s\r\n" % (self._head, sum(map(len, body)), more, fields), *body)
 
     @property
     def takes_more(self) -> bool:

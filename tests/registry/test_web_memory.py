@@ -85,7 +85,7 @@ def test_it_does_not_grow_without_end() -> None:
     assert memory.page[-1].origin == f"https://{MOST + 4}.example"
 
 
-LABELS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=20)
+LABELS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=20)
 
 
 @given(st.lists(LABELS, max_size=5), st.booleans())
