@@ -45,16 +45,23 @@ async def serve(wish: Wish, bridges: Bridges, reopen_log: Callable[[], None], re
     loop.add_signal_handler(signal.SIGHUP, reopen_log)
     exports = Exports() if spec.export_urls else None
     bridge = Bridge([choice_of(hub) for hub in spec.hubs], wish.by, exports)
+    former = bridges.keys(spec.name)
+    for hub, side in zip(spec.hubs, bridge.sides, strict=True):
+        side.former_keys = former.get(hub, [])
     since = time.time()
     running = asyncio.create_task(bridge.run())
     running.add_done_callback(lambda _: ended.set())
-    told = None
+    told, kept = None, former
     ready()
     while not ended.is_set():
         state = BridgeState(pid=os.getpid(), since=since, ends=_ends(spec, bridge))
         if state != told:
             await asyncio.to_thread(bridges.tell, spec.name, state)
             told = state
+        keys = {hub: side.keys() for hub, side in zip(spec.hubs, bridge.sides, strict=True)}
+        if keys != kept:
+            await asyncio.to_thread(bridges.keep_keys, spec.name, keys)
+            kept = keys
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TELL_EVERY):
                 await ended.wait()

@@ -81,6 +81,8 @@ class Side:
         """Whether its clients open the files that ours do."""
         self.own_address = ""
         """The address of this host that the hub sees."""
+        self.former_keys: list[str] = []
+        """Of clients that a process of this bridge has had here which died: they leave when this one enters."""
         self.trouble = "not entered yet"
         """Why it is not up, for people."""
         self._choice = choice
@@ -155,6 +157,10 @@ class Side:
         self._rights = await asyncio.to_thread(Rights, self._hub.tokens)
         secret = await asyncio.to_thread(self._rights.secret_for_the_bridge)
         self._key, self._id, self._hub_id = await self._register(self._hear, secret)
+        for key in self.former_keys:
+            with contextlib.suppress(SAMPProxyError):  # it has left, or the hub is another one
+                await self._hub.call("unregister", key)
+        self.former_keys = []
         mark = secrets.token_hex(4)
         await self._hub.call("declareMetadata", self._key, self._said(mark))
         await self._hub.call("declareSubscriptions", self._key, EVENTS)
@@ -320,6 +326,10 @@ class Side:
         return receive(callback)
 
     # ------------------------------------------------------------------ what the bridge has there
+
+    def keys(self) -> list[str]:
+        """Return the private keys of all clients that the bridge has there, or has had and not let leave yet."""
+        return [*self.former_keys, *self._receivers]
 
     def who(self, id: str) -> Who:
         """Return who a client has proved to be, as far as its hub can be believed."""

@@ -168,14 +168,26 @@ class Bridges:
         with contextlib.suppress(HubfarmError):  # a disk that is full; it is told again
             write_private(self._state_path(name), msgspec.json.encode(state).decode())
 
+    def keys(self, name: str) -> dict[str, list[str]]:
+        """Return the private keys of the clients that a bridge's process has, or had when it died, by their hubs."""
+        return _read(self._keys_path(name), dict[str, list[str]]) or {}
+
+    def keep_keys(self, name: str, keys: dict[str, list[str]]) -> None:
+        """Write down which clients a bridge's process has, so that the next one can let them leave if it dies."""
+        with contextlib.suppress(HubfarmError):
+            write_private(self._keys_path(name), msgspec.json.encode(keys).decode())
+
     def clear(self, name: str) -> None:
         """Remove what a bridge has left that is wanted no more."""
-        for path in (self.guard(name), self._state_path(name)):
+        for path in (self.guard(name), self._state_path(name), self._keys_path(name)):
             with contextlib.suppress(OSError):
                 path.unlink()
 
     def _state_path(self, name: str) -> Path:
         return self.directory / f"{name}.state"
+
+    def _keys_path(self, name: str) -> Path:
+        return self.directory / f"{name}.keys"
 
 
 def _read(path: Path, kind: type[T]) -> T | None:
