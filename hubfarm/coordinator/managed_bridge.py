@@ -10,6 +10,7 @@ from loguru import logger
 from hubfarm.coordinator.life import Clock
 from hubfarm.coordinator.managed_process import ManagedProcess, Process, Started
 from hubfarm.registry.bridges import Bridges, Wish
+from hubfarm.spec.options import Restart
 from hubfarm.spec.states import Phase
 
 
@@ -48,6 +49,7 @@ class ManagedBridge(ManagedProcess):
 
     start_timeout: ClassVar[float] = 30.0
     stop_timeout: ClassVar[float] = 5.0
+    ends_for_good: ClassVar[bool] = False
 
     def __init__(self, wish: Wish, bridges: Bridges, level: str, clock: Clock = time.monotonic) -> None:
         super().__init__(clock)
@@ -58,6 +60,10 @@ class ManagedBridge(ManagedProcess):
     @property
     def name(self) -> str:
         return f"bridge {self.wish.spec.name}"
+
+    @property
+    def restart(self) -> Restart:
+        return Restart.ALWAYS
 
     def state(self) -> BridgePhase:
         return BridgePhase(self.wish.spec.name, self.life.phase, self.pid)

@@ -12,6 +12,7 @@ import sys
 import time
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
+from typing import ClassVar
 
 from loguru import logger
 
@@ -30,6 +31,9 @@ class ManagedProcess(Supervised):
     clock : callable
         Tells the time.
     """
+
+    ends_for_good: ClassVar[bool] = True
+    """One that ends in order has nothing more to do, and none is to come after it."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         super().__init__(clock)
@@ -118,7 +122,8 @@ class ManagedProcess(Supervised):
             logger.warning("{} (process {}) has ended: {}", self.name, process.pid, reason)
         self._process = None
         process.close()
-        return Ended(reason, in_order=in_order, finished=in_order and not self.replacing, served=served)
+        finished = in_order and self.ends_for_good and not self.replacing
+        return Ended(reason, in_order=in_order, finished=finished, served=served)
 
     def stop(self, *, successor: bool) -> None:
         self.signal(signal.SIGTERM)

@@ -212,6 +212,13 @@ class FarmBridges:
                     raise HubfarmError(f"the bridge {info.name} has not ended within {ENDED_IN:g} s")
                 time.sleep(_LOOK)
 
+    def renew(self) -> None:
+        """End the bridges' processes; the coordinator starts others, of the installed release."""
+        for info in self.all():
+            if info.state is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(info.state.pid, signal.SIGTERM)
+
     def end_all(self) -> list[str]:
         """End all bridges; return their names.
 

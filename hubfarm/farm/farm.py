@@ -357,6 +357,7 @@ class Farm:
             progress(due[0].name)
             told = self._control.status().web
             self.web.renew(told.pid if told else None)
+            self.bridges.renew()
         replace_hubs(due, lambda name: self.restart([name]), progress)
         return parts
 

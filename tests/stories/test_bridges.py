@@ -242,6 +242,19 @@ def test_hub_that_ended_is_joined_again_when_it_is_there_again(
     assert texts(b, 1) == ["again"]
 
 
+def test_process_that_is_told_to_end_is_not_the_end_of_the_bridge(farm: Farm, two: tuple[HubInfo, HubInfo]) -> None:
+    farm.bridges.join([hub.label for hub in two])
+    state = farm.bridges.find("h-1-h-2").state
+    assert state is not None
+    farm.bridges.renew()
+
+    def is_another() -> bool:
+        info = farm.bridges.find("h-1-h-2")
+        return info.is_whole and info.state is not None and info.state.pid != state.pid
+
+    wait_for(is_another, "another process is the bridge")
+
+
 def test_farm_that_ends_takes_its_bridges_along(farm: Farm, two: tuple[HubInfo, HubInfo]) -> None:
     farm.bridges.join(["h-1", "h-2"])
     state = farm.bridges.find("h-1-h-2").state
