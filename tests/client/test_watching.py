@@ -197,6 +197,15 @@ def test_restricted_hub_is_watched_by_its_owner_and_administrators_alone(farm: F
     assert "may be watched by" in tries(other)
 
 
+def test_ticket_does_not_open_a_hub_that_lets_in_everybody(farm: Farm) -> None:
+    """Who was given one may enter there, as everybody may who has the secret, and is not of the farm's account."""
+    farm.users.add("luigi", LUIGI)
+    [hub] = farm.start(label="mine", owner="luigi")
+    ticket = read_lock_file(farm.log_in("mine", user="luigi", password=LUIGI).lock_file)
+    assert "opened by the hub's secret" in tries(ticket)
+    assert tries(read_lock_file(hub.lock_file), ticket=ticket[SECRET]) == ""
+
+
 def test_watcher_whose_ticket_is_revoked_or_whose_hub_becomes_anothers_is_let_go(farm: Farm) -> None:
     farm.users.add("luigi", LUIGI, groups=["mima"])
     farm.users.add("anna", ANNA, groups=["mima"])

@@ -1,8 +1,8 @@
 """The door for who watches: who may see what all others say, and is no client among them.
 
 Who shows what follows from the hub's secret is of the farm's account.  On a hub that does not let in everybody that is
-not enough: it has to be the hub's owner or an administrator too, by a password, a certificate or a ticket; a ticket's
-secret will do alone.
+not enough: it has to be the hub's owner or an administrator too, by a password, a certificate or a ticket; there a
+ticket's secret will do alone.
 """
 
 import asyncio
@@ -82,9 +82,12 @@ class WatchDoor:
         """
         profile, ends = self._profile, request.ends
         who = Principal(profile="watch", host=request.peer)
+        knows_secret = hmac.compare_digest(request.headers[_DOOR].strip(), self._shown)
+        if not knows_secret and not profile.hub.refusal_to_watch(who):
+            return None  # where nobody is told from others, who holds a ticket is not of the farm's account
         if _TICKET in request.headers:
             return profile.ticket_holder(request.headers[_TICKET].decode("latin-1").strip(), who)
-        if not hmac.compare_digest(request.headers[_DOOR].strip(), self._shown):
+        if not knows_secret:
             return None
         if (shown := credentials_in(request.headers.get(b"authorization"))) is not None:
             return profile.password_holder(shown, who, ends)
