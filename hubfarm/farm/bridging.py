@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from hubfarm.client.background import borrowed
-from hubfarm.client.discovery import read_hub
 from hubfarm.registry.bridges import Bridges, BridgeState
 from hubfarm.registry.entry import label_of
 from hubfarm.registry.listing import HubInfo
@@ -240,6 +238,9 @@ def _label_in(lock_file: str) -> str:
     HubfarmError
         It cannot be read, or describes no hub.
     """
+    from hubfarm.client.background import borrowed  # brings asyncio: only for hubs that are no farm's
+    from hubfarm.client.discovery import read_hub
+
     with borrowed() as background:
         return label_of(background.run(read_hub(lock_file)))
 

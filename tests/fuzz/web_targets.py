@@ -12,12 +12,15 @@ from hubfarm.hub.profiles.front_door import FrontDoor
 from hubfarm.hub.profiles.profile import Inside
 from hubfarm.hub.profiles.standard import StandardProfile
 from hubfarm.hub.profiles.waits import Waits
+from hubfarm.hub.profiles.watching import WatchDoor
 from hubfarm.hub.profiles.web import WebProfile
 from hubfarm.hub.profiles.web_port import WebPort
+from hubfarm.hub.watchers import Watchers
 from hubfarm.samp.values import Value, check_value
 from hubfarm.samp.xmlrpc import encode_value
 from hubfarm.spec.limits import Limits
 from hubfarm.spec.principal import Principal
+from hubfarm.spec.watching import Hello
 from hubfarm.wire.http_messages import Ends, Request, Response
 from hubfarm.wire.web_door import door_credential
 
@@ -45,7 +48,9 @@ class _Doors:
         deliveries = Deliveries(hub, waits.answer)
         inside = Inside(hub, deliveries, waits, "secret", time.monotonic)
         standard, web = StandardProfile(inside), WebProfile(inside)
-        self.front = FrontDoor("h", standard.handle, standard.refusal_of, lambda host: True, web)
+        watchers = Watchers(hub, lambda: Hello(hub="h"), lambda: 1.0, lambda: None)
+        watching = WatchDoor(watchers, standard, "secret")
+        self.front = FrontDoor("h", standard.handle, standard.refusal_of, lambda host: True, web, watching)
         port = WebPort(inside, ask=_nobody, port=21012, is_ours=lambda host: host == b"ours")
         port._read_for_page = lambda url: Response(url.encode())  # type: ignore[method-assign]  # nothing is fetched
         self.port = port
