@@ -12,7 +12,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from xmlrpc.client import Fault, ServerProxy, Transport
+from xmlrpc.client import Fault, ServerProxy, Transport, dumps, loads
 
 import psutil
 import pytest
@@ -310,3 +310,27 @@ def test_while_a_hub_is_restarted_no_page_gets_an_error(lock_file: Path, farm: F
         calling.join(PATIENCE)
     assert isinstance(counted[0], int), counted
     assert counted[0] > 2  # each that was under way as a worker died has waited for the next
+
+
+def test_hundreds_of_pages_wait_at_one_gateway_and_each_is_told(
+    lock_file: Path, farm: Farm, receiver: Receiver, web_port: int
+) -> None:
+    """Three hundred: more than the places of any thread pool, fewer than the descriptors of a login shell."""
+    receiver.join_by(lock_file, "program", "table.load.votable")
+    pages = [Page(web_port, name=f"page {number}").register() for number in range(300)]
+    for page in pages:
+        page.callable("coord.pointAt.sky")
+    pulling = []
+    for page in pages:
+        connection = HTTPConnection("localhost", web_port, timeout=PATIENCE)
+        body = dumps((page.key, "60"), "samp.webhub.pullCallbacks")
+        connection.request("POST", "/", body, {"Origin": A, "Content-Type": "text/xml"})
+        pulling.append(connection)
+    assert len(farm.web.state()["pages"]) == 300
+    told = receiver.hub.notifyAll(receiver.key, message("coord.pointAt.sky", ra="1", dec="2"))
+    assert sorted(told) == sorted(page.id for page in pages)
+    for connection in pulling:
+        ((pulled,),), _ = loads(connection.getresponse().read())
+        assert pulled["samp.params"][1]["samp.params"] == {"ra": "1", "dec": "2"}
+        connection.close()
+    wait_for(lambda: farm.find("one").queued == 0, "all of it has arrived")
