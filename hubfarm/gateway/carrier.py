@@ -97,8 +97,8 @@ class Carrier:
             self._tell_soon()
         self._drop_if_done(key, names)
 
-    def over(self, key: str, pull: str, *, arrived: bool) -> None:
-        """Note what has become of the answer to a pull."""
+    def over(self, key: str, pull: str, *, arrived: bool, tell: bool = True) -> None:
+        """Note what has become of the answer to a pull; and tell of it, if there is a hub to hear it."""
         names = self._pages.get(key)
         if names is None or pull not in names.carried:
             return
@@ -106,7 +106,7 @@ class Carrier:
         if arrived:
             names.arrived.append(pull)
             self._tell_soon()
-        else:
+        elif tell:
             self._start(self._tell(key, [], [pull]))
         self._drop_if_done(key, names)
 
@@ -177,11 +177,12 @@ class Told:
         if self.arrived:
             self.carrier.told(self.key, self.arrived, heard=True)
 
-    def is_not_heard(self) -> None:
+    def is_not_heard(self, *, by_a_hub_that_is_there: bool) -> None:
         """Note that no answer has come, and none will."""
         if self.arrived:
-            self.carrier.told(self.key, self.arrived, heard=False)
-        self.over(arrived=False)
+            self.carrier.told(self.key, self.arrived, heard=not by_a_hub_that_is_there)
+        if self.pull:
+            self.carrier.over(self.key, self.pull, arrived=False, tell=by_a_hub_that_is_there)
 
     def over(self, *, arrived: bool) -> None:
         """Note whether the page has got the answer."""

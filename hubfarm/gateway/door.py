@@ -146,8 +146,11 @@ class Door:
         self._pages.begin(key)
         try:
             answer = await self._forward.call(key, body, origin, told.fields)
+        except Fault:  # its hub is not there, and a successor knows of no pull
+            told.is_not_heard(by_a_hub_that_is_there=False)
+            raise
         except BaseException:
-            told.is_not_heard()
+            told.is_not_heard(by_a_hub_that_is_there=True)
             raise
         finally:
             self._pages.end(key, time.monotonic())

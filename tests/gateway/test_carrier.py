@@ -75,10 +75,10 @@ async def test_what_is_lost_is_told_at_once_and_what_nobody_heard_again() -> Non
     second.over(arrived=False)
     third = carrier.request("k", is_pull=False)
     assert third.fields == {ARRIVED: first.pull}
-    third.is_not_heard()
+    third.is_not_heard(by_a_hub_that_is_there=True)
     fourth = begun(carrier)
     assert fourth.fields[ARRIVED] == first.pull
-    fourth.is_not_heard()
+    fourth.is_not_heard(by_a_hub_that_is_there=True)
     await carrier.close()
     assert sorted(hubs.told) == sorted([
         ("k", [], [second.pull]),
@@ -100,6 +100,19 @@ async def test_a_pull_that_overtakes_the_word_of_an_arrival_calls_nothing_lost()
     call.is_heard()
     assert begun(carrier).fields[PULL].endswith(f" {second.pull}")
     await carrier.close()
+
+
+@in_a_loop
+async def test_a_hub_that_is_not_there_is_told_nothing() -> None:
+    hubs = Hubs()
+    carrier = Carrier(hubs.tell)
+    first = begun(carrier)
+    first.is_heard()
+    first.over(arrived=True)
+    begun(carrier).is_not_heard(by_a_hub_that_is_there=False)
+    assert carrier._pages == {}
+    await carrier.close()
+    assert hubs.told == []
 
 
 @in_a_loop
@@ -199,7 +212,7 @@ def test_each_pull_is_told_once_heard_and_under_a_name_that_is_no_others(steps: 
                     if told.pull:
                         carried.append(told)
                 case "unheard" if asked:
-                    asked.pop(0).is_not_heard()
+                    asked.pop(0).is_not_heard(by_a_hub_that_is_there=True)
                 case "arrived" | "lost" if carried:
                     told = carried.pop(0)
                     told.over(arrived=step == "arrived")
