@@ -33,6 +33,7 @@ _COMMANDS = {
     "bridge": "hubfarm.cli.bridge:bridge",
     "bridges": "hubfarm.cli.bridge:bridges",
     "unbridge": "hubfarm.cli.bridge:unbridge",
+    "dashboard": "hubfarm.cli.dashboard:dashboard",
     "top": "hubfarm.cli.top:top",
     "status": "hubfarm.cli.status:status",
     "history": "hubfarm.cli.look:history",

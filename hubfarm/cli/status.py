@@ -8,13 +8,13 @@ import click
 from hubfarm.cli.complete import complete_selector
 from hubfarm.cli.coordinator import absence
 from hubfarm.cli.hub_columns import lets_in
-from hubfarm.cli.logs import last_lines
 from hubfarm.cli.look import local_time
 from hubfarm.cli.options import json_option
 from hubfarm.cli.show import print_json, rows
 from hubfarm.farm import Farm
 from hubfarm.registry.history import End, Ending
 from hubfarm.registry.listing import HubInfo
+from hubfarm.registry.log_reading import last_lines
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.spec.states import HubState
 from hubfarm.visible import span

@@ -68,6 +68,14 @@ class _Answer:
     def is_watch(self) -> bool:
         return self.parser.get_status_code() == 200 and self.fields.get(b"content-type") == CONTENT_TYPE.encode()
 
+    def refusal(self, body: bytes) -> str:
+        """Say why nothing is done, by the answer's body."""
+        status = self.parser.get_status_code()
+        is_text = b"text/plain" in self.fields.get(b"content-type", b"")
+        text = brief(body.decode(errors="replace").strip(), 400) if is_text else ""
+        known = status in (403, 503) or text == "there is no such client"
+        return text if known and text else f"it is of another release{'' if status == 200 else f' (HTTP {status})'}"
+
     def feed(self, data: bytes) -> bytes:
         """Parse what has come, return what of the body is in it."""
         self.parser.feed_data(data)
@@ -121,7 +129,70 @@ async def watch(
     'watched'
     """
     who = credentials or Credentials()
-    called = label_of(tokens) or tokens.get(URL, "the hub")
+    target = f"/watch?content={content}&name={quote(name, safe='')}"
+    reader, writer, answer, begin = await _ask(tokens, who, ticket, owner, "GET", target)
+    if not answer.is_watch:
+        writer.transport.abort()
+        raise NotWatched(f"{_called(tokens)} does not let you watch: {answer.refusal(begin)}")
+    events = _events(reader, answer, begin)
+    try:
+        yield events
+    finally:
+        await events.aclose()
+        writer.transport.abort()  # it says nothing that would have to be heard
+
+
+async def disconnect(
+    tokens: Mapping[str, str],
+    client: str,
+    *,
+    by: str,
+    credentials: Credentials | None = None,
+    ticket: str = "",
+    owner: int | None = None,
+) -> None:
+    """Have a client leave its hub, as its owner, an administrator, or on an open hub the farm's account may.
+
+    Parameters
+    ----------
+    tokens : dict of str to str
+        The content of the hub's lock file, or of a ticket's.
+    client : str
+        The client's id.
+    by : str
+        What the client is told of who wants that.
+    credentials, ticket, owner
+        As in `watch`.
+
+    Raises
+    ------
+    NotWatched
+        The hub is not there, does not let us, or has no such client.
+    """
+    target = f"/disconnect?client={quote(client, safe='')}&by={quote(by, safe='')}"
+    _, writer, answer, begin = await _ask(tokens, credentials or Credentials(), ticket, owner, "POST", target)
+    writer.transport.abort()
+    if answer.parser.get_status_code() != 200:
+        raise NotWatched(f"{_called(tokens)} disconnects nobody: {answer.refusal(begin)}")
+
+
+def _called(tokens: Mapping[str, str]) -> str:
+    return label_of(tokens) or tokens.get(URL, "the hub")
+
+
+async def _ask(
+    tokens: Mapping[str, str], who: Credentials, ticket: str, owner: int | None, method: str, target: str
+) -> "tuple[asyncio.StreamReader, asyncio.StreamWriter, _Answer, bytes]":
+    """Ask at the door for watchers; return what has come of the answer, and what more comes by.
+
+    A refusal is read whole, as far as it is not long.
+
+    Raises
+    ------
+    NotWatched
+        Nobody answers there.
+    """
+    called = _called(tokens)
     if "hubfarm.id" not in tokens:
         raise NotWatched(f"{called} is another program's hub: those of hubfarm can be watched")
     try:
@@ -129,10 +200,10 @@ async def watch(
             reader, writer = await _connect(tokens, who, owner)
             answer = _Answer()
             try:
-                writer.write(await _request(tokens, who, ticket, name, content))
+                writer.write(await _request(tokens, who, ticket, method, target))
                 begin = await _read_head(reader, answer)
                 if not answer.is_watch:
-                    raise NotWatched(f"{called} does not let you watch: {await _refusal(reader, answer, begin)}")
+                    begin = await _read_refusal(reader, answer, begin)
             except BaseException:
                 writer.transport.abort()
                 raise
@@ -142,12 +213,7 @@ async def watch(
         raise NotWatched(f"{called} does not answer: {getattr(error, 'strerror', None) or error}") from None
     except (httptools.HttpParserError, UnicodeError) as error:
         raise NotWatched(f"{called} does not answer in HTTP: {error}") from None
-    events = _events(reader, answer, begin)
-    try:
-        yield events
-    finally:
-        await events.aclose()
-        writer.transport.abort()  # it says nothing that would have to be heard
+    return reader, writer, answer, begin
 
 
 async def _connect(
@@ -175,7 +241,7 @@ async def _open(
     return await asyncio.open_connection(host, port, ssl=contexts[-1], limit=READ)
 
 
-async def _request(tokens: Mapping[str, str], who: Credentials, ticket: str, name: str, content: int) -> bytes:
+async def _request(tokens: Mapping[str, str], who: Credentials, ticket: str, method: str, target: str) -> bytes:
     secret = tokens[SECRET]
     shown = ticket or (secret if is_ticket(secret) else "")
     fields = [f"{DOOR}: watch {watch_credential(secret)}"]
@@ -184,8 +250,9 @@ async def _request(tokens: Mapping[str, str], who: Credentials, ticket: str, nam
     elif shown:
         fields.append(f"{TICKET}: {shown}")
     netloc = urlsplit(tokens[URL].replace("\\", "")).netloc.rpartition("@")[2]
-    target = f"/watch?content={content}&name={quote(name, safe='')}"
-    return "".join(f"{line}\r\n" for line in (f"GET {target} HTTP/1.1", f"Host: {netloc}", *fields, "")).encode()
+    if method == "POST":
+        fields.append("Content-Length: 0")
+    return "".join(f"{line}\r\n" for line in (f"{method} {target} HTTP/1.1", f"Host: {netloc}", *fields, "")).encode()
 
 
 async def _read_head(reader: asyncio.StreamReader, answer: _Answer) -> bytes:
@@ -199,14 +266,10 @@ async def _read_head(reader: asyncio.StreamReader, answer: _Answer) -> bytes:
     return begin
 
 
-async def _refusal(reader: asyncio.StreamReader, answer: _Answer, begin: bytes) -> str:
-    status = answer.parser.get_status_code()
+async def _read_refusal(reader: asyncio.StreamReader, answer: _Answer, begin: bytes) -> bytes:
     while not answer.is_over and len(begin) < LONGEST_REFUSAL and (data := await reader.read(READ)):
         begin += answer.feed(data)
-    if status == 200:
-        return "it is of another release"
-    text = brief(begin.decode(errors="replace").strip(), 400) if b"text/plain" in answer.fields[b"content-type"] else ""
-    return text if status in (403, 503) and text else f"it is of another release (HTTP {status})"
+    return begin
 
 
 async def _events(reader: asyncio.StreamReader, answer: _Answer, begin: bytes) -> AsyncGenerator[Event, None]:

@@ -91,14 +91,19 @@ class Web:
         told = self._ask("GET", "/state")
         return told is not None and any(each["id"] == id for each in told["waiting"])
 
-    def watch(self) -> Iterator[State]:
+    def watch(self, wait: float = WATCH) -> Iterator[State]:
         """Yield the state now, and whenever it may have changed; between times when no gateway runs, too.
 
         What is remembered and cannot be read is no reason not to answer: ``trouble`` says why.
+
+        Parameters
+        ----------
+        wait : float
+            After so long it is yielded also if nothing has changed, seconds.
         """
         edition = 0
         while True:
-            told = self._ask("GET", f"/state?since={edition}&wait={WATCH}", WATCH + ANSWER_TIMEOUT)
+            told = self._ask("GET", f"/state?since={edition}&wait={wait}", wait + ANSWER_TIMEOUT)
             edition = told["edition"] if told else 0
             yield told or {"waiting": [], "pages": [], "remembered": [], "trouble": ""}
             if told is None:

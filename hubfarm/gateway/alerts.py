@@ -6,6 +6,7 @@ import threading
 import webbrowser
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -55,12 +56,11 @@ class Browser:
             return
         self._opened = now
         try:
-            # By a file: the address has the token in it, and other accounts see a browser's argument list.
-            write_private(self._file, _leading_to(self._address))
+            file = leading_to(self._address, self._file)
         except HubfarmError as error:
             logger.warning("no browser is opened: {}", error)
             return
-        threading.Thread(target=_open, args=(self._file.as_uri(),), daemon=True).start()
+        threading.Thread(target=open_in_browser, args=(file,), daemon=True).start()
 
 
 def has_display() -> bool:
@@ -68,14 +68,26 @@ def has_display() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def _leading_to(address: str) -> str:
-    return (
+def leading_to(address: str, file: Path) -> str:
+    """Write a file that leads a browser to an address with a secret in it; return the file's URL.
+
+    Other accounts see a browser's argument list.
+
+    Raises
+    ------
+    HubfarmError
+        It cannot be written.
+    """
+    write_private(
+        file,
         '<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer"><title>hubfarm</title>'
-        f'<meta http-equiv="refresh" content="0; url={quote(address, safe=":/#=")}">\n'
+        f'<meta http-equiv="refresh" content="0; url={quote(address, safe=":/#=")}">\n',
     )
+    return file.as_uri()
 
 
-def _open(url: str) -> None:
+def open_in_browser(url: str) -> None:
+    """Open the user's browser, whatever it is; it may take as long as that is there."""
     with suppress(Exception):
         webbrowser.open(url)
 

@@ -32,10 +32,14 @@ def own_answers(
         return {"ids": [client_id for client_id, declared in everybody if declared.outline.get(key) == value]}
 
     def query_clients(_params: Map, now: float) -> Map:
-        """Tell of each client since when it is here, and how many messages it has sent; and who watches all of them."""
+        """Tell of each client since when it is here, what it has sent and what waits for it; and who watches all."""
         return {
             "clients": {
-                client.id: {"registered": f"{now - client.since:.3f}", "messages": str(client.messages)}
+                client.id: {
+                    "registered": f"{now - client.since:.3f}",
+                    "messages": str(client.messages),
+                    "queued": str(client.queued),
+                }
                 for client in clients.values()
             },
             "watchers": list(watchers()),

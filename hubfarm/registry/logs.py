@@ -28,7 +28,6 @@ ROTATION = 10 * 10**6
 """Longest log file, bytes."""
 RETENTION = 3
 """How many old ones are kept; ``.1`` is the youngest."""
-LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 _KEY = re.compile("[0-9a-f]{32,}")
 _FORMAT = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level:<7} {extra[who]}: {message}"
 
@@ -43,7 +42,7 @@ def log_to(path: Path | None, who: str, level: str) -> None:
     who : str
         What each line says wrote it: a hub's name, or ``coordinator``.
     level : str
-        One of `LEVELS`; what is below it is left out.
+        One of `hubfarm.registry.log_reading.LEVELS`; what is below it is left out.
 
     Raises
     ------

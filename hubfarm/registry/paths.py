@@ -22,7 +22,7 @@ MAX_SOCKET_PATH = 107
 
 _LONGEST_SOCKET = "handover"
 
-_BESIDE = ("users.lock", "web.lock", "web.html")
+_BESIDE = ("users.lock", "web.lock", "web.html", "dashboard.html")
 """What lies beside files that are named below, and goes with them."""
 
 
@@ -192,6 +192,16 @@ class Paths:
     def web_token(self) -> Path:
         """The token by which the user's browser shows that it is the user's."""
         return self.runtime / "web.token"
+
+    @property
+    def dashboard(self) -> Path:
+        """Where the account's dashboard listens, and the token that opens it; while it runs."""
+        return self.runtime / "dashboard"
+
+    @property
+    def dashboard_guard(self) -> Path:
+        """The lock that the dashboard holds which the account finds again."""
+        return self.runtime / "dashboard.guard"
 
     @property
     def switchboard(self) -> Path:

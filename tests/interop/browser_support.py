@@ -28,16 +28,25 @@ QUIET = (
 
 def sampjs() -> str:
     """Return sampjs as its authors ship it: ``HUBFARM_SAMPJS`` names it, or npm fetches it once."""
-    named = os.environ.get("HUBFARM_SAMPJS")
-    path = Path(named) if named else Path("/tmp/hubfarm-sampjs-1.0.3/package/samp.js")
+    return _from_npm("sampjs", "1.0.3", "samp.js", "HUBFARM_SAMPJS")
+
+
+def axe() -> str:
+    """Return axe-core, which finds what keeps people from using a page: ``HUBFARM_AXE`` names it, or npm fetches it."""
+    return _from_npm("axe-core", "4.10.3", "axe.min.js", "HUBFARM_AXE")
+
+
+def _from_npm(package: str, version: str, file: str, variable: str) -> str:
+    named = os.environ.get(variable)
+    path = Path(named) if named else Path(f"/tmp/hubfarm-{package}-{version}/package/{file}")
     if not path.exists() and not named:
         need("npm")
         directory = path.parents[1]
         directory.mkdir(exist_ok=True)
         environment = os.environ | {"HOME": str(directory)}
         options: dict[str, Any] = {"cwd": directory, "env": environment, "check": True, "capture_output": True}
-        subprocess.run(["npm", "pack", "sampjs@1.0.3"], **options)
-        subprocess.run(["tar", "xzf", "sampjs-1.0.3.tgz"], **options)
+        subprocess.run(["npm", "pack", f"{package}@{version}"], **options)
+        subprocess.run(["tar", "xzf", f"{package}-{version}.tgz"], **options)
     return path.read_text()
 
 

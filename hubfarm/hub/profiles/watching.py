@@ -1,4 +1,4 @@
-"""The door for who watches: who may see what all others say, and is no client among them.
+"""The door for who watches: who may see what all others say, and is no client among them; and may throw one out.
 
 Who shows what follows from the hub's secret is of the farm's account.  On a hub that does not let in everybody that is
 not enough: it has to be the hub's owner or an administrator too, by a password, a certificate or a ticket; there a
@@ -10,6 +10,8 @@ import hmac
 from collections.abc import Awaitable
 from urllib.parse import unquote
 
+from loguru import logger
+
 from hubfarm.hub.profiles.passwords import TooMany as TooManyPasswords
 from hubfarm.hub.profiles.passwords import credentials_in
 from hubfarm.hub.profiles.standard import REFUSED_FOR, StandardProfile
@@ -17,6 +19,7 @@ from hubfarm.hub.watchers import TooMany, Watchers
 from hubfarm.samp.errors import Fault, HubfarmError
 from hubfarm.spec.principal import Principal
 from hubfarm.spec.watching import LONGEST_NAME, MOST_CONTENT
+from hubfarm.visible import visible
 from hubfarm.wire.http_messages import Request, Response
 from hubfarm.wire.http_server import Answered
 from hubfarm.wire.streams import Stream
@@ -26,6 +29,8 @@ SCHEME = b"watch"
 """How a request begins what it shows at this door."""
 
 PATH = b"/watch"
+DISCONNECT = b"/disconnect"
+"""Who may watch may have a client leave too."""
 
 _DOOR = DOOR.lower().encode()
 _TICKET = TICKET.lower().encode()
@@ -107,13 +112,24 @@ class WatchDoor:
             return await answer if isinstance(answer, asyncio.Future) else answer
         return self._admit(request, who)
 
+    def _disconnect(self, id: str, by: str) -> Response:
+        hub = self._profile.hub
+        client = next((client for client in hub.clients if client.id == id), None)
+        if client is None:
+            return _plain(404, "there is no such client")
+        logger.info("the client {} is disconnected by {}", id, visible(by) or "somebody")
+        self._profile.deliveries.carry_out(hub.throw_out(client, f"disconnected by {visible(by) or 'somebody'}"))
+        return _plain(200, "it is disconnected")
+
     def _admit(self, request: Request, who: Principal) -> Response | Stream:
         path, _, query = request.target.partition(b"?")
-        if request.method != b"GET" or path != PATH:
+        if (request.method, path) not in ((b"GET", PATH), (b"POST", DISCONNECT)):
             return _plain(404, "there is no such thing behind this door")
         if refusal := self._profile.hub.refusal_to_watch(who):
             return _plain(403, refusal)
         asked = dict(part.partition("=")[::2] for part in query.decode("latin-1").split("&", 10))
+        if path == DISCONNECT:
+            return self._disconnect(unquote(asked.get("client", "")), unquote(asked.get("by", ""))[:LONGEST_NAME])
         content = asked.get("content", "0")
         if not (content.isascii() and content.isdigit()):
             return _plain(400, "content= says how many bytes of a message are wanted at most")

@@ -1,0 +1,63 @@
+"""The dashboard's life: found again by its account, ended by a signal, or when nobody looks."""
+
+import signal
+from pathlib import Path
+
+import aiohttp
+
+from hubfarm.farm import Farm
+from hubfarm.registry.paths import Paths
+from tests.conftest import RunCli
+from tests.dashboard.dashboard_support import dashboard, page
+from tests.support import PATIENCE, in_a_loop, wait_for
+
+
+def test_second_call_tells_the_first_ones_address(farm: Farm, cli: RunCli, paths: Paths) -> None:
+    with dashboard() as shown:
+        assert cli("dashboard", "--no-browser").stdout.strip() == shown.address
+        assert paths.dashboard.stat().st_mode & 0o777 == 0o600
+        assert shown.token not in Path(f"/proc/{shown.process.pid}/cmdline").read_text()
+    assert not paths.dashboard.exists()
+
+
+def test_ends_by_a_signal_and_when_nobody_looks(farm: Farm) -> None:
+    with dashboard() as shown:
+        shown.process.send_signal(signal.SIGTERM)
+        assert shown.process.wait(PATIENCE) == 0
+    with dashboard("--idle", "1") as shown:
+        assert shown.process.wait(PATIENCE) == 0
+
+
+@in_a_loop
+async def test_stays_while_somebody_looks(farm: Farm) -> None:
+    with dashboard("--idle", "1") as shown:
+        async with page(shown) as one, one.listen("farm") as told:
+            looks = 0
+            async for _ in told:
+                looks += 1
+                if looks == 1:
+                    farm.start(label="one")
+                if looks >= 4:
+                    break
+            assert shown.process.poll() is None
+
+
+@in_a_loop
+async def test_its_end_ends_the_pages(farm: Farm) -> None:
+    with dashboard() as shown:
+        async with page(shown) as one, one.session.ws_connect(f"{one.origin}/ws", headers={"Origin": one.origin}) as ws:
+            await ws.send_json({"listen": "farm", "as": 1, "with": {}})
+            await ws.receive()
+            shown.process.send_signal(signal.SIGTERM)
+            while (await ws.receive()).type is aiohttp.WSMsgType.TEXT:
+                pass
+            wait_for(lambda: shown.process.poll() is not None, "its end")
+
+
+def test_wrong_use_is_said_in_a_line(farm: Farm, cli: RunCli) -> None:
+    for options in (("--no-token",), ("--socket", "/tmp/x", "--port", "1"), ("--idle", "-1")):
+        failed = cli("dashboard", *options)
+        assert (failed.returncode, failed.stderr.count("\n")) == (2, 1), failed.stderr
+    with dashboard() as shown:
+        failed = cli("dashboard", "--no-browser", "--port", str(shown.port + 1))
+        assert (failed.returncode, "another dashboard" in failed.stderr) == (1, True)
