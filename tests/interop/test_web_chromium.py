@@ -56,7 +56,7 @@ def is_in(page: Any) -> bool:
 def allow(console: Any, origin: str, hub: str, lasting: str = "once") -> None:
     card = console.locator(".card:not(.over)", has_text=origin)
     card.get_by_role("radio", name=hub).check()
-    if lasting != "once":
+    if lasting != "once" or card.get_by_label("For how long?").is_visible():
         card.get_by_label("For how long?").select_option(lasting)
     card.get_by_role("button", name="Let it in").click()
 
@@ -266,6 +266,29 @@ def test_a_page_of_the_internet_needs_the_browsers_permission_too(
         wait_for(lambda: state_of(page) not in ("asking", "out"), "the browser has decided")
         assert state_of(page).startswith("in" if granted else "refused")
         assert bool(names_on(farm.find("one"))) is granted
+
+
+def test_a_damaged_file_of_what_is_remembered_is_said_on_the_page_and_answers_count(
+    browser: Any,
+    console: Any,
+    farm: Farm,
+    sites: Sites,  # noqa: F811
+) -> None:
+    farm.paths.web_memory.write_text("on = perhaps\n")
+    site = sites()
+    page = opened(browser, site)
+    page.evaluate("enter()")
+    console.get_by_text("What is remembered cannot be read:").wait_for()
+    assert str(farm.paths.web_memory) in state_of(console)
+    assert "mend it or remove it" in state_of(console)
+    allow(console, site.origin, "one", "always")
+    card = console.locator(".card:not(.over)", has_text=site.origin)
+    card.get_by_text("mend it or remove it").wait_for()
+    assert not is_in(page)
+    console.wait_for_timeout(1500)  # the seconds that are left are counted down meanwhile
+    assert "mend it or remove it" in card.locator(".left").inner_text()
+    allow(console, site.origin, "one", "once")
+    page.get_by_text("in", exact=True).wait_for()
 
 
 # ---------------------------------------------------------------------- attacks on the page that asks

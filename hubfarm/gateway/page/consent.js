@@ -93,7 +93,8 @@ async function settle(question, card, what, done, more = {}) {
     await ask(what, { id: question.id, ...more });
     over(card, done);
   } catch (error) {
-    card.querySelector(".left").textContent = error.message;
+    card.trouble = error.message; // for as long as the question stands
+    showLeft(card);
     if (error.status !== 400) {
       card.querySelectorAll("button").forEach((button) => (button.disabled = false));
     }
@@ -142,14 +143,14 @@ function showWaiting(waiting) {
   document.title = waiting.length ? `(${waiting.length}) hubfarm: web pages` : "hubfarm: web pages";
 }
 
-setInterval(() => {
-  for (const card of cards.values()) {
-    if (!card.classList.contains("over")) {
-      const seconds = Math.max(0, Math.round((card.until - Date.now()) / 1000));
-      card.querySelector(".left").textContent = `${seconds} s, then it is no`;
-    }
+function showLeft(card) {
+  if (!card.classList.contains("over")) {
+    const seconds = Math.max(0, Math.round((card.until - Date.now()) / 1000));
+    card.querySelector(".left").textContent = [`${seconds} s, then it is no`, card.trouble].filter(Boolean).join(". ");
   }
-}, 1000);
+}
+
+setInterval(() => cards.forEach(showLeft), 1000);
 
 // ---------------------------------------------------------------- who is in, what is remembered
 
