@@ -20,7 +20,7 @@ from typing import NamedTuple
 from aiohttp import web
 from loguru import logger
 
-from hubfarm.dashboard import access_view, consent_view, farm_view, hub_view, log_view
+from hubfarm.dashboard import access_view, consent_view, conversation_view, farm_view, hub_view, log_view
 from hubfarm.dashboard.front import Front
 from hubfarm.dashboard.house import House
 from hubfarm.dashboard.parts import Part
@@ -35,6 +35,7 @@ from hubfarm.wire.loopback import listen_on_loopback
 PARTS: Sequence[Callable[[House], Part]] = (
     farm_view.part,
     hub_view.part,
+    conversation_view.part,
     log_view.part,
     consent_view.part,
     access_view.part,

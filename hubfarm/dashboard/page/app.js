@@ -10,6 +10,7 @@ import { frame } from "./frame.js";
 const VIEWS = [
   { path: /^\/$/, load: () => farm },
   { path: /^\/hub\/(?<hub>[^/]+)$/, load: () => import("./hub.js"), tab: "clients" },
+  { path: /^\/hub\/(?<hub>[^/]+)\/conversation$/, load: () => import("./conversation.js"), tab: "conversation" },
   { path: /^\/hub\/(?<hub>[^/]+)\/log$/, load: () => import("./log.js"), tab: "log" },
   { path: /^\/consent$/, load: () => import("./consent.js") },
   { path: /^\/access$/, load: () => import("./access.js") },

@@ -5,6 +5,7 @@ import { listen } from "./wire.js";
 
 const TABS = [
   { tab: "clients", path: "", text: "Clients" },
+  { tab: "conversation", path: "/conversation", text: "Conversation", role: "owner" },
   { tab: "log", path: "/log", text: "Log", role: "owner" },
 ];
 
