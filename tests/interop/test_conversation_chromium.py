@@ -92,6 +92,7 @@ def test_calls_of_jsamp_and_what_is_refused_are_told_apart(view: Any, pair: Pair
     one, _ = pair
     on_hub("mine", "jsamp", "snooper", "-clientname", "JS", "-mtype", "table.load.votable")
     wait_for(lambda: "JS" in names_on(farm.find("mine")), "JSAMP is there")
+    wait_for(lambda: one.get_subscribed_clients("table.load.votable"), "JSAMP listens")
     one.ecall_all("a-tag", "table.load.votable", url="file:///x.vot")
     line(view, "table.load.votable").get_by_text("warning", exact=True).first.wait_for()
     with pytest.raises(Exception, match="not subscribed"):

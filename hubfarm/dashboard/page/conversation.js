@@ -111,7 +111,7 @@ export function show(root, { hub }) {
   const rows = new Map();
 
   const called = (id) => names[id] || "";
-  const who = (id) => el("span", { class: "client isolate" }, called(id) || id, called(id) && el("small", {}, ` ${id}`));
+  const who = (id) => el("span", { class: "party isolate" }, called(id) || id, called(id) && el("small", {}, ` ${id}`));
 
   // -------------------------------------------------------------- what there is to see
 
