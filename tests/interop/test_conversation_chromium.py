@@ -11,7 +11,7 @@ import pytest
 from hubfarm import SAMPIntegratedClient
 from hubfarm.farm import Farm
 from tests.dashboard.dashboard_support import dashboard
-from tests.interop.browser_support import chromium
+from tests.interop.browser_support import axe, chromium
 from tests.interop.conftest import OnHub, names_on
 from tests.support import need, wait_for
 
@@ -157,6 +157,32 @@ def test_filters_pause_save_load_and_send_again_by_mouse(view: Any, pair: Pair, 
     view.get_by_role("button", name="Back to the hub").click()
     line(view, "my.sum").wait_for()
     wait_for(lambda: view.locator(".messages > li", has_text="my.sum").count() == 2, "the one sent again is seen too")
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
+def test_axe_finds_nothing_serious(view: Any, pair: Pair, scheme: str, width: int) -> None:
+    one, two = pair
+    view.emulate_media(color_scheme=scheme)
+    view.set_viewport_size({"width": width, "height": 800})
+    for mtype in ("my.sum", "my.fail"):
+        one.ecall_and_wait(str(two.get_public_id()), mtype, 10, a="1", b="2")
+        line(view, mtype).locator(".line").click()
+        line(view, mtype).locator(".whole .tree").first.wait_for()
+    assert serious(view) == []
+    assert view.evaluate("document.documentElement.scrollWidth") <= width
+    view.get_by_role("button", name="Send again…").click()
+    view.get_by_role("dialog").wait_for()
+    assert serious(view) == []
+
+
+def serious(view: Any) -> list[Any]:
+    view.evaluate(axe())
+    found = view.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    return [
+        (each["id"], [node["html"] for node in each["nodes"]])
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
 
 
 def test_page_stays_usable_while_thousands_of_messages_pass(view: Any, pair: Pair) -> None:
