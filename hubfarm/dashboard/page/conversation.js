@@ -124,7 +124,7 @@ export function show(root, { hub }) {
   const events = el("input", { type: "checkbox", id: "talk-events" });
   const pause = button("Pause", () => setPaused(!paused), { "aria-pressed": "false" });
   const save = el("a", { class: "button", download: "conversation.jsonl" }, "Save");
-  const file = el("input", { type: "file", accept: ".jsonl,.ndjson,.json", class: "out-of-sight", id: "talk-file", tabindex: "-1", "aria-hidden": "true" });
+  const file = el("input", { type: "file", accept: ".jsonl,.ndjson,.json", id: "talk-file", hidden: true });
   const open = button("Open…", () => file.click());
   const shut = button("Back to the hub", () => { loaded = ""; begin(); }, { hidden: true, class: "primary" });
   const resend = button("Send again…", () => sendAgain(0));
