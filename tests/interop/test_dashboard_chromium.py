@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hubfarm.farm import Farm
+from hubfarm.registry.paths import Paths
 from tests.dashboard.dashboard_support import Shown, dashboard
 from tests.interop.browser_support import Site, axe, chromium, sites  # noqa: F401
 from tests.interop.conftest import OnHub
@@ -219,6 +220,22 @@ def test_jsamp_and_astropy_are_seen_with_the_former_s_icon(told: Told, farm: Far
     page.locator(".client", has_text="astropy").wait_for(state="detached")
 
 
+def test_ds9_is_seen_and_takes_what_is_sent(told: Told, farm: Farm, on_hub: OnHub, display: str, home: Path) -> None:
+    need("ds9")
+    farm.start(label="night")
+    with (home / "ds9.out").open("w") as output:
+        on_hub("night", "ds9", stdout=output)
+    page = told.go("/hub/1")
+    card = page.locator(".client", has_text="DS9")
+    card.wait_for()
+    card.get_by_role("button", name="Send").click()
+    page.get_by_label("MType").fill("ds9.get")
+    page.get_by_label("Value of cmd").fill("version")
+    page.get_by_role("dialog").get_by_role("button", name="Send").click()
+    page.locator("dialog pre", has_text="ds9").wait_for()
+    told.complaints.clear()  # where its icon lies nobody may answer
+
+
 def test_log_goes_on_while_one_looks(told: Told, farm: Farm, receiver: Receiver) -> None:
     [hub] = farm.start(label="night")
     page = told.go("/hub/1/log")
@@ -280,7 +297,7 @@ def test_users_log_in_and_see_what_is_theirs(told: Told, shown: Shown, farm: Far
         his.page.get_by_label("Password").wait_for()
 
 
-def test_what_others_say_is_shown_and_never_obeyed(told: Told, farm: Farm, receiver: Receiver) -> None:
+def test_what_others_say_is_shown_and_never_obeyed(told: Told, farm: Farm, receiver: Receiver, paths: Paths) -> None:
     farm.start(label="<b>bold<b>", owner="<script>broken()<script>", group="<i>mima<i>")
     [hub] = farm.hubs()
     receiver.join_by(hub.lock_file, HOSTILE, "table.load.votable")
@@ -299,6 +316,9 @@ def test_what_others_say_is_shown_and_never_obeyed(told: Told, farm: Farm, recei
     for where in ("/", "/hub/1", "/hub/1/log", "/access", "/history"):
         page = told.go(where)
         page.get_by_text("bold<b>").first.wait_for() if where != "/history" else page.locator("h1").wait_for()
+    with (paths.logs / "<b>bold<b>.log").open("a") as log:
+        log.write(f"2026-01-01 12:00:00.000 ERROR   it: said {HOSTILE}\n")
+    told.go("/hub/1/log").locator(".entry.ERROR", has_text="onerror=").wait_for()
     page = told.go("/hub/1")
     page.get_by_text("window.broken=1").first.wait_for()
     assert page.evaluate("window.broken") is None
@@ -346,3 +366,45 @@ def _check(page: Any, what: str) -> None:
         if each["impact"] in ("serious", "critical")
     ]
     assert not serious, (what, json.dumps(serious, indent=1))
+
+
+def test_thousand_busy_hubs_stay_smooth(told: Told) -> None:
+    """Of a thousand rows those in sight are in the page, and no look takes the browser longer than people notice."""
+    page = told.page
+    numbers = {str(n): [n % 7, n % 90, n % 3, 8.5, n % 5] for n in range(1000)}
+    hubs = {
+        key: {"id": int(key), "label": f"hub-{key}", "owner": "luigi", "group": "mima", "state": "running"}
+        | {"alive": True, "kind": "farm", "role": "admin", "line": [n % 11 for n in range(90)]}
+        for key in numbers
+    }
+
+    def serve(route: Any) -> None:
+        def heed(text: str) -> None:
+            said = json.loads(text)
+            if said.get("listen") == "farm":
+                route.send(json.dumps({"as": said["as"], "data": {"whole": True, "hubs": hubs, "numbers": numbers}}))
+                for turn in range(5):
+                    changed = {key: [*each[:1], each[1] + turn, *each[2:]] for key, each in numbers.items()}
+                    route.send(json.dumps({"as": said["as"], "data": {"numbers": changed}}))
+
+        route.on_message(heed)
+
+    page.route_web_socket(re.compile("/ws$"), serve)
+    page.add_init_script(
+        "window.long = []; new PerformanceObserver((list) => list.getEntries().forEach((each) =>"
+        " window.long.push(each.duration))).observe({ type: 'longtask', buffered: true });"
+    )
+    page.reload()
+    page.locator(".row .name", has_text="hub-0").first.wait_for()
+    page.locator(".total dd", has_text="1000").wait_for()
+    page.evaluate("window.long.length = 0")
+    page.locator("[role=grid]").focus()
+    page.keyboard.press("End")
+    page.locator(".row .name", has_text="hub-999").wait_for()
+    for _ in range(20):
+        page.keyboard.press("PageUp")
+    page.get_by_role("button", name="Messages / s").click()
+    page.get_by_label("Filter hubs").fill("hub-99")
+    page.wait_for_function("document.querySelectorAll('.rows .row').length === 11")
+    assert page.locator(".rows .row").count() < 60
+    assert max(page.evaluate("window.long"), default=0) < 500  # 100 on an idle machine
