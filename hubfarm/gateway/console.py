@@ -163,7 +163,7 @@ class Console:
 
     async def state(self) -> dict[str, Any]:
         """Return all that a user is shown."""
-        now = time.monotonic()
+        now, edition = time.monotonic(), self._board.edition  # what changes while this is put together is told next
         waiting = []
         for question in list(self._asking.consent.waiting.values()):
             hubs = await self._asking.to_choose(question)
@@ -199,7 +199,7 @@ class Console:
         except HubfarmError as error:  # who asks is to be seen, and answered, all the same
             trouble = str(error)
         return {
-            "edition": self._board.edition,
+            "edition": edition,
             "waiting": waiting,
             "pages": pages,
             "remembered": known,

@@ -144,6 +144,31 @@ def test_a_damaged_file_of_what_is_remembered_is_told_and_who_asks_can_be_answer
     test()
 
 
+def test_a_question_that_comes_while_the_state_is_put_together_is_told_next(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, go_on, read = threading.Event(), threading.Event(), WebMemory.read
+
+    def slow(memory: WebMemory) -> Any:
+        reading.set()
+        go_on.wait(20)
+        return read(memory)
+
+    @in_a_loop
+    async def test() -> None:
+        async with rig(paths, "one") as one:
+            with monkeypatch.context() as patched:
+                patched.setattr(WebMemory, "read", slow)
+                looking = asyncio.create_task(one.state())
+                await asyncio.to_thread(reading.wait, 20)
+                one.gateway._board.change()
+                go_on.set()
+                state = await looking
+            assert state["edition"] < one.gateway._board.edition
+
+    test()
+
+
 def test_a_question_goes_when_its_page_does(paths: Paths) -> None:
     @in_a_loop
     async def test() -> None:
