@@ -12,7 +12,7 @@ from hubfarm.farm import Farm
 from hubfarm.registry.settings import load_settings
 from hubfarm.samp.errors import HubfarmError, WrongUse
 
-LOOK_EVERY = 2.0
+LOOK_EVERY = 1.0
 """Between two looks at users and tickets, seconds."""
 
 LONGEST = 30 * 86400.0

@@ -1,9 +1,12 @@
 """The dashboard's life: found again by its account, ended by a signal, or when nobody looks."""
 
+import asyncio
 import signal
+import subprocess
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from hubfarm.farm import Farm
 from hubfarm.registry.paths import Paths
@@ -32,14 +35,10 @@ def test_ends_by_a_signal_and_when_nobody_looks(farm: Farm) -> None:
 async def test_stays_while_somebody_looks(farm: Farm) -> None:
     with dashboard("--idle", "1") as shown:
         async with page(shown) as one, one.listen("farm") as told:
-            looks = 0
-            async for _ in told:
-                looks += 1
-                if looks == 1:
-                    farm.start(label="one")
-                if looks >= 4:
-                    break
-            assert shown.process.poll() is None
+            await anext(told)
+            with pytest.raises(subprocess.TimeoutExpired):
+                await asyncio.to_thread(shown.process.wait, 2.5)
+        assert await asyncio.to_thread(shown.process.wait, PATIENCE) == 0
 
 
 @in_a_loop
