@@ -20,6 +20,7 @@ from hubfarm.coordinator.aftermath import EARLY
 from hubfarm.farm import Farm
 from hubfarm.registry.listing import HubInfo
 from hubfarm.registry.paths import Paths
+from hubfarm.samp.errors import HubfarmError
 from tests import mutation
 from tests.runs import MARK, directory_of_this_run, end_killed_runs, kill, marked_processes, remove
 from tests.support import PATIENCE, Receiver, wait_for
@@ -107,6 +108,28 @@ def past_early_death(farm: Farm, label: str) -> HubInfo:
         return next((hub for hub in farm.hubs() if hub.label == label and (hub.uptime or 0) > EARLY + 0.5), None)
 
     return wait_for(found, f"{label} has served for a while")  # type: ignore[no-any-return]
+
+
+def why_awake(farm: Farm, label: str = "h") -> str:
+    """Let a hub sleep; return why it stays awake, or nothing if it sleeps."""
+    try:
+        farm.sleep([label])
+    except HubfarmError as error:
+        return str(error)
+    return ""
+
+
+def fall_asleep(farm: Farm, label: str = "h") -> HubInfo:
+    """Let a hub sleep, once nobody is just talking to it; return it."""
+
+    def asleep() -> HubInfo | None:
+        reason = why_awake(farm, label)
+        assert not reason or "stays awake" in reason
+        return None if reason else farm.find(label)
+
+    hub = wait_for(asleep, f"{label} sleeps")
+    assert (hub.state, hub.pid) == ("dormant", None)
+    return hub  # type: ignore[no-any-return]
 
 
 def remains(home: Path) -> list[str]:

@@ -13,6 +13,8 @@ _COMMANDS = {
     "stop": "hubfarm.cli.run:stop",
     "drain": "hubfarm.cli.run:drain",
     "restart": "hubfarm.cli.run:restart",
+    "sleep": "hubfarm.cli.rest:sleep",
+    "wake": "hubfarm.cli.rest:wake",
     "up": "hubfarm.cli.run:up",
     "upgrade": "hubfarm.cli.upgrade:upgrade",
     "env": "hubfarm.cli.use:env",

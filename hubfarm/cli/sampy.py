@@ -47,7 +47,7 @@ SPELT = {
 
 
 @click.command("sampy.py", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@hub_options(SPELT, without=["restart"])
+@hub_options(SPELT, without=["restart", "idle", "dormant"])
 @click.option("-m", "--multi", is_flag=True, help="One of many hubs, in ~/.samp-1.")
 @click.option(
     "-f",

@@ -116,8 +116,8 @@ async def running_hubs(timeout: float = PING_TIMEOUT) -> dict[str, dict[str, str
             file = await find_lock_file(url, timeout)
             if not objection(file.tokens, file.owner):
                 found.setdefault(_key(url), file.tokens)
-    reserved = {entry.url for entry in entries if _is_reserved(entry)}
-    answering = reserved | await _ask_all({tokens[lockfile.URL] for tokens in found.values()} - reserved, timeout)
+    not_asked = {entry.url for entry in entries if _need_not_ask(entry)}
+    answering = not_asked | await _ask_all({tokens[lockfile.URL] for tokens in found.values()} - not_asked, timeout)
     return {path: tokens for path, tokens in found.items() if tokens[lockfile.URL] in answering}
 
 
@@ -152,9 +152,10 @@ def entries_near(paths: Paths | None = None) -> list[Entry]:
     return own + (shared_entries(paths) if os.path.isdir(paths.shared) else [])
 
 
-def _is_reserved(entry: Entry) -> bool:
-    """Tell whether a hub lives that answers those alone who show a certificate: it is not to be asked here."""
-    return entry.standing is Standing.ALIVE and entry.tokens.get("hubfarm.tls.need-client-cert") == "yes"
+def _need_not_ask(entry: Entry) -> bool:
+    """Tell whether a hub lives that is not to be asked here: it would wake, or answers those who show a certificate."""
+    for_some = entry.tokens.get("hubfarm.tls.need-client-cert") == "yes"
+    return entry.standing is Standing.ALIVE and (entry.dormant or for_some)
 
 
 def _near(entry: Entry) -> bool:
@@ -309,8 +310,8 @@ async def selectable_hubs(timeout: float = PING_TIMEOUT) -> list[Entry]:
     by_url = {
         entry.url: entry for entry in entries_near()
     }  # a copy of a lock file, as ~/.samp, comes before the original
-    reserved = {url for url, entry in by_url.items() if _is_reserved(entry)}
-    answering = reserved | await _ask_all(by_url.keys() - reserved, timeout)
+    not_asked = {url for url, entry in by_url.items() if _need_not_ask(entry)}
+    answering = not_asked | await _ask_all(by_url.keys() - not_asked, timeout)
     hubs = [entry for url, entry in by_url.items() if url in answering]
     return sorted(hubs, key=lambda hub: (hub.name is None, hub.name.id if hub.name else 0, hub.path))
 

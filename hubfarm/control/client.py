@@ -19,9 +19,11 @@ from hubfarm.control.protocol import (
     Request,
     Restart,
     Shutdown,
+    Sleep,
     Start,
     Status,
     Stop,
+    Wake,
     check_same_version,
     decode_event,
     decode_hello,
@@ -110,6 +112,26 @@ class ControlClient:
             A successor could not start.
         """
         return self._hubs(Restart(list(ids)))
+
+    def sleep(self, ids: Sequence[int]) -> Iterator[HubStatus]:
+        """Let hubs sleep; yield each as it does.
+
+        Raises
+        ------
+        HubfarmError
+            One of them is in use.
+        """
+        return self._hubs(Sleep(list(ids)))
+
+    def wake(self, ids: Sequence[int]) -> Iterator[HubStatus]:
+        """Wake hubs; yield each as it serves.
+
+        Raises
+        ------
+        HubfarmError
+            One of them cannot have a process.
+        """
+        return self._hubs(Wake(list(ids)))
 
     def _hubs(self, request: Request) -> Iterator[HubStatus]:
         return (event.status for event in self._ask(request, None) if isinstance(event, Hub))

@@ -102,11 +102,35 @@ class Restart(Request, frozen=True):
     ids: list[int]
 
 
+class Sleep(Request, frozen=True):
+    """Let hubs sleep with their clients, if nobody uses them.  A `Hub` tells of each as it does.
+
+    Parameters
+    ----------
+    ids : list of int
+        Which; ids of no hub of the farm are passed over.
+    """
+
+    ids: list[int]
+
+
+class Wake(Request, frozen=True):
+    """Wake hubs.  A `Hub` tells of each as it serves.
+
+    Parameters
+    ----------
+    ids : list of int
+        Which; ids of no hub of the farm are passed over.
+    """
+
+    ids: list[int]
+
+
 class Shutdown(Request, frozen=True):
     """End the farm.  It has only begun when that is answered."""
 
 
-AnyRequest = Status | Start | Stop | Restart | Shutdown
+AnyRequest = Status | Start | Stop | Restart | Sleep | Wake | Shutdown
 
 
 # ---------------------------------------------------------------------- events
@@ -299,7 +323,7 @@ def fingerprint(structures: Sequence[type[msgspec.Struct]]) -> str:
 
 
 STRUCTURES = (
-    *(Status, Start, Stop, Restart, Shutdown),
+    *(Status, Start, Stop, Restart, Sleep, Wake, Shutdown),
     *(Coordinator, Hub, Done, Failed),
     *(HubRequest, Limits, HubStatus, CoordinatorStatus, WebStatus),
 )

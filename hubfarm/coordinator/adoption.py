@@ -1,11 +1,13 @@
 """Take on the hubs that an earlier coordinator has left.
 
 Everything needed lies in the registry: a living hub's lock file says what it is, its guard
-that it lives, and it hands its listening socket over when asked (SIGUSR2).  A hub that died
+that it lives, and it hands its listening socket over when asked (SIGUSR2).  A hub that sleeps sleeps on.  One that died
 while nobody watched is replaced, as it would have been: its lock file says by what, or, if others
 have removed that, the registry's list of what is wanted.  One that died with the host, at an
 earlier boot, is not: nobody expects it back.
 """
+
+import contextlib
 
 from loguru import logger
 
@@ -13,7 +15,7 @@ from hubfarm.coordinator.hubs import Hubs
 from hubfarm.registry.boot_id import boot_id
 from hubfarm.registry.entry import Entry, Standing
 from hubfarm.registry.lockdir import LockDir
-from hubfarm.registry.statetable import read_records
+from hubfarm.registry.statetable import HubName, read_records
 from hubfarm.registry.wanted import Wanted
 from hubfarm.samp.errors import WrongUse
 from hubfarm.spec.hub_spec import HubSpec
@@ -49,14 +51,46 @@ class Adoption:
         for entry, spec in self._found(Standing.DEAD):
             if self._is_missing(spec):
                 self._replace(entry, spec)
-        living = self._lockdir.living_ids()  # also those that have yet to put back their lock files
+        living = self._lockdir.living_ids(with_process=True)  # also those that have yet to put back their lock files
+        dormant = self._lockdir.dormant()
         for wish in self._wanted.all():
+            slept = dormant.pop(wish.spec.id, None)
             if wish.spec.id in living or wish.spec.id in self._hubs.by_id():
+                if slept is not None:
+                    self._lockdir.clear_dead(slept, wish.spec.label)  # it was woken, and its coordinator killed
                 continue
+            if wish.asleep and wish.boot == boot_id():
+                self._let_sleep_on(wish.spec, slept)
+                continue
+            if slept is not None:
+                self._lockdir.clear_dead(slept, wish.spec.label)
             if self._is_missing(wish.spec) and wish.spec.restart is not Restart.NEVER and wish.boot == boot_id():
                 self._bring_back(wish.spec)  # others have removed its lock file
             else:
                 self._wanted.drop(wish.spec)
+        for name in dormant.values():
+            self._let_forgotten_sleep_on(name)
+
+    def _let_sleep_on(self, spec: HubSpec, name: HubName | None) -> None:
+        hub = self._hubs.make(spec, left=name)
+        if name is not None:
+            with contextlib.suppress(OSError):
+                hub.url = self._lockdir.read(self._lockdir.lock_path(name)).url
+        hub.begins_asleep = True
+        self._hubs.supervisor.revive(hub)
+
+    def _let_forgotten_sleep_on(self, name: HubName) -> None:
+        """Let a hub sleep on that others have removed from what is wanted: its lock file says what it is."""
+        try:
+            tokens = self._lockdir.read(self._lockdir.lock_path(name)).tokens
+            spec = HubSpec.from_tokens(tokens)
+        except (OSError, WrongUse):
+            self._lockdir.clear_dead(name, "")
+            return
+        if tokens.get("hubfarm.boot") == boot_id() and spec.id not in self._hubs.by_id():
+            self._let_sleep_on(spec, name)
+        else:
+            self._lockdir.clear_dead(name, spec.label)
 
     def _is_missing(self, spec: HubSpec) -> bool:
         """Tell whether no hub lives under its id or label: one that does has replaced it already."""
@@ -88,7 +122,7 @@ class Adoption:
         found = []
         for entry in self._lockdir.scan():
             ours = entry.standing is standing and entry.tokens.get("hubfarm.kind") == HubKind.FARM
-            if ours and entry.name is not None and not entry.problem:
+            if ours and entry.name is not None and not (entry.problem or entry.dormant):
                 try:
                     found.append((entry, HubSpec.from_tokens(entry.tokens)))
                 except WrongUse as error:

@@ -12,9 +12,11 @@ from hubfarm.control.protocol import (
     NoCoordinator,
     Restart,
     Shutdown,
+    Sleep,
     Start,
     Status,
     Stop,
+    Wake,
 )
 from hubfarm.control.server import Tell
 from hubfarm.coordinator.hubs import Hubs
@@ -71,6 +73,10 @@ class Control:
                 await self._hubs.stop(ids, told)
             case Restart(ids):
                 await self._hubs.restart(ids, told)
+            case Sleep(ids):
+                await self._hubs.sleep(ids, told)
+            case Wake(ids):
+                await self._hubs.wake(ids, told)
             case Shutdown():
                 self._shut_down()
 

@@ -5,7 +5,8 @@ They are asked for by a plan, ended and restarted by their ids, and judged by th
 
 import asyncio
 import socket
-from collections.abc import Callable, Collection
+import time
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 from loguru import logger
@@ -16,12 +17,23 @@ from hubfarm.coordinator.managed_hub import ManagedHub, Workers
 from hubfarm.coordinator.pulse import Pulse
 from hubfarm.coordinator.supervisor import TICK, Supervisor, Told
 from hubfarm.registry.changes import changes_path, with_changes, write_changes
+from hubfarm.registry.files import changed_at
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.settings import Settings
-from hubfarm.registry.statetable import HubName, read_records
+from hubfarm.registry.statetable import HubName, Record, read_records
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.hub_spec import HubSpec
-from hubfarm.spec.states import Phase
+from hubfarm.spec.options import Idle
+from hubfarm.spec.states import HubState, Phase
+
+MEND_EVERY = 3.5
+"""Between two looks at the files of hubs that sleep, seconds: as often as hubs look at their own."""
+
+LOOK_WELL_EVERY = 60.0
+"""Between two looks at each of them, seconds: a thousand take 20 ms."""
+
+TRY_AGAIN = 5.0
+"""A hub that was to sleep, and was in use, is told so again after this time, seconds."""
 
 
 class Hubs:
@@ -43,13 +55,17 @@ class Hubs:
         self, supervisor: Supervisor, lockdir: LockDir, workers: Workers, settings: Callable[[], Settings]
     ) -> None:
         self.supervisor = supervisor
-        supervisor.each_tick.append(self.judge)
+        supervisor.each_tick += [self.judge, self.mend_sleepers]
         self._lockdir = lockdir
         self._workers = workers
         self._settings = settings
         self._admitting = asyncio.Lock()
         self._pulse: Pulse[HubName] = Pulse(TICK)
         self._unreadable = ""
+        self._tired: dict[ManagedHub, float] = {}
+        self._last_seen: tuple[object, ...] = ()
+        self._look_at = 0.0
+        self._look_well_at = 0.0
 
     def by_id(self) -> dict[int, ManagedHub]:
         """Return all of them by their ids, in the order of their coming."""
@@ -129,6 +145,30 @@ class Hubs:
         """
         await self.supervisor.restart(self._with(ids), told)
 
+    async def sleep(self, ids: Collection[int], told: Told[ManagedHub]) -> None:
+        """Let these hubs sleep with their clients, if nobody uses them; `told` of each as it does.
+
+        Ids of no hub of this farm are passed over.
+
+        Raises
+        ------
+        HubfarmError
+            One of them stays awake; the message says why.
+        """
+        await self.supervisor.sleep(self._with(ids), told)
+
+    async def wake(self, ids: Collection[int], told: Told[ManagedHub]) -> None:
+        """Wake these hubs; `told` of each as it serves.
+
+        Ids of no hub of this farm are passed over.
+
+        Raises
+        ------
+        HubfarmError
+            One of them cannot have a process.
+        """
+        await self.supervisor.wake(self._with(ids), told)
+
     def _with(self, ids: Collection[int]) -> list[ManagedHub]:
         hubs = self.by_id()
         return [hubs[number] for number in ids if number in hubs]
@@ -144,17 +184,50 @@ class Hubs:
         sock.close()
 
     def judge(self) -> None:
-        """Kill the workers that hang; see `hubfarm.coordinator.pulse`."""
+        """Kill the workers that hang, see `hubfarm.coordinator.pulse`; let hubs sleep that nobody uses."""
         running = {
             hub.held_by: hub
             for hub in self.by_id().values()
             if hub.held_by is not None and hub.life.phase is Phase.RUNNING
         }
-        beats = {name: beat for name, beat in self._beats().items() if name in running}
+        if not running:
+            return
+        records = {name: record for name, record in self._records().items() if name in running}
+        self._let_sleep({running[name]: record for name, record in records.items()})
+        beats = {name: record.beat for name, record in records.items()}
         for name, silent in self._pulse.judge(self.supervisor.clock(), beats, self._settings().late_beats).items():
             running[name].hang(silent)
 
-    def _beats(self) -> dict[HubName, float]:
+    def _let_sleep(self, records: Mapping[ManagedHub, Record]) -> None:
+        now = time.monotonic()
+        self._tired = {hub: since for hub, since in self._tired.items() if hub in records}
+        for hub, record in records.items():
+            spec = hub.spec
+            unused = now - record.active if record.state is HubState.RUNNING else 0.0
+            if not spec.timeout or spec.idle is not Idle.SLEEP or unused < spec.timeout:
+                continue
+            if now >= self._tired.get(hub, 0.0):  # it may be in use and say nothing, by a pull or a call that waits
+                self._tired[hub] = now + TRY_AGAIN
+                self.supervisor.let_sleep(hub)
+
+    def mend_sleepers(self) -> None:
+        """Put back what others have removed of hubs that sleep.
+
+        One look at three directories shows that nothing was; files that were written to stay till a look at each.
+        """
+        now = self.supervisor.clock()
+        if now < self._look_at:
+            return
+        self._look_at = now + MEND_EVERY
+        paths = self._lockdir.paths
+        seen = tuple(changed_at(each) for each in (paths.lockdir, paths.guards, paths.by_label))
+        if seen == self._last_seen and now < self._look_well_at:
+            return
+        self._last_seen, self._look_well_at = seen, now + LOOK_WELL_EVERY
+        for hub in self.by_id().values():
+            hub.mend()
+
+    def _records(self) -> dict[HubName, Record]:
         try:
             records = read_records(self._lockdir.paths.state_table)
             self._unreadable = ""
@@ -163,4 +236,4 @@ class Hubs:
                 self._unreadable = str(error)
                 logger.error("no heartbeats can be read, no hang is noticed: {}", error)
             return {}
-        return {name: record.beat for name, record in records.items()}
+        return records

@@ -5,8 +5,11 @@ happen the supervisor decides, and it asks nobody but this for the phase.
 
 Theory of operation: something WAITING has no process yet, or none any more.  Its process is STARTED, and then SERVES;
 one that an earlier coordinator has left is ADOPTED as it is.  It ENDED, told or not, or could not be started at all:
-then it waits for a successor (TO_BE_REPLACED), or is FORGOTTEN.  A process that was told to end while it was starting
-may still come to serve; that changes nothing.
+then it waits for a successor (TO_BE_REPLACED), LIES_DOWN, or is FORGOTTEN.  What can sleep is TOLD_TO_SLEEP while it
+runs.  If somebody uses it, it STAYS_AWAKE; if not its process ends, and it lies DORMANT until it is WOKEN: then it
+waits for a process as it did at first.  A process that could not be had, or did not come to serve, lets it lie down
+again.  Some lie down before they ever had one.  A process that was told to end while it was starting may still come to
+serve; that changes nothing.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,6 +28,10 @@ class Event(Enum):
     NOT_STARTED = "its process could not be started"
     ADOPTED = "its process was taken over from an earlier coordinator"
     SERVES = "its process serves"
+    TOLD_TO_SLEEP = "its process was told to sleep"
+    STAYS_AWAKE = "its process is in use, and does not sleep"
+    LIES_DOWN = "it sleeps, and needs no process"
+    WOKEN = "somebody has come, and it needs a process"
     TOLD_TO_END = "its process was told to end"
     ENDED = "its process has ended"
     TO_BE_REPLACED = "another process is to take the place of the one that ended"
@@ -36,6 +43,7 @@ TRANSITIONS: Mapping[Phase, Mapping[Event, Phase]] = {
         Event.STARTED: Phase.STARTING,
         Event.NOT_STARTED: Phase.ENDED,
         Event.ADOPTED: Phase.RUNNING,
+        Event.LIES_DOWN: Phase.DORMANT,
         Event.FORGOTTEN: Phase.GONE,
     },
     Phase.STARTING: {
@@ -44,21 +52,33 @@ TRANSITIONS: Mapping[Phase, Mapping[Event, Phase]] = {
         Event.ENDED: Phase.ENDED,
     },
     Phase.RUNNING: {
+        Event.TOLD_TO_SLEEP: Phase.DOZING,
         Event.TOLD_TO_END: Phase.STOPPING,
         Event.ENDED: Phase.ENDED,
     },
+    Phase.DOZING: {
+        Event.STAYS_AWAKE: Phase.RUNNING,
+        Event.TOLD_TO_END: Phase.STOPPING,
+        Event.ENDED: Phase.ENDED,
+    },
+    Phase.DORMANT: {
+        Event.WOKEN: Phase.WAITING,
+        Event.FORGOTTEN: Phase.GONE,
+    },
     Phase.STOPPING: {
         Event.SERVES: Phase.STOPPING,
+        Event.STAYS_AWAKE: Phase.STOPPING,
         Event.ENDED: Phase.ENDED,
     },
     Phase.ENDED: {
+        Event.LIES_DOWN: Phase.DORMANT,
         Event.TO_BE_REPLACED: Phase.WAITING,
         Event.FORGOTTEN: Phase.GONE,
     },
     Phase.GONE: {},
 }
 
-_WITH_A_PROCESS = frozenset({Phase.STARTING, Phase.RUNNING, Phase.STOPPING})
+_WITH_A_PROCESS = frozenset({Phase.STARTING, Phase.RUNNING, Phase.DOZING, Phase.STOPPING})
 
 
 class ImpossibleTransition(Exception):

@@ -1,16 +1,18 @@
 """A hub of the farm as one kind of what the coordinator runs: a worker on a listening socket, with files that last.
 
 The socket outlives the worker, so that programs which connect meanwhile wait; what a worker that died has left stays
-until its successor has its own, so that they find it.  Facts about a worker are read where they lie: whether it lives
-from its guard or process, how it ended from what it left and from the history.
+until its successor has its own, so that they find it.  So a hub that sleeps is a socket, and what its last worker has
+left (`hubfarm.registry.asleep`); a hub that has had none is published here.  Facts about a worker are read where they
+lie: whether it lives from its guard or process, how it ended from what it left and from the history.
 """
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -18,10 +20,12 @@ from loguru import logger
 
 from hubfarm.control.protocol import HubStatus
 from hubfarm.coordinator.life import Clock
-from hubfarm.coordinator.supervised import Ended, News, Serves, Supervised
+from hubfarm.coordinator.refusal import Refusal
+from hubfarm.coordinator.supervised import Ended, News, Serves, StaysAwake, Supervised
 from hubfarm.coordinator.workers import Worker
 from hubfarm.hub.keep.journal import remove_journal, set_aside
 from hubfarm.prefork.worker_reports import Report
+from hubfarm.registry.asleep import Sleeper
 from hubfarm.registry.history import End, end_of, record_end
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.statetable import HubName
@@ -30,8 +34,10 @@ from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.spec.options import Restart
 from hubfarm.spec.rhythm import DRAIN
-from hubfarm.spec.states import Phase
+from hubfarm.spec.states import HubKind, Phase
 from hubfarm.wire.sockets import bind
+from hubfarm.wire.urls import base_url
+from hubfarm.worker.announcement import lock_file_tokens
 
 LOG_TAIL = 5
 """Lines of a failed hub's log that are kept in the history."""
@@ -94,9 +100,13 @@ class ManagedHub(Supervised):
         self._wanted = Wanted(lockdir.paths)
         self._workers = workers
         self._worker: Worker | None = None
+        self.begins_asleep = spec.dormant
+        self._sleeper: Sleeper | None = None
+        self._refusal: Refusal | None = None
         self._handing_on = False
         self._hung = False
         self._failure = ""
+        self._refused = False
 
     @property
     def name(self) -> str:
@@ -113,6 +123,7 @@ class ManagedHub(Supervised):
 
     def state(self) -> HubStatus:
         name = self.held_by
+        published = name or (self._sleeper.name if self._sleeper is not None else None)
         return HubStatus(
             id=self.spec.id,
             label=self.spec.label,
@@ -124,14 +135,14 @@ class ManagedHub(Supervised):
             restarts=self.spec.restarts,
             early_deaths=self.deaths.early,
             falls=self.deaths.falls,
-            lock_file=str(self._lockdir.lock_path(name)) if name else None,
+            lock_file=str(self._lockdir.lock_path(published)) if published else None,
             stable_name=str(self._paths.by_label / self.spec.label),
         )
 
     # ------------------------------------------------------------------ its worker
 
     async def start(self) -> None:
-        self._failure = ""
+        self._failure, self._refused = "", False
         if self.sock is None:
             self.sock = bind(self.spec.host, self.spec.port)
         self._worker = await asyncio.to_thread(self._workers.fork, self.spec, self.sock)
@@ -169,10 +180,15 @@ class ManagedHub(Supervised):
                 logger.info("{} (id {}) serves at {}", self.name, self.spec.id, detail)
                 self.url = detail
                 self.serving_since = self.clock()
+                self._sleeper = None
                 self._want()
                 await self._clear_left()
                 return Serves()
+            case Report.AWAKE:
+                return StaysAwake(detail)
             case Report.FAILED:
+                self._failure, self._refused = detail, True
+            case Report.BROKEN:
                 self._failure = detail
         return None
 
@@ -181,7 +197,7 @@ class ManagedHub(Supervised):
         self._signal(signal.SIGQUIT if successor else signal.SIGTERM)
 
     def kill(self, reason: str) -> None:
-        self._failure = reason
+        self._failure, self._refused = reason, False
         self._signal(signal.SIGKILL)
 
     def hang(self, silent: float) -> None:
@@ -200,13 +216,77 @@ class ManagedHub(Supervised):
         if self._worker is not None:
             self._worker.signal(number)
 
+    # ------------------------------------------------------------------ sleep
+
+    def doze(self) -> None:
+        self._signal(signal.SIGTSTP)
+
+    async def lie_down(self) -> None:
+        if self.sock is None:
+            self.sock = bind(self.spec.host, self.spec.port)
+        name = self.left or HubName(os.getpid(), self.spec.id)
+        sleeper = Sleeper(self._lockdir, name, self.spec.label)
+        if self.left is None or not sleeper.lies_down():
+            self.url = f"{base_url(self.sock, tls=self.spec.tls)}xmlrpc"
+            tokens = await asyncio.to_thread(self._tokens, name) if self.spec.tls else self._tokens(name)
+            sleeper.publish(tokens)
+            if self.spec.rule.names_accounts:
+                self._share(tokens)
+        self.left = name
+        try:
+            self._wanted.want(self.spec, asleep=True)
+        except HubfarmError:
+            if self.begins_asleep:  # nothing was promised yet
+                await self._clear_left()
+                raise
+            logger.exception("that {} sleeps is not written down", self.name)
+        self._sleeper = sleeper
+        logger.info("{} (id {}) sleeps at {}", self.name, self.spec.id, self.url)
+
+    def _tokens(self, name: HubName) -> dict[str, str]:
+        tokens = lock_file_tokens(self.spec, self._paths, name, self.url, HubKind.FARM)
+        if self.spec.tls:
+            from hubfarm.worker.encryption import Encryption  # few hubs speak TLS, and it brings much
+
+            tokens |= Encryption(self.spec, self._paths).tokens
+        return tokens
+
+    def _share(self, tokens: Mapping[str, str]) -> None:
+        from hubfarm.access.shared import Share
+
+        Share(self._paths, self.spec).publish(tokens)
+
+    def bells(self) -> Collection[int]:
+        return [self.sock.fileno()] if self.sock is not None else ()
+
+    async def turn_away(self) -> None:
+        assert self.sock is not None
+        self._refusal = Refusal(f"{self.name} cannot be woken just now; its farm's log says why\n")
+        await self._refusal.begin(self.sock)
+
+    def welcome(self) -> None:
+        refusal, self._refusal = self._refusal, None
+        if refusal is not None:
+            refusal.end()
+
+    def mend(self) -> None:
+        """Put back what others have removed of a hub that sleeps."""
+        if self._sleeper is None or self.life.phase is not Phase.DORMANT:
+            return
+        try:
+            for what in self._sleeper.mend():
+                logger.warning("{}: put back {}", self.name, what)
+        except HubfarmError as error:
+            logger.error("{}: cannot put back what is missing: {}; trying on", self.name, error)
+
     # ------------------------------------------------------------------ the end of a worker
 
     async def _bury(self, worker: Worker) -> Ended:
         name = HubName(worker.pid, self.spec.id)
         served = self.clock() - self.serving_since if self.serving_since else 0.0
         own_account = end_of(self._paths, name) if self.wanted or self._handing_on else None
-        handed_on = own_account is not None and own_account.how is End.RESTARTED
+        asleep = self._lockdir.is_dormant(name)
+        handed_on = asleep or (own_account is not None and own_account.how is End.RESTARTED)
         in_order = handed_on or worker.ended_in_order()
         fell = self._hung or worker.fell_of_itself()
         if in_order:
@@ -217,15 +297,26 @@ class ManagedHub(Supervised):
             how = End.HUNG if self._hung else End.CRASHED
             logger.error("{} (id {}, process {}) {}: {}", self.name, self.spec.id, name.pid, how, reason)
             record_end(self._paths, self.spec, name.pid, how, reason, served)
-        # What it left stays until its successor has its own: programs find the hub by it meanwhile, and wait.
-        await self._clear_left()
-        self.left = name if handed_on or not in_order else None
+        if self._sleeper is None:
+            # What it left stays until its successor has its own: programs find the hub by it meanwhile, and wait.
+            await self._clear_left()
+            self.left = name if handed_on or not in_order else None
+        elif not in_order:
+            await asyncio.to_thread(self._clear, name)  # it did not come to serve, and the hub sleeps on
         self._worker = None
         self._handing_on = self._hung = False
         self.serving_since = 0.0
         worker.close()
         finished = own_account is not None and own_account.how in (End.UNUSED, End.DRAINED)
-        return Ended(reason, in_order=in_order, finished=finished, fell=fell, served=served)
+        return Ended(
+            reason,
+            in_order=in_order,
+            finished=finished,
+            fell=fell,
+            served=served,
+            asleep=asleep,
+            refused=self._refused,
+        )
 
     def succeed(self, *, fell: bool, last_try: bool) -> None:
         self.spec = self.spec.successor(fell=fell)
@@ -246,6 +337,9 @@ class ManagedHub(Supervised):
         record_end(self._paths, self.spec, 0, End.FAILED, f"{reason}\n{tail}", 0.0)
 
     async def forget(self) -> None:
+        self.welcome()
+        if self._sleeper is not None and not self.wanted:
+            record_end(self._paths, self.spec, self._sleeper.name.pid, End.STOPPED, "while it slept", 0.0)
         if self.sock is not None:
             self.sock.close()
         await self._clear_left()

@@ -43,7 +43,7 @@ class _FarmCollector(Collector):
         for hub in self._hubs.by_id().values():
             spec = hub.spec
             labels = (str(spec.id), spec.label, spec.group, spec.owner)
-            up.add_metric(labels, float(hub.life.phase is Phase.RUNNING))
+            up.add_metric(labels, float(hub.life.phase in (Phase.RUNNING, Phase.DOZING, Phase.DORMANT)))
             restarts.add_metric(labels, spec.restarts)
             record = records.get(hub.held_by) if hub.held_by else None
             if record is not None:

@@ -44,6 +44,10 @@ class Ended:
         It hung, or crashed without being killed.
     served : float
         How long it had served, seconds; 0 if it never did.
+    asleep : bool
+        It was told to sleep, and does.
+    refused : bool
+        It could not serve, and has said why, or there was no process: nothing is wrong with what it knows.
     """
 
     reason: str
@@ -51,9 +55,24 @@ class Ended:
     finished: bool = False
     fell: bool = False
     served: float = 0.0
+    asleep: bool = False
+    refused: bool = False
 
 
-News = Serves | Ended
+@dataclass(frozen=True, slots=True)
+class StaysAwake:
+    """The process was told to sleep, and does not.
+
+    Parameters
+    ----------
+    reason : str
+        Why, for people.
+    """
+
+    reason: str
+
+
+News = Serves | Ended | StaysAwake
 
 
 class Supervised(ABC):
@@ -77,8 +96,18 @@ class Supervised(ABC):
         """Nobody has asked for its end."""
         self.replacing = False
         """Its process is to end so that a successor can start."""
+        self.begins_asleep = False
+        """It is to sleep at first, and has no process until somebody comes."""
+        self.sleepy = False
+        """It is to sleep, if nobody uses it."""
+        self.called = False
+        """It is to wake."""
+        self.waking = False
+        """It was woken, and does not serve yet: if it cannot it sleeps on, and is tried again."""
+        self.slept: asyncio.Future[None] | None = None
+        """Done when it sleeps, an exception if it does not; None if nobody waits for that."""
         self.not_before = 0.0
-        """When its process may be started, by the clock."""
+        """When its process may be started, by the clock; of what sleeps, when it may be woken."""
         self.deaths = Deaths()
         self.renew_promise()
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -91,7 +120,14 @@ class Supervised(ABC):
 
     def is_settled(self) -> bool:
         """Tell whether nothing is to be done until its process or a request says so."""
-        return self.life.phase is Phase.RUNNING and self.wanted and not self.replacing and bool(self.descriptors())
+        if self.life.phase is Phase.DORMANT:
+            return True
+        return (
+            self.life.phase is Phase.RUNNING
+            and self.wanted
+            and not (self.replacing or self.sleepy)
+            and bool(self.descriptors())
+        )
 
     # ------------------------------------------------------------------ what each kind says
 
@@ -168,3 +204,34 @@ class Supervised(ABC):
     @abstractmethod
     async def forget(self) -> None:
         """Free and remove all there is of it: it is over."""
+
+    # ------------------------------------------------------------------ sleep, for kinds that can
+
+    doze_timeout: ClassVar[float] = 5.0
+    """How long its process may take to sleep, seconds; then it is taken for awake."""
+
+    def doze(self) -> None:
+        """Tell its process to sleep; it may find that it is in use."""
+        raise NotImplementedError
+
+    async def lie_down(self) -> None:
+        """Let it be found while it has no process.
+
+        Raises
+        ------
+        HubfarmError
+            That cannot be: it is to have a process, or none of it is to be left.
+        """
+        raise NotImplementedError
+
+    def bells(self) -> Collection[int]:
+        """Return what becomes readable when somebody comes while it sleeps."""
+        raise NotImplementedError
+
+    async def turn_away(self) -> None:
+        """Answer those who come that it cannot be served just now."""
+        raise NotImplementedError
+
+    def welcome(self) -> None:
+        """Let those who come wait again."""
+        raise NotImplementedError

@@ -15,8 +15,9 @@ from typing import TypeVar
 from loguru import logger
 
 from hubfarm.coordinator.aftermath import MAX_EARLY_DEATHS, Next, after_end
+from hubfarm.coordinator.doorbell import Doorbell
 from hubfarm.coordinator.life import Clock, Event
-from hubfarm.coordinator.supervised import Ended, Serves, Supervised
+from hubfarm.coordinator.supervised import Ended, Serves, StaysAwake, Supervised
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.rhythm import BEAT, until_beat
 from hubfarm.spec.states import Phase
@@ -26,6 +27,9 @@ TICK = BEAT
 
 MOST_STARTING = 2 + 2 * (os.cpu_count() or 1)
 """How many may start at a time: more would only wait for the processor, and for each other's registry mutex."""
+
+TURNED_AWAY = 1.0
+"""After a process could not be had for what was to wake: how long those who come are turned away, seconds."""
 
 ROUND = 10
 """Ticks between two looks at what runs and reports nothing: it wakes the loop itself."""
@@ -50,6 +54,7 @@ class Supervisor:
         self.each_tick: list[Callable[[], None]] = []
         """What is done once a tick, before anything is looked at."""
         self._changed: dict[Supervised, None] = {}
+        self._doorbells: dict[Supervised, Doorbell] = {}
         self._wake = asyncio.Event()
         self._closing = False
         self._next_tick = _between_beats(clock() - TICK)  # within a second, as the others
@@ -110,11 +115,55 @@ class Supervisor:
         for one in things:
             one.replacing = one.life.has_process
             one.not_before = 0.0
+            one.called = one.life.phase is Phase.DORMANT  # its next process is a successor
             one.renew_promise()
         self._look_at(*things)
         for one in things:
             await one.served
             await told(one)
+
+    async def sleep(self, things: Sequence[Kind], told: Told[Kind]) -> None:
+        """Let these sleep, if nobody uses them; `told` of each as it does.
+
+        Raises
+        ------
+        HubfarmError
+            One of them stays awake; the message says why.
+        """
+        for one in things:
+            if one.life.phase is not Phase.DORMANT:
+                one.slept = one.slept or asyncio.get_running_loop().create_future()
+                self.let_sleep(one)
+        for one in things:
+            if one.slept is not None:
+                await one.slept
+            await told(one)
+
+    def let_sleep(self, one: Supervised) -> None:
+        """Let something sleep, if nobody uses it."""
+        one.sleepy = True
+        self._look_at(one)
+
+    async def wake(self, things: Sequence[Kind], told: Told[Kind]) -> None:
+        """Wake these; `told` of each as it serves.
+
+        Raises
+        ------
+        HubfarmError
+            One of them cannot have a process; it sleeps on.
+        """
+        for one in things:
+            one.not_before = 0.0
+            self._call(one)
+        for one in things:
+            await one.served
+            await told(one)
+
+    def _call(self, one: Supervised) -> None:
+        if one.life.phase is Phase.DORMANT and not one.called:
+            one.called = True
+            one.renew_promise()
+        self._look_at(one)
 
     async def _take_down(self, things: Collection[Supervised]) -> None:
         for one in things:
@@ -172,7 +221,7 @@ class Supervisor:
             except Exception:
                 logger.exception("what is done every tick failed")
         for one in self.things:
-            if not one.is_settled() or self._ticks % ROUND == 0:
+            if not one.is_settled() or (self._ticks % ROUND == 0 and one.life.has_process):
                 self._changed[one] = None
 
     def _look_at(self, *things: Supervised) -> None:
@@ -184,12 +233,23 @@ class Supervisor:
         match one.life.phase:
             case Phase.WAITING if not one.wanted:
                 await self._forget(one, "not wanted any more")
+            case Phase.WAITING if one.begins_asleep:
+                await self._lie_down(one)
             case Phase.WAITING if self.clock() >= one.not_before and self._has_room():
                 await self._start(one)
-            case Phase.STARTING | Phase.RUNNING if not one.wanted:
+            case Phase.STARTING | Phase.RUNNING | Phase.DOZING if not one.wanted:
                 self._tell_to_end(one, successor=False)
-            case Phase.RUNNING if one.replacing:
+            case Phase.RUNNING | Phase.DOZING if one.replacing:
                 self._tell_to_end(one, successor=True)
+            case Phase.RUNNING if one.sleepy:
+                one.life.take(Event.TOLD_TO_SLEEP)
+                one.doze()
+            case Phase.DOZING if one.life.has_lasted(one.doze_timeout):
+                self._stay_awake(one, f"it has not said within {one.doze_timeout:g} s that it sleeps")
+            case Phase.DORMANT if not one.wanted:
+                await self._forget(one, "not wanted any more")
+            case Phase.DORMANT if self.clock() >= one.not_before:
+                await self._wake_or_watch(one)
             case Phase.STARTING if one.life.has_lasted(one.start_timeout):
                 one.kill(f"it did not serve within {one.start_timeout:g} s")
             case Phase.STOPPING if one.life.has_lasted(one.stop_timeout):
@@ -216,7 +276,7 @@ class Supervisor:
             await one.start()
         except HubfarmError as error:
             one.life.take(Event.NOT_STARTED)
-            await self._decide(one, Ended(str(error)))
+            await self._decide(one, Ended(str(error), refused=True))
         else:
             one.life.take(Event.STARTED)
             self._watch(one)
@@ -229,6 +289,8 @@ class Supervisor:
             match news:
                 case Serves():
                     self._note_serving(one)
+                case StaysAwake(reason):
+                    self._stay_awake(one, reason)
                 case Ended():
                     one.life.take(Event.ENDED)
                     self._look_at_next()
@@ -238,6 +300,7 @@ class Supervisor:
 
     def _note_serving(self, one: Supervised) -> None:
         one.life.take(Event.SERVES)
+        one.waking = False
         self._look_at_next()
         if not one.served.done():
             one.served.set_result(None)
@@ -255,9 +318,97 @@ class Supervisor:
         for descriptor in one.descriptors():
             asyncio.get_running_loop().remove_reader(descriptor)
 
+    # ------------------------------------------------------------------ sleep
+
+    def _stay_awake(self, one: Supervised, reason: str) -> None:
+        if one.life.phase not in (Phase.DOZING, Phase.STOPPING):
+            return  # it says so late
+        one.life.take(Event.STAYS_AWAKE)
+        one.sleepy = False
+        self._fail_to_sleep(one, f"{one.name} stays awake: {reason}")
+
+    def _fail_to_sleep(self, one: Supervised, reason: str) -> None:
+        slept, one.slept = one.slept, None
+        if slept is not None:
+            slept.set_exception(HubfarmError(reason))
+
+    async def _lie_down(self, one: Supervised) -> None:
+        try:
+            await one.lie_down()
+        except HubfarmError as error:
+            await self._cannot_lie_down(one, error)
+            return
+        one.life.take(Event.LIES_DOWN)
+        one.begins_asleep = one.sleepy = one.called = one.waking = False
+        if not one.served.done():
+            one.served.set_result(None)
+        slept, one.slept = one.slept, None
+        if slept is not None:
+            slept.set_result(None)
+        if self.clock() >= one.not_before:
+            self._watch_for_somebody(one)
+
+    async def _cannot_lie_down(self, one: Supervised, error: HubfarmError) -> None:
+        if one.begins_asleep and not one.served.done():
+            await self._forget(one, str(error))
+            return
+        logger.warning("{} cannot sleep: {}", one.name, error)
+        self._fail_to_sleep(one, f"{one.name} cannot sleep: {error}")
+        one.sleepy = one.begins_asleep = False
+        if one.life.phase is not Phase.WAITING:
+            self._replace(one, TURNED_AWAY if one.waking else 0.0)
+
+    async def _wake_or_watch(self, one: Supervised) -> None:
+        if not one.called:
+            if not self._doorbells.get(one):
+                one.welcome()
+                self._watch_for_somebody(one)
+            return
+        one.welcome()
+        self._unwatch_somebody(one)
+        one.called, one.waking = False, True
+        one.life.take(Event.WOKEN)
+        if self._has_room():
+            await self._start(one)
+
+    def _watch_for_somebody(self, one: Supervised) -> None:
+        if one not in self._doorbells:
+            self._doorbells[one] = Doorbell(lambda: self._call(one))
+        self._doorbells[one].watch(one.bells())
+
+    def _unwatch_somebody(self, one: Supervised) -> None:
+        if one in self._doorbells:
+            self._doorbells.pop(one).unwatch()
+
+    async def _sleep_on(self, one: Supervised, end: Ended) -> None:
+        """Let something that could not wake sleep on, unless that was so again and again for a fault of its own."""
+        reason = f"{one.name} cannot wake: {end.reason}"
+        if not end.refused:
+            one.deaths = one.deaths.with_one_more(served=end.served, fell=end.fell)
+            if one.deaths.too_many:
+                await self._give_up(one, end)
+                return
+            one.succeed(fell=end.fell, last_try=one.deaths.early == MAX_EARLY_DEATHS - 1)
+        logger.error("{}; it sleeps on", reason)
+        pause = max(TURNED_AWAY, one.deaths.pause)
+        one.not_before = self.clock() + pause
+        if not one.served.done():
+            one.served.add_done_callback(lambda future: future.cancelled() or future.exception())
+            one.served.set_exception(HubfarmError(reason))
+        await self._lie_down(one)
+        if one.life.phase is Phase.DORMANT:
+            await one.turn_away()
+            asyncio.get_running_loop().call_later(pause, self._look_at, one)
+
     # ------------------------------------------------------------------ after a process
 
     async def _decide(self, one: Supervised, end: Ended) -> None:
+        if end.asleep and one.wanted and not one.replacing:
+            await self._lie_down(one)
+            return
+        if one.waking and one.wanted:
+            await self._sleep_on(one, end)
+            return
         if not one.served.done() and not one.replacing:
             await self._forget(one, end.reason)  # its caller is told so, and may ask again
             return
@@ -281,11 +432,14 @@ class Supervisor:
                 last_try = one.deaths.early == MAX_EARLY_DEATHS - 1 and end.served == 0.0
                 self._replace(one, decision.pause, fell=end.fell, last_try=last_try)
             case Next.GIVE_UP:
-                reason = f"{one.deaths.too_many}: {end.reason}"
-                one.give_up(reason)
-                await self._forget(one, reason)
+                await self._give_up(one, end)
             case Next.FORGET:
                 await self._forget(one, end.reason)
+
+    async def _give_up(self, one: Supervised, end: Ended) -> None:
+        reason = f"{one.deaths.too_many}: {end.reason}"
+        one.give_up(reason)
+        await self._forget(one, reason)
 
     def _replace(self, one: Supervised, pause: float, *, fell: bool = False, last_try: bool = False) -> None:
         one.succeed(fell=fell, last_try=last_try)
@@ -295,11 +449,13 @@ class Supervisor:
 
     async def _forget(self, one: Supervised, reason: str) -> None:
         logger.info("{} is gone: {}", one.name, reason)
+        self._unwatch_somebody(one)
         one.life.take(Event.FORGOTTEN)
         await one.forget()
         self.things.pop(one, None)
         if not one.served.done():
             one.served.set_exception(HubfarmError(f"{one.name} cannot start: {reason}"))
+        self._fail_to_sleep(one, f"{one.name} is gone: {reason}")
         one.gone.set_result(None)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from loguru import logger
 
 from hubfarm.control.protocol import WebState, WebStatus
+from hubfarm.coordinator.doorbell import Doorbell
 from hubfarm.coordinator.managed_gateway import ManagedGateway
 from hubfarm.coordinator.supervisor import Supervisor
 from hubfarm.coordinator.web_sockets import WebSockets
@@ -58,7 +59,7 @@ class WebPort:
         self._sockets = WebSockets(settings().web.port)
         self._gateway: ManagedGateway | None = None
         self._ending: asyncio.Task[None] | None = None
-        self._watched: list[socket.socket] = []
+        self._doorbell = Doorbell(self._somebody_comes)
         self._moving: asyncio.Task[None] | None = None
         self._try_at = self._own_at = self._handed_over_by = 0.0
         self._not_before = 0.0
@@ -108,7 +109,7 @@ class WebPort:
     def look(self) -> None:
         """Get the port, or let go of it, as the user wants; called once a second."""
         if self._supervisor.closing:
-            self._unwatch()
+            self._doorbell.unwatch()
             return
         if not self._is_on() or self._settings().web.port != self._sockets.port:
             self._let_go()
@@ -116,13 +117,13 @@ class WebPort:
                 self._sockets = WebSockets(self._settings().web.port)
         if self._is_on() and self._ending is None:
             self._tend()
-        if self._sockets and self._gateway is None and not self._watched and time.monotonic() >= self._not_before:
-            self._watch()
+        if self._sockets and self._gateway is None and not self._doorbell and time.monotonic() >= self._not_before:
+            self._doorbell.watch(self._sockets.all())
 
     def _tend(self) -> None:
         now = time.monotonic()
         if self._sockets.switchboard is not None and is_broken(self._sockets.switchboard):
-            self._unwatch()
+            self._doorbell.unwatch()
             self._sockets.drop_broken_line()
             self._own_at = now + PATIENCE  # it may only have been started anew
             self._try_at = now
@@ -144,7 +145,7 @@ class WebPort:
 
     def close(self) -> None:
         """Let go of the port; a gateway that goes on holds it itself."""
-        self._unwatch()
+        self._doorbell.unwatch()
         self._sockets.close()
 
     def _is_on(self) -> bool:
@@ -177,8 +178,8 @@ class WebPort:
         if self._sockets.listening and not self._paths.switchboard.exists():
             return
         had = bool(self._sockets.listening)
-        watched = bool(self._watched)
-        self._unwatch()
+        watched = bool(self._doorbell)
+        self._doorbell.unwatch()
         try:
             if self._sockets.prefer_switchboard(self._paths.switchboard):
                 renew_web_token(self._paths)
@@ -194,10 +195,10 @@ class WebPort:
                 self._trouble = str(error)
                 logger.warning("no web page can come in: {}; trying on", error)
         if watched and self._sockets and self._gateway is None:
-            self._watch()
+            self._doorbell.watch(self._sockets.all())
 
     def _let_go(self) -> None:
-        self._unwatch()
+        self._doorbell.unwatch()
         self._trouble = ""
         if self._gateway is not None:
             if self._ending is None:
@@ -209,19 +210,7 @@ class WebPort:
 
     # ------------------------------------------------------------------ somebody comes
 
-    def _watch(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._watched = self._sockets.all()
-        for sock in self._watched:
-            loop.add_reader(sock, self._somebody_comes)
-
-    def _unwatch(self) -> None:
-        for sock in self._watched:
-            asyncio.get_running_loop().remove_reader(sock)
-        self._watched = []
-
     def _somebody_comes(self) -> None:
-        self._unwatch()
         gateway = self._make()
         self._supervisor.revive(gateway)
         self._follow(gateway)

@@ -7,12 +7,13 @@ coordinator, which is started when it is needed.
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubfarm.farm.ending import OTHERS, STOP_TIMEOUT, Ender, may_be_ended, wait_until_free
+from hubfarm.registry.asleep import some_sleep
 from hubfarm.registry.history import Ending, read_history
 from hubfarm.registry.listing import HubInfo, ended_hubs, found_hubs
 from hubfarm.registry.lockdir import LockDir
@@ -29,7 +30,7 @@ from hubfarm.visible import brief, span
 if TYPE_CHECKING:
     from hubfarm.access.users import Users
     from hubfarm.control.client import ControlClient
-    from hubfarm.control.protocol import CoordinatorStatus
+    from hubfarm.control.protocol import CoordinatorStatus, HubStatus
     from hubfarm.farm.bridging import FarmBridges
     from hubfarm.farm.entering import Login, Shared
     from hubfarm.farm.removal import Remain
@@ -49,6 +50,8 @@ LOGIN_LASTS = 12 * 3600.0
 
 SHARE_LASTS = 8 * 3600.0
 """Likewise a share, seconds."""
+
+_PASSIVE = {"restart": "be restarted", "sleep": "sleep", "wake": "be woken"}
 
 
 class Farm:
@@ -117,6 +120,7 @@ class Farm:
         HubfarmError
             The lock directory or the state table cannot be read.
         """
+        self._bring_sleepers_back()
         hubs = found_hubs(self._lockdir, self._ask)
         if os.path.isdir(self.paths.shared):
             from hubfarm.access.shared import shared_hubs  # brings msgspec
@@ -279,8 +283,16 @@ class Farm:
         HubfarmError
             A successor could not start.
         """
+        chosen = self._supervised_hubs("restart", selectors, group=group, owner=owner, everything=everything)
+        self._note_who_asks([hub for hub in chosen if hub.state is not HubState.DORMANT])
+        return self._done_with(chosen, self._control.restart, progress)
+
+    def _supervised_hubs(
+        self, verb: str, selectors: Collection[str], *, group: str, owner: str, everything: bool
+    ) -> list[HubInfo]:
+        """Return hubs that the coordinator runs, which is started if need be, for something that it alone can do."""
         if not (selectors or group or owner or everything):
-            raise WrongUse("say which hubs to restart: selectors, a group, an owner, or all")
+            raise WrongUse(f"say which hubs to {verb}: selectors, a group, an owner, or all")
         _check_one_way(selectors, group, owner, everything)
         alive = [hub for hub in self.hubs() if hub.alive]
         ours = [hub for hub in alive if hub.kind is HubKind.FARM]
@@ -289,15 +301,107 @@ class Farm:
         if not chosen:
             return []
         if ours:
-            self._ensure_coordinator("INFO")  # hubs of one that was killed are adopted, and can be restarted
+            self._ensure_coordinator("INFO")  # hubs of one that was killed are adopted
         supervised = self._supervised()
         for hub in chosen:
             if hub.kind is not HubKind.FARM or hub.id not in supervised:
-                raise WrongUse(f"the hub {hub.name} is {hub.kind}: only hubs of the farm can be restarted")
-        self._note_who_asks(chosen)
-        for told in self._control.restart([hub.id for hub in chosen if hub.id is not None]):
+                raise WrongUse(f"the hub {hub.name} is {hub.kind}: only hubs of the farm can {_PASSIVE[verb]}")
+        return chosen
+
+    def _done_with(
+        self,
+        chosen: list[HubInfo],
+        what: "Callable[[Sequence[int]], Iterator[HubStatus]]",
+        progress: Callable[[str], None],
+    ) -> list[HubInfo]:
+        if not chosen:
+            return []
+        for told in what([hub.id for hub in chosen if hub.id is not None]):
             progress(told.label)
-        return [hub for hub in self.hubs() if hub.id in {one.id for one in chosen}]
+        return [hub for hub in self.hubs() if hub.id in {one.id for one in chosen} and hub.kind is HubKind.FARM]
+
+    # ------------------------------------------------------------------ sleep
+
+    def sleep(
+        self,
+        selectors: Collection[str] = (),
+        *,
+        group: str = "",
+        owner: str = "",
+        everything: bool = False,
+        progress: Callable[[str], None] = lambda label: None,
+    ) -> list[HubInfo]:
+        """Let hubs of the farm sleep with their clients, and return them: they have no process until somebody comes.
+
+        Parameters
+        ----------
+        selectors, group, owner, everything
+            Which; see `restart`.
+        progress : callable
+            Told the label of each hub as it sleeps.
+
+        Raises
+        ------
+        WrongUse
+            Nothing is named, or a selector names no hub, or several, or a hub that the coordinator does not run, or
+            that runs an earlier release.
+        HubfarmError
+            A hub is in use: a client waits for something, or a message is on its way.
+
+        Examples
+        --------
+        >>> farm = Farm()
+        >>> (hub,) = farm.start(label="night")
+        >>> farm.sleep(["night"])[0].state.value
+        'dormant'
+        >>> farm.wake(["night"])[0].state.value
+        'running'
+        >>> farm.stop(["night"])
+        ['night']
+        """
+        chosen = self._supervised_hubs("sleep", selectors, group=group, owner=owner, everything=everything)
+        for hub in chosen:
+            if "hubfarm.idle" not in self._lockdir.read(hub.lock_file).tokens:
+                raise WrongUse(f"the hub {hub.name} runs an earlier release, which cannot sleep: hubfarm restart it")
+        return self._done_with(chosen, self._control.sleep, progress)
+
+    def wake(
+        self,
+        selectors: Collection[str] = (),
+        *,
+        group: str = "",
+        owner: str = "",
+        everything: bool = False,
+        progress: Callable[[str], None] = lambda label: None,
+    ) -> list[HubInfo]:
+        """Wake hubs of the farm, as the next connection would, and return them once they serve.
+
+        Parameters
+        ----------
+        selectors, group, owner, everything
+            Which; see `restart`.
+        progress : callable
+            Told the label of each hub as it serves.
+
+        Raises
+        ------
+        WrongUse
+            Nothing is named, or a selector names no hub, or several, or a hub that the coordinator does not run.
+        HubfarmError
+            A hub cannot have a process; it sleeps on.
+        """
+        chosen = self._supervised_hubs("wake", selectors, group=group, owner=owner, everything=everything)
+        return self._done_with(chosen, self._control.wake, progress)
+
+    def _awake(self, hub: HubInfo) -> HubInfo:
+        """Return a hub, woken if it sleeps: it is to do something itself."""
+        return self.wake([str(hub.id)])[0] if hub.state is HubState.DORMANT else hub
+
+    def _bring_sleepers_back(self) -> None:
+        """Start a coordinator if hubs sleep that have lost theirs."""
+        if some_sleep(self.paths) and not self.coordinator_lives:
+            with contextlib.suppress(HubfarmError):  # they are listed as dead then
+                self._ensure_coordinator("INFO")
 
     # ------------------------------------------------------------------ web pages
 
@@ -508,7 +612,7 @@ class Farm:
             A hub did not end.
         """
         check_seconds(wait, "wait")
-        hubs = [may_be_ended(self.find(selector)) for selector in selectors]
+        hubs = [self._awake(may_be_ended(self.find(selector))) for selector in selectors]
         self._note_who_asks(hubs)
         self._ender.drain(hubs, wait, progress)
         return [hub.name for hub in hubs]
@@ -747,7 +851,7 @@ class Farm:
 
         if access not in list(Access):
             raise WrongUse(f"access is {access!r}: it must be one of {', '.join(Access)}")
-        hub = self.find(selector)
+        hub = self._awake(self.find(selector))
         set_access(hub, self.paths, Access(access), allow)
         return self.find(str(hub.id))
 
@@ -830,6 +934,7 @@ class Farm:
         if not (self.paths.lockdir.exists() or self._lockdir.lock_files()):
             return []
         self.paths.prepare()
+        self._bring_sleepers_back()
         from hubfarm.registry.sweep import sweep
 
         return sweep(self._lockdir, self._ask, dry_run=dry_run)

@@ -760,6 +760,11 @@ class Hub:
         self._closing = True
         return [*self._event("shutdown", {}), *self.give_up_waiting("the hub is shutting down")]
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a client waits for the answer to a synchronous call, on its connection."""
+        return any(call.synchronous for call in self._ledger.pending.values())
+
     def give_up_waiting(self, reason: str) -> list[Effect]:
         """Answer every synchronous call that waits, in its recipient's stead."""
         effects: list[Effect] = []

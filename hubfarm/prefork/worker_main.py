@@ -41,6 +41,7 @@ def serve(spec: HubSpec, sock: socket.socket, paths: Paths, report: int, level: 
             kind=HubKind.FARM,
             started=lambda running: tell(report, Report.RUNNING, running.url),
             reopen_log=lambda: log_to(log, spec.name, level),
+            stays_awake=lambda reason: tell(report, Report.AWAKE, reason),
         )
     except HubfarmError as error:
         logger.error("cannot start: {}", error)
@@ -48,6 +49,6 @@ def serve(spec: HubSpec, sock: socket.socket, paths: Paths, report: int, level: 
         return 1
     except Exception as error:
         logger.exception("the hub has failed")
-        tell(report, Report.FAILED, f"{type(error).__name__}: {error}; its log says where")
+        tell(report, Report.BROKEN, f"{type(error).__name__}: {error}; its log says where")
         return 1
     return 0

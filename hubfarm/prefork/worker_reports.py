@@ -14,8 +14,12 @@ class Report(StrEnum):
 
     RUNNING = "running"
     """The hub serves, at this URL."""
+    AWAKE = "awake"
+    """It was told to sleep, and does not, for this reason."""
     FAILED = "failed"
     """It cannot, for this reason."""
+    BROKEN = "broken"
+    """It cannot, for a fault of its own, which this names."""
     ENDED = "ended"
     """The worker has ended, with this exit code; below zero, by that signal."""
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
-from hubfarm.registry.entry import GUARD, GUARD_FILE, Standing
+from hubfarm.registry.asleep import link_guard
+from hubfarm.registry.entry import Standing
 from hubfarm.registry.files import (
     file_identity,
     identity_of,
@@ -17,14 +17,13 @@ from hubfarm.registry.files import (
     lstat_or_none,
     point,
     points_to,
+    same_file,
     write_private,
 )
 from hubfarm.registry.lockdir import MUTEX_TIMEOUT, LockDir
 from hubfarm.registry.locks import Lock, guard_is_held
 from hubfarm.registry.statetable import HubName, Record, SlotWriter, StateTable
 from hubfarm.registry.wanted import Wanted
-from hubfarm.registry.whereabouts import whereabouts
-from hubfarm.samp import lockfile
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.states import HubState
 
@@ -57,6 +56,8 @@ def claim_for(spec: "HubSpec", lockdir: LockDir, *, path: Path | None = None) ->
         name = HubName(os.getpid(), spec.id or lockdir.next_id(set()))
         if not spec.restarts:
             lockdir.check_id_free(name)
+        if lockdir.is_dormant(name):  # this process has the PID of the worker that fell asleep
+            lockdir.guard_path(name).unlink()
         lockdir.check_label_free(spec.label, but_for=name)
         Wanted(lockdir.paths).check_label_free(spec.label, but_for=name.id)
         claim = Claim(lockdir, name, path or lockdir.lock_path(name), spec.label)
@@ -184,10 +185,7 @@ class Claim:
             The disk is full, or the directory cannot be written.
         """
         guard_file = lasting_identity(self._guard)
-        # The path is quoted, as other clients' readers take no second "=" in a line.
-        proof = {GUARD: quote(os.fsencode(self._guard)), GUARD_FILE: guard_file}
-        comment = f"SAMP hub of hubfarm on {self._lockdir.paths.host}"
-        text = lockfile.write({**tokens, **whereabouts(), **proof}, comment)
+        text = self._lockdir.text(tokens, self._guard)
         with self._lockdir.mutex(timeout):
             if self.stable_name is not None:
                 self._lockdir.check_label_free(self.stable_name.name, but_for=self.name)
@@ -230,7 +228,7 @@ class Claim:
                     self._retake_slot(record)
                     mended.append("the slot of the state table")
         named = self._guard_file == lasting_identity(self._guard)
-        if not named or not _same_file(self._published, lstat_or_none(self.path)):
+        if not named or not same_file(self._published, lstat_or_none(self.path)):
             self._lockdir.paths.prepare()
             self.publish(self._tokens, timeout=_MEND_TIMEOUT)
             mended.append(f"the lock file {self.path}")
@@ -255,7 +253,7 @@ class Claim:
         with contextlib.suppress(OSError):
             entry = self._lockdir.read(self.path)
             ours = entry.standing is Standing.ALIVE and entry.name == self.name
-            if ours or _same_file(self._published, lstat_or_none(self.path)):  # even if our guard was just removed
+            if ours or same_file(self._published, lstat_or_none(self.path)):  # even if our guard was just removed
                 self.path.unlink()
         if self.stable_name is not None and points_to(self.stable_name, self.path):
             with contextlib.suppress(OSError):
@@ -268,6 +266,33 @@ class Claim:
             self._unpublish()
             self._slot.clear()
             self._give_guards_back()
+        self._table.close()
+
+    @property
+    def former(self) -> Record | None:
+        """What the state table said of the hub before it woke; None if it did not sleep."""
+        return self._slot.former
+
+    def lie_down(self, record: Record) -> None:
+        """Leave all files as they are, for a hub that sleeps; the coordinator's guard takes the place of ours.
+
+        Parameters
+        ----------
+        record : Record
+            What the state table is to say meanwhile.
+
+        Raises
+        ------
+        HubfarmError
+            The guard cannot be made; then nothing has changed.
+        """
+        self._make_way()
+        with self._lockdir.mutex():
+            link_guard(self._guard, self._lockdir.paths)
+            self._tokens = None
+            self._slot.write(record)
+            for guard in self._guards.values():
+                guard.release()
         self._table.close()
 
     def leave(self) -> None:
@@ -285,12 +310,3 @@ class Claim:
             with contextlib.suppress(OSError):
                 os.unlink(guard.path)
             guard.release()
-
-
-def _same_file(one: os.stat_result | None, other: os.stat_result | None) -> bool:
-    """Tell whether a file is the very one that was written, unchanged since (its mode included)."""
-    if one is None or other is None:
-        return False
-    return all(
-        getattr(one, key) == getattr(other, key) for key in ("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_mode")
-    )

@@ -50,6 +50,8 @@ class Entry:
         Its content; empty if it cannot be read.
     problem : str
         Why it cannot be read, or is no whole lock file; empty if all is well.
+    dormant : bool
+        Its hub sleeps, or did when its coordinator died.
     """
 
     path: Path
@@ -57,6 +59,7 @@ class Entry:
     standing: Standing
     tokens: Mapping[str, str]
     problem: str = ""
+    dormant: bool = False
 
     @property
     def url(self) -> str:

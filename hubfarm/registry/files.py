@@ -153,3 +153,18 @@ def points_to(link: Path, target: Path) -> bool:
         return os.readlink(link) == str(target)
     except OSError:
         return False
+
+
+def same_file(one: os.stat_result | None, other: os.stat_result | None) -> bool:
+    """Tell whether a file is the very one that was written, unchanged since (its mode included)."""
+    if one is None or other is None:
+        return False
+    return all(
+        getattr(one, key) == getattr(other, key) for key in ("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_mode")
+    )
+
+
+def changed_at(path: Path) -> int | None:
+    """Return when a file was written to last, or a directory had a name added or removed; None if there is none."""
+    status = lstat_or_none(path)
+    return status.st_mtime_ns if status else None

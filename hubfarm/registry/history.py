@@ -39,6 +39,8 @@ class End(StrEnum):
     """Somebody had it drained, and nothing waited for anybody any more."""
     RESTARTED = "restarted"
     """Somebody had it restarted: a successor goes on with its clients."""
+    ASLEEP = "asleep"
+    """It sleeps: the next connection brings it back with its clients."""
     CRASHED = "crashed"
     """Its worker died."""
     HUNG = "hung"

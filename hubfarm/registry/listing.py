@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from hubfarm.registry.entry import Entry, Standing
+from hubfarm.registry.entry import Entry, Standing, parse_name
 from hubfarm.registry.history import End, Ending, read_history
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.paths import Paths
@@ -44,7 +44,7 @@ class HubInfo:
     host : str
         The host it runs on.
     pid : int or None
-        The process that holds it.
+        The process that holds it; None if it sleeps.
     url : str
         Its XML-RPC endpoint.
     clients, messages, queued : int or None
@@ -123,6 +123,8 @@ class HubInfo:
     def names(self) -> HubNames:
         """What it may be called by; see `hubfarm.registry.select`."""
         name = None if self.pid is None or self.id is None else HubName(self.pid, self.id)
+        if self.state is HubState.DORMANT:  # its lock file has the name that its last process gave it
+            name = parse_name(self.lock_file.name)
         foreign = self.kind in (HubKind.FOREIGN, HubKind.SHARED)
         return HubNames(self.label, self.owner, self.group, name, self.lock_file, foreign)
 
@@ -188,6 +190,8 @@ def ended_hubs(paths: Paths, living: Collection[str]) -> list[HubInfo]:
 
 def _describe(entry: Entry, record: Record | None, paths: Paths, answering: Collection[str]) -> HubInfo:
     match entry.standing:
+        case Standing.ALIVE if entry.dormant:
+            state = HubState.DORMANT
         case Standing.ALIVE:
             state = record.state if record else HubState.RUNNING
             if record and time.monotonic() - record.beat > HUNG_AFTER:
@@ -210,14 +214,14 @@ def _describe(entry: Entry, record: Record | None, paths: Paths, answering: Coll
         state=state,
         kind=_kind(entry),
         host=tokens.get("hubfarm.host", paths.host),
-        pid=entry.name.pid if entry.name else None,
+        pid=entry.name.pid if entry.name and state is not HubState.DORMANT else None,
         url=entry.url,
         clients=live.clients if live else None,
         messages=live.accepted if live else None,
         queued=live.queued if live else None,
         idle=now - live.active if live else None,
         timeout=_number(tokens.get("hubfarm.timeout")),
-        uptime=now - live.started if live else None,
+        uptime=now - live.started if live and state is not HubState.DORMANT else None,
         restarts=None if (restarts := _number(tokens.get("hubfarm.restarts"))) is None else int(restarts),
         lock_file=entry.path,
         stable_name=stable if stable and stable.is_symlink() else None,

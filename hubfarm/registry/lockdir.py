@@ -16,13 +16,24 @@ import os
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from urllib.parse import quote
 
-from hubfarm.registry.entry import GUARD_FILE, PREFIX, Entry, Standing, check_url, guard_named_in, name_in, parse_name
-from hubfarm.registry.files import lasting_identity, points_to, read_private
+from hubfarm.registry.entry import (
+    GUARD,
+    GUARD_FILE,
+    PREFIX,
+    Entry,
+    Standing,
+    check_url,
+    guard_named_in,
+    name_in,
+    parse_name,
+)
+from hubfarm.registry.files import identity_of, lasting_identity, points_to, read_private
 from hubfarm.registry.locks import guard_is_held, holding
 from hubfarm.registry.paths import Paths
 from hubfarm.registry.statetable import HubName
-from hubfarm.registry.whereabouts import Where, where_is
+from hubfarm.registry.whereabouts import Where, where_is, whereabouts
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import BadLockFile, HubfarmError, WrongUse
 
@@ -65,27 +76,60 @@ class LockDir:
         """Return the lock file of the hub `name`."""
         return self.paths.lockdir / f"{PREFIX}-{name}"
 
+    def text(self, tokens: Mapping[str, str], guard: Path) -> str:
+        """Return a lock file's text.
+
+        Parameters
+        ----------
+        tokens : dict of str to str
+            What it says; where the process is, and which its guard is, by which `read` judges whether it lives, is
+            added here.
+        guard : Path
+            The guard; it lies there already.
+        """
+        # The path is quoted, as other clients' readers take no second "=" in a line.
+        proof = {GUARD: quote(os.fsencode(guard)), GUARD_FILE: lasting_identity(guard)}
+        return lockfile.write({**tokens, **whereabouts(), **proof}, f"SAMP hub of hubfarm on {self.paths.host}")
+
     def is_alive(self, name: HubName) -> bool:
         """Tell whether the hub `name` of this host is alive: whether its guard is held."""
         return guard_is_held(self.guard_path(name))
+
+    def is_dormant(self, name: HubName) -> bool:
+        """Tell whether the hub `name` sleeps, or did when its coordinator died; see `hubfarm.registry.asleep`."""
+        return _is_coordinators(identity_of(self.guard_path(name)), self.paths)
 
     def others_live(self, own: Collection[Path]) -> bool:
         """Tell whether a hub of this host is alive, published or not, whose guard is none of our `own`."""
         return any(guard not in own and guard_is_held(guard) for guard in self.paths.guards.iterdir())
 
-    def living_ids(self) -> set[int]:
-        """Return the ids of the hubs of this host that are alive by their guards, published or not."""
+    def living_ids(self, *, with_process: bool = False) -> set[int]:
+        """Return the ids of the hubs of this host that are alive by their guards, published or not.
+
+        Parameters
+        ----------
+        with_process : bool
+            Without those that sleep.
+        """
+        alive = (name for name in self._names() if self.is_alive(name))
+        return {name.id for name in alive if not (with_process and self.is_dormant(name))}
+
+    def dormant(self) -> dict[int, HubName]:
+        """Return the hubs that sleep, or did when their coordinator died, by their ids."""
+        return {name.id: name for name in self._names() if self.is_dormant(name)}
+
+    def _names(self) -> list[HubName]:
         try:
             names = [parse_name(name) for name in os.listdir(self.paths.guards)]
         except OSError:
-            return set()
-        return {name.id for name in names if name is not None and self.is_alive(name)}
+            return []
+        return [name for name in names if name is not None]
 
     def clear_dead(self, name: HubName, label: str) -> None:
-        """Remove lock file, guard and stable name of a hub that has died; those of a living one stay."""
+        """Remove lock file, guard and stable name of a hub that has died, or slept; those of a process stay."""
         lock_path, stable_name = self.lock_path(name), self.paths.by_label / label
         with self.mutex():
-            if self.is_alive(name):
+            if self.is_alive(name) and not self.is_dormant(name):
                 return
             for path in (
                 lock_path,
@@ -114,7 +158,7 @@ class LockDir:
             holder = self.read(Path(os.readlink(self.paths.by_label / label)))
         except OSError:
             return
-        if holder.standing is Standing.ALIVE and holder.name != but_for:
+        if holder.standing is Standing.ALIVE and holder.name is not None and holder.name.id != but_for.id:
             raise WrongUse(f"the label {label} is in use by the hub {holder.name}: choose another or stop that hub")
 
     def living(self) -> list[Entry]:
@@ -146,13 +190,18 @@ class LockDir:
     def scan(self) -> list[Entry]:
         """Read and judge every lock file there is.
 
-        A file that vanishes meanwhile is left out; one that cannot be read has a `problem`.
+        A file that vanishes meanwhile is left out; one that cannot be read has a `problem`.  So is what a hub that has
+        woken just now had while it slept.
         """
         entries = []
         for path in self.lock_files():
             with contextlib.suppress(FileNotFoundError):
                 entries.append(self.read(path))
-        return entries
+        if not any(entry.dormant for entry in entries):
+            return entries
+        alive = (entry for entry in entries if entry.standing is Standing.ALIVE and not entry.dormant)
+        awake = {entry.name.id for entry in alive if entry.name is not None}
+        return [entry for entry in entries if not (entry.dormant and entry.name and entry.name.id in awake)]
 
     def read(self, path: Path) -> Entry:
         """Read and judge the lock file `path`.
@@ -174,7 +223,8 @@ class LockDir:
                 raise
             problem = "a symbolic link" if error.errno == errno.ELOOP else str(error.strerror)
         name = parse_name(path.name) if path.parent == self.paths.lockdir else name_in(tokens)
-        return Entry(path, name, self._standing(name, tokens), tokens, problem)
+        dormant = name is not None and self.is_dormant(name)  # first: it may be woken just now, and not live any more
+        return Entry(path, name, self._standing(name, tokens), tokens, problem, dormant)
 
     def present(self, tokens: Mapping[str, str]) -> Mapping[str, str] | None:
         """Return what leads to a hub now whose lock file said `tokens` once: a successor's, if it was replaced.
@@ -221,6 +271,8 @@ class LockDir:
         guard = self.guard_path(name)
         # Earlier releases do not name it, and a damaged lock file neither.
         identity = lasting_identity(guard)
+        if identity and _is_coordinators(identity_of(guard), self.paths):
+            return guard  # it sleeps, and its lock file is as its last worker has left it
         return guard if identity and tokens.get(GUARD_FILE, identity) == identity else None
 
     def next_id(self, taken: set[int]) -> int:
@@ -243,5 +295,11 @@ class LockDir:
         """
         with contextlib.suppress(OSError):
             for other in map(parse_name, os.listdir(self.paths.guards)):
-                if other is not None and other.id == name.id and other != name and self.is_alive(other):
+                if other is None or other.id != name.id or other == name or self.is_dormant(other):
+                    continue
+                if self.is_alive(other):
                     raise HubfarmError(f"the id {name.id} was taken by the hub {other} at this moment: start again")
+
+
+def _is_coordinators(guard: tuple[int, int] | None, paths: Paths) -> bool:
+    return guard is not None and guard == identity_of(paths.coordinator_guard)

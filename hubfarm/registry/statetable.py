@@ -39,7 +39,13 @@ _HEADER_BYTES = _HEADER.pack(_MAGIC, _VERSION, MAX_HUBS, _SLOT_SIZE)
 
 
 _FREE = 0
-_CODES = {HubState.STARTING: 1, HubState.RUNNING: 2, HubState.STOPPING: 3, HubState.DRAINING: 4}
+_CODES = {
+    HubState.STARTING: 1,
+    HubState.RUNNING: 2,
+    HubState.STOPPING: 3,
+    HubState.DRAINING: 4,
+    HubState.DORMANT: 5,
+}
 """How a slot says what its hub is doing; what has no number here no hub says of itself."""
 _STATES = {code: state for state, code in _CODES.items()}
 
@@ -202,7 +208,8 @@ class StateTable:
     def take(self, record: Record, in_use: Callable[[HubName], bool]) -> "SlotWriter":
         """Write `record` into a free slot and return the slot's writer.
 
-        Call under the registry's mutex.  `in_use` tells whether a hub's guard is held.
+        Call under the registry's mutex.  `in_use` tells whether a hub's guard is held; a hub of the same id
+        that sleeps is a predecessor, see `SlotWriter.former`.
 
         Raises
         ------
@@ -212,8 +219,11 @@ class StateTable:
         for turn in range(MAX_HUBS):
             slot = (record.id - 1 + turn) % MAX_HUBS  # by its id: it is free as a rule, or a dead predecessor's
             present = self._holder(slot)
-            if present is None or not in_use(present):
-                writer = SlotWriter(self, slot)
+            former = self.read(slot) if present is not None and present.id == record.id else None
+            if former is not None and former.state is not HubState.DORMANT:
+                former = None
+            if present is None or former is not None or not in_use(present):
+                writer = SlotWriter(self, slot, former)
                 writer.write(record)
                 return writer
         raise HubfarmError(f"{MAX_HUBS} hubs run on this host already: stop some (hubfarm stop)")
@@ -305,11 +315,14 @@ class SlotWriter:
         Mapped for writing.
     slot : int
         The slot's number.
+    former : Record or None
+        What it said of the hub while it slept; None if it did not.
     """
 
-    def __init__(self, table: StateTable, slot: int) -> None:
+    def __init__(self, table: StateTable, slot: int, former: Record | None = None) -> None:
         self._table = table
         self._slot = slot
+        self.former = former
 
     def write(self, record: Record) -> None:
         """Write the whole record."""

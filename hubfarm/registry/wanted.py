@@ -29,10 +29,13 @@ class Wish(msgspec.Struct, frozen=True):
         What it is to be.
     boot : str
         Since which boot of the host: nobody expects it back after another.
+    asleep : bool
+        It sleeps: it is to come back as that.
     """
 
     spec: HubSpec
     boot: str
+    asleep: bool = False
 
 
 class Wanted:
@@ -47,7 +50,7 @@ class Wanted:
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
 
-    def want(self, spec: HubSpec) -> None:
+    def want(self, spec: HubSpec, *, asleep: bool = False) -> None:
         """Write down that a hub is wanted, in place of what was known of it.
 
         Raises
@@ -56,7 +59,7 @@ class Wanted:
             The disk is full, or the directory cannot be written.
         """
         if spec.label:  # hubs of a farm have one
-            write_private(self._path(spec.label), msgspec.json.encode(Wish(spec, boot_id())).decode())
+            write_private(self._path(spec.label), msgspec.json.encode(Wish(spec, boot_id(), asleep)).decode())
 
     def drop(self, spec: HubSpec) -> None:
         """Want a hub no more; one that has taken its label since stays wanted."""
@@ -85,7 +88,7 @@ class Wanted:
         """Return the ids of the hubs that a living coordinator brings back if they die; none if none lives."""
         if not guard_is_held(self._paths.coordinator_guard):
             return set()
-        return {wish.spec.id for wish in self.all() if wish.spec.restart is not Restart.NEVER}
+        return {wish.spec.id for wish in self.all() if wish.asleep or wish.spec.restart is not Restart.NEVER}
 
     def check_label_free(self, label: str, *, but_for: int) -> None:
         """Refuse the label of a hub that a living coordinator brings back, if it is not the hub with the id `but_for`.

@@ -76,6 +76,15 @@ class Restart(StrEnum):
     NEVER = "never"
 
 
+class Idle(StrEnum):
+    """What becomes of a hub that was not used for its timeout."""
+
+    STOP = "stop"
+    """It ends."""
+    SLEEP = "sleep"
+    """Its process ends, and the next connection brings it back with its clients."""
+
+
 class HubOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What may be asked of a hub.
 
@@ -86,7 +95,11 @@ class HubOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     owner, group : str
         Free names, not the UNIX user and group; empty for none.
     timeout : float
-        Seconds without activity after which the hub ends; 0 for never.
+        Seconds without activity after which the hub ends or sleeps; 0 for never.
+    idle : Idle
+        Which of both.
+    dormant : bool
+        It begins asleep: the first connection starts its process.
     client_timeout : float
         Seconds without activity after which a client is thrown out; 0 for never.
     host : str
@@ -162,6 +175,22 @@ class HubOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             tokens=("hubfarm.timeout",),
         ),
     ] = 0.0
+    idle: Annotated[
+        Idle,
+        Option(
+            help="What becomes of it after --timeout: it stops, or sleeps with its clients.",
+            tokens=("hubfarm.idle",),
+            since="0.2.0",
+        ),
+    ] = Idle.STOP
+    dormant: Annotated[
+        bool,
+        Option(
+            help="Begin asleep: the first connection wakes it.",
+            tokens=("hubfarm.dormant",),
+            since="0.2.0",
+        ),
+    ] = False
     client_timeout: Annotated[
         float,
         Option(

@@ -49,6 +49,8 @@ class HubState(StrEnum):
 
     STARTING = "starting"
     RUNNING = "running"
+    DORMANT = "dormant"
+    """It sleeps: it has no process, and the next connection wakes it as it was."""
     DRAINING = "draining"
     """It takes no new clients, and ends when nothing waits any more."""
     STOPPING = "stopping"
@@ -75,7 +77,9 @@ class HubState(StrEnum):
         return self in _ALIVE
 
 
-_ALIVE = frozenset({HubState.STARTING, HubState.RUNNING, HubState.DRAINING, HubState.STOPPING, HubState.HUNG})
+_ALIVE = frozenset(
+    {HubState.STARTING, HubState.RUNNING, HubState.DORMANT, HubState.DRAINING, HubState.STOPPING, HubState.HUNG}
+)
 
 
 class Phase(StrEnum):
@@ -86,6 +90,10 @@ class Phase(StrEnum):
     STARTING = "starting"
     """Its process is started, and does not serve yet."""
     RUNNING = "running"
+    DOZING = "dozing"
+    """Its process is told to sleep: it stays awake if somebody uses it."""
+    DORMANT = "dormant"
+    """It sleeps, without a process, until somebody connects or it is told to wake."""
     STOPPING = "stopping"
     """Its process is told to end."""
     ENDED = "ended"

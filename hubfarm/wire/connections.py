@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import heapq
 import resource
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Generic, Protocol, TypeVar
@@ -122,6 +123,9 @@ class Connections(Generic[C]):
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def __iter__(self) -> Iterator[C]:
+        return iter(self._open)
 
     def close(self) -> list[C]:
         """Look no more; return what is open."""

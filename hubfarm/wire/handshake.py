@@ -28,6 +28,7 @@ class Handshake(asyncio.Protocol):
     """
 
     activity = Activity.HEAD
+    at_rest = False
     received = unsent = 0
 
     def __init__(

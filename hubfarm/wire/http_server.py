@@ -29,7 +29,7 @@ from hubfarm.wire.connections import LINGER, MAX_CONNECTIONS, Activity, Connecti
 from hubfarm.wire.handshake import Handshake
 from hubfarm.wire.http_messages import Ends, Request, Response, encode
 from hubfarm.wire.known_heads import KnownHeads, head_of
-from hubfarm.wire.sockets import BACKLOG, notice_silence
+from hubfarm.wire.sockets import BACKLOG, notice_silence, unread
 from hubfarm.wire.streams import Stream
 from hubfarm.wire.tls import name_in
 
@@ -53,6 +53,9 @@ MOST_FIELDS = 100
 
 FIELD_SIZE = len(": \r\n")
 """What a header field takes beside its name and value, bytes."""
+
+JUST_CAME = 5.0
+"""A connection on which nothing was asked yet is one that may still ask for so long, seconds."""
 
 LOOK_AGAIN = 0.05
 """Between two looks whether what is below an encrypted connection has written all, seconds."""
@@ -161,6 +164,7 @@ class _Connection(asyncio.Protocol):
         self._in_body = False
         self._ends = Ends()
         self._now = self.since = server.loop.time()
+        self._has_answered = False
         self._held_on_trust = self._held = 0
         self._reset()
 
@@ -487,6 +491,7 @@ class _Connection(asyncio.Protocol):
             self._server.flush_soon(self)
 
     def _send(self, response: Response, *, keep_alive: bool, version: str) -> None:
+        self._has_answered = True
         for piece in encode(response, keep_alive=keep_alive, version=version):
             self._write(piece)
         if response.written is not None:
@@ -585,6 +590,14 @@ class _Connection(asyncio.Protocol):
         if self._in_body:
             return Activity.BODY
         return Activity.HEAD if self._in_request or self._crlf.holding else Activity.IDLE
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether it may be closed, and nobody has asked for anything by it; what the kernel has of it is looked at."""
+        if self.activity is not Activity.IDLE or self._transport.is_closing():
+            return False
+        has_come = not self._has_answered and self._server.loop.time() - self.since < JUST_CAME
+        return not (has_come or unread(self._transport.get_extra_info("socket").fileno()))
 
     @property
     def received(self) -> int:
@@ -695,10 +708,39 @@ class HttpServer:
         self._on_no_handshake = on_no_handshake
         self._to_flush: list[_Connection] = []
         self._server: asyncio.Server | None = None
+        self._sock: socket.socket | None = None
 
     async def start(self, sock: socket.socket) -> None:
         """Accept connections on `sock`, which is bound already."""
-        self._server = await self.loop.create_server(self._accept, sock=sock, backlog=BACKLOG)
+        self._sock = sock
+        await self._listen(sock)
+
+    async def _listen(self, sock: socket.socket) -> None:
+        # By another descriptor, as the loop closes that when it is to listen no more; `leave_if` may go on.
+        self._server = await self.loop.create_server(self._accept, sock=sock.dup(), backlog=BACKLOG)
+
+    async def leave_if(self, may_leave: Callable[[], bool]) -> bool:
+        """Stop listening and close every connection, if nobody is using one; or else go on; tell whether it has left.
+
+        Who connects meanwhile waits in the socket's backlog, for us or for who else holds the socket.
+
+        Parameters
+        ----------
+        may_leave : callable
+            Asked then whether it may; nothing can be asked of us between that and our leaving.
+        """
+        assert self._server is not None
+        assert self._sock is not None
+        self._server.close()
+        for _ in range(2):  # what was accepted already appears now, and what it asked is read
+            await asyncio.sleep(0)
+        if may_leave() and all(connection.at_rest for connection in self.connections):
+            self.leave()
+            for connection in self.connections.close():
+                connection.give_way()
+            return True
+        await self._listen(self._sock)
+        return False
 
     def _accept(self) -> asyncio.Protocol:
         if self._tls is None:
@@ -765,6 +807,8 @@ class HttpServer:
         self.leaving = True
         if self._server is not None:
             self._server.close()
+        if self._sock is not None:
+            self._sock.close()
 
     def close(self) -> None:
         """Stop listening and close every connection, once its answers are on their way."""

@@ -6,8 +6,11 @@ wait instead of being refused.
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import socket
+import sys
+import termios
 from weakref import WeakSet
 
 from hubfarm.samp.errors import HubfarmError
@@ -58,6 +61,12 @@ def _close_all() -> None:
 
 
 os.register_at_fork(after_in_child=_close_all)
+
+
+def unread(descriptor: int) -> int:
+    """Return how much a peer has sent that waits in the kernel, bytes."""
+    waiting = fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4))
+    return int.from_bytes(waiting, sys.byteorder)
 
 
 KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 6}

@@ -46,6 +46,7 @@ from hubfarm.registry.statetable import HubName, Record
 from hubfarm.registry.wanted import Wanted
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.hub_spec import HubSpec, in_the_clear
+from hubfarm.spec.options import Idle
 from hubfarm.spec.rhythm import DRAIN, until_beat
 from hubfarm.spec.states import HubKind, HubState
 from hubfarm.spec.watching import Hello
@@ -273,9 +274,20 @@ class HubProcess:
             self._deliveries.carry_out(self._hub.suspect(self._journal.marked()))
         self._deliveries.resume()
         self._deliveries.carry_out(self._hub.restrict(policy_of(self.spec)))  # also those whom a predecessor let in
+        if (former := self._claim.former) is not None:
+            self._go_on_after_sleep(former)
         self._state = HubState.DRAINING if self._ledger.draining else HubState.RUNNING
         self.heed_changes()  # of the time in which it started
         self._beat()
+
+    def _go_on_after_sleep(self, former: Record) -> None:
+        """Make up for what nobody could do meanwhile: look at clients that have gone, or were silent for too long."""
+        counters = self._hub.counters
+        counters.accepted, counters.delivered, counters.failed = former.accepted, former.delivered, former.failed
+        counters.peak = max(counters.peak, former.peak)
+        for client in self._hub.clients:
+            client.active = former.active
+        self._liveness.catch_up()
 
     async def _serve_pages(self, pages: Pages, inside: Inside, limits: HttpLimits) -> None:
         from hubfarm.hub.profiles.web_port import WebPort  # here: a farm's workers do not load it
@@ -404,6 +416,44 @@ class HubProcess:
         self._claim.withdraw()
         logger.info("ended")
 
+    async def fall_asleep(self) -> str:
+        """Stop listening and have no connection any more, if nobody uses the hub; or else return why it stays awake.
+
+        `wait_for_end` returns then, and `lie_down` is next: between the two nothing can come.
+        """
+        if self._ended.done():
+            return "it is ending"
+        if reason := self._what_keeps_it_awake():
+            return reason
+        if not await self._server.leave_if(lambda: not self._what_keeps_it_awake()):
+            return self._what_keeps_it_awake() or "somebody is just talking to it"
+        if self._timer is not None:
+            self._timer.cancel()
+        self.end(End.ASLEEP, "asleep")
+        return ""
+
+    def _what_keeps_it_awake(self) -> str:
+        if self._state is not HubState.RUNNING:
+            return f"it is {self._state}"
+        if self._hub.is_waited_for:
+            return "a client waits for the answer to a call"
+        if not self._deliveries.at_rest:
+            return "messages are on their way, or a client waits for one"
+        return "" if self._liveness.at_rest else "it is asking a client whether it is there"
+
+    async def lie_down(self, how: End, reason: str) -> None:
+        """End, and leave lock file and journal for the next connection; see `fall_asleep`."""
+        self._liveness.close()
+        self._keep()
+        await self._deliveries.suspend(0.0)  # connections to clients are closed; nothing is under way
+        await self._close()
+        if self._journal is not None:
+            self._journal.close()
+        self._state = HubState.DORMANT
+        self._claim.lie_down(self._record())
+        record_end(self._paths, self.spec, os.getpid(), how, reason, time.monotonic() - self._started)
+        logger.info("asleep")
+
     async def hand_on(self, how: End, reason: str) -> None:
         """End for a successor that goes on with the clients: lock file and journal stay.
 
@@ -447,6 +497,11 @@ class HubProcess:
             self._look_around(now)
 
     @property
+    def _may_sleep(self) -> bool:
+        """Whether it is its coordinator that sees to its idleness."""
+        return self._kind is HubKind.FARM and self.spec.idle is Idle.SLEEP
+
+    @property
     def _all_requests(self) -> int:
         return sum(profile.requests for profile in self._profiles)
 
@@ -467,7 +522,7 @@ class HubProcess:
         # Without clients and timeouts only a request can bring something to look after.
         idle = self._state is HubState.RUNNING and not (self._hub.clients or spec.timeout)
         self._quiet_until = self._mend_at if idle else 0.0
-        if spec.timeout and now - self._hub.last_active >= spec.timeout:
+        if spec.timeout and not self._may_sleep and now - self._hub.last_active >= spec.timeout:
             self.end(End.UNUSED, f"unused for {spec.timeout:g} s")
         if self._hub.drained:
             self.end(End.DRAINED, "drained")

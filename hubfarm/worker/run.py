@@ -30,12 +30,13 @@ def run(
     pages: Pages | None = None,
     started: Callable[[Running], None],
     reopen_log: Callable[[], None] = lambda: None,
+    stays_awake: Callable[[str], None] = lambda reason: None,
 ) -> str:
     """Run one hub in this process until it is ended; return why it ended.
 
     SIGTERM and SIGINT end it in order, SIGUSR1 once it is drained, SIGQUIT so that a successor goes on with its
-    clients; SIGHUP reopens its log and has it heed what was changed about it, SIGUSR2 hands its listening socket to a
-    new coordinator.
+    clients, SIGTSTP so that it sleeps, if nobody uses it; SIGHUP reopens its log and has it heed what was changed about
+    it, SIGUSR2 hands its listening socket to a new coordinator.
 
     Parameters
     ----------
@@ -47,6 +48,8 @@ def run(
         Told when the hub serves.
     reopen_log : callable
         Opens the log file anew.
+    stays_awake : callable
+        Told why the hub does not sleep, when it was told to.
 
     Raises
     ------
@@ -56,7 +59,9 @@ def run(
     # Not by `uvloop.run`: what that does around it makes a worker's own memory 0.35 MB larger.
     loop = uvloop.new_event_loop()
     try:
-        return loop.run_until_complete(_run(spec, sock, paths, kind, lock_path, pages, started, reopen_log))
+        return loop.run_until_complete(
+            _run(spec, sock, paths, kind, lock_path, pages, started, reopen_log, stays_awake)
+        )
     finally:
         loop.close()
 
@@ -70,6 +75,7 @@ async def _run(
     pages: Pages | None,
     started: Callable[[Running], None],
     reopen_log: Callable[[], None],
+    stays_awake: Callable[[str], None],
 ) -> str:
     raise_descriptor_limit()
     loop = asyncio.get_running_loop()
@@ -80,14 +86,33 @@ async def _run(
     loop.add_signal_handler(signal.SIGUSR1, hub.drain)
     if kind is HubKind.FARM:
         loop.add_signal_handler(signal.SIGQUIT, hub.end, End.RESTARTED, "restarted")
+        loop.add_signal_handler(signal.SIGTSTP, _Sleep(hub, stays_awake).begin)
     loop.add_signal_handler(signal.SIGHUP, _heed, hub, reopen_log)
     loop.add_signal_handler(signal.SIGUSR2, _hand_over, sock, paths, spec)
     running = await hub.start(sock)
     started(running)
     how, reason = await hub.wait_for_end()
     logger.info("ending: {}", reason)
-    await (hub.hand_on if how is End.RESTARTED else hub.stop)(how, reason)
+    await {End.RESTARTED: hub.hand_on, End.ASLEEP: hub.lie_down}.get(how, hub.stop)(how, reason)
     return reason
+
+
+class _Sleep:
+    """Lets a hub fall asleep when it is told to, or tells why it does not."""
+
+    def __init__(self, hub: HubProcess, stays_awake: Callable[[str], None]) -> None:
+        self._hub = hub
+        self._stays_awake = stays_awake
+        self._trying: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        if self._trying is None or self._trying.done():
+            self._trying = asyncio.get_running_loop().create_task(self._try())
+
+    async def _try(self) -> None:
+        if reason := await self._hub.fall_asleep():
+            logger.debug("stays awake: {}", reason)
+            self._stays_awake(reason)
 
 
 def _heed(hub: HubProcess, reopen_log: Callable[[], None]) -> None:

@@ -49,7 +49,8 @@ class FakeThing(Supervised):
         super().__init__(clock)
         self.done: list[str] = []
         self.tells: list[News | Exception] = []
-        self.cannot_start = ""
+        self.cannot_start = self.cannot_lie_down = ""
+        self.bell, self.caller = socket.socketpair()
         self.lives = True
         self.pipe = -1
         self._name = name
@@ -89,6 +90,23 @@ class FakeThing(Supervised):
 
     def kill(self, reason: str) -> None:
         self.done.append(f"killed: {reason}")
+
+    def doze(self) -> None:
+        self.done.append("told to sleep")
+
+    async def lie_down(self) -> None:
+        if self.cannot_lie_down:
+            raise HubfarmError(self.cannot_lie_down)
+        self.done.append("lay down")
+
+    def bells(self) -> Collection[int]:
+        return [self.bell.fileno()]
+
+    async def turn_away(self) -> None:
+        self.done.append("turns away")
+
+    def welcome(self) -> None:
+        self.done.append("welcomes")
 
     def succeed(self, *, fell: bool, last_try: bool) -> None:
         self.done.append(f"succeeds{' one that fell' * fell}{', a last time' * last_try}")
@@ -231,12 +249,16 @@ SERVES = Serves()
 CRASHED = Ended("it crashed", fell=True, served=60.0)
 KILLED = Ended("it was killed", served=60.0)
 NEVER_SERVED = Ended("it did not come up")
+ASLEEP = Ended("asleep", in_order=True, served=60.0, asleep=True)
+NO_ROOM = Ended("the disk is full", refused=True)
 IN_ORDER = Ended("in order", in_order=True, served=60.0)
 
 WAYS: dict[Phase, list[Event]] = {
     Phase.WAITING: [],
     Phase.STARTING: [Event.STARTED],
     Phase.RUNNING: [Event.STARTED, Event.SERVES],
+    Phase.DOZING: [Event.STARTED, Event.SERVES, Event.TOLD_TO_SLEEP],
+    Phase.DORMANT: [Event.LIES_DOWN],
     Phase.STOPPING: [Event.STARTED, Event.TOLD_TO_END],
     Phase.ENDED: [Event.STARTED, Event.ENDED],
     Phase.GONE: [Event.FORGOTTEN],

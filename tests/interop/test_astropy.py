@@ -18,7 +18,7 @@ import pytest
 
 from hubfarm.farm import Farm
 from hubfarm.registry.listing import HubInfo
-from tests.conftest import RunCli
+from tests.conftest import RunCli, fall_asleep
 from tests.interop.conftest import OnHub, names_on
 from tests.support import PATIENCE, message, need_module, read_lock_file
 
@@ -206,6 +206,13 @@ def test_clients_do_not_notice_that_their_hub_is_restarted(farm: Farm, alice: Pr
         assert bob.next() == Heard(alice.id, None, "test.all", {"n": str(number)})
 
 
+def test_clients_do_not_notice_that_their_hub_sleeps(farm: Farm, alice: Program, bob: Program) -> None:
+    for number in range(3):
+        fall_asleep(farm, "mima-2")
+        assert alice.client.notify_all(message("test.all", n=str(number))) == [bob.id]
+        assert bob.next() == Heard(alice.id, None, "test.all", {"n": str(number)})
+
+
 def test_an_error_response_arrives_as_it_was_sent(alice: Program, bob: Program) -> None:
     bob.response = {"samp.status": "samp.error", "samp.error": {"samp.errortxt": TEXT, "samp.code": "7"}}
     assert alice.client.call_and_wait(bob.id, message("test.wait"), "20") == bob.response
@@ -280,6 +287,19 @@ def test_their_start_leaves_our_lock_files_alone(toolkit: ModuleType, two: list[
     with their_hub(toolkit) as (_, lock_file):
         assert lock_file.exists()
         assert all(hub.lock_file.exists() for hub in two)
+
+
+def test_their_start_wakes_hubs_that_sleep_and_leaves_them_their_lock_files(
+    toolkit: ModuleType, farm: Farm, two: list[HubInfo]
+) -> None:
+    for hub in two:
+        fall_asleep(farm, hub.label)
+    with their_hub(toolkit) as (_, lock_file):
+        assert lock_file.exists()
+        ours = [hub for hub in farm.hubs() if hub.label.startswith("mima")]
+        assert [(hub.label, hub.alive, hub.lock_file.exists()) for hub in ours] == [
+            (hub.label, True, True) for hub in two
+        ]
 
 
 def test_their_killed_hub_is_kept_for_a_minute_and_then_removed(

@@ -12,6 +12,7 @@ import pytest
 
 from hubfarm.farm import Farm
 from hubfarm.registry.listing import HubInfo
+from tests.conftest import fall_asleep
 from tests.interop.conftest import OnHub, names_on
 from tests.support import Receiver, message, need, wait_for
 
@@ -55,8 +56,12 @@ def restart(farm: Farm, hub: HubInfo) -> None:
     farm.restart([hub.label])
 
 
-@pytest.mark.parametrize("bring_down", [kill, restart])
-def test_jsamps_clients_idle_across_a_kill_or_a_restart_work_on_under_their_old_ids(
+def sleep(farm: Farm, hub: HubInfo) -> None:
+    fall_asleep(farm, hub.label)
+
+
+@pytest.mark.parametrize("bring_down", [kill, restart, sleep])
+def test_jsamps_clients_idle_across_a_kill_a_restart_or_a_sleep_work_on_under_their_old_ids(
     farm: Farm, hub: HubInfo, on_hub: OnHub, receiver: Receiver, bring_down: Callable[[Farm, HubInfo], None]
 ) -> None:
     printed = lines_of(on_hub("h", "jsamp", "snooper", "-clientname", "Idler", "-mtype", "test.*"))

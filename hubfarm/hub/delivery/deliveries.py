@@ -130,6 +130,11 @@ class Deliveries:
             self._suspect(0)
         return ""
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is sent, nor will be by itself: what waits is for clients to fetch, who do not just now."""
+        return not (self._leaving or self._soon) and all(outbox.at_rest for outbox in self._outboxes.values())
+
     def is_connected(self, client: Client) -> bool:
         """Tell whether a connection to a client's callback URL stands."""
         outbox = self._outboxes.get(client.id)

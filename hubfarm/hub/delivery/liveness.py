@@ -85,6 +85,18 @@ class Liveness:
             if isinstance(client.route, Push) and idle:
                 self._look_at(client, client.route.url)
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether no client is being asked."""
+        return not self._tasks
+
+    def catch_up(self) -> None:
+        """Look at all clients at once, after a time in which nobody could; who does not listen is asked at once."""
+        for client in self._hub.clients:
+            if isinstance(client.route, Push) and not client.is_page:
+                self._absent[client] = MOST_ABSENCES - 1
+                self._look_at(client, client.route.url)
+
     def _look_whether_it_pulls(self, client: Client) -> None:
         silence = self._deliveries.silence_of(client)
         far = client.principal.host and not is_loopback(client.principal.host)

@@ -61,6 +61,11 @@ class PullOutbox:
         return self._pull is not None
 
     @property
+    def at_rest(self) -> bool:
+        """Whether nothing is done here until its client pulls; what waits for that may wait."""
+        return self._pull is None and not self._under_way
+
+    @property
     def silence(self) -> float:
         """How long the client has not pulled, seconds; 0 while it does."""
         return 0.0 if self._pull is not None or self._under_way else self._loop.time() - self._last_pull

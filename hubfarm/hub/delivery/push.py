@@ -123,9 +123,14 @@ class PushOutbox:
         elif not self._streamed:
             self.task = self._loop.create_task(self._run())
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is done here, or will be by itself."""
+        return not (self._waiting or self._streamed or self.task is not None)
+
     async def drained(self) -> None:
         """Wait until nothing waits here any more."""
-        while self._waiting or self._streamed or self.task is not None:
+        while not self.at_rest:
             if self.task is not None:
                 await asyncio.wait([self.task])
             else:
