@@ -361,8 +361,11 @@ class Farm:
         """
         chosen = self._supervised_hubs("sleep", selectors, group=group, owner=owner, everything=everything)
         for hub in chosen:
-            if "hubfarm.idle" not in self._lockdir.read(hub.lock_file).tokens:
-                raise WrongUse(f"the hub {hub.name} runs an earlier release, which cannot sleep: hubfarm restart it")
+            with contextlib.suppress(FileNotFoundError):  # it has woken meanwhile, under another name: so it can sleep
+                if "hubfarm.idle" not in self._lockdir.read(hub.lock_file).tokens:
+                    raise WrongUse(
+                        f"the hub {hub.name} runs an earlier release, which cannot sleep: hubfarm restart it"
+                    )
         return self._done_with(chosen, self._control.sleep, progress)
 
     def wake(
