@@ -436,8 +436,8 @@ def test_the_hub_tells_how_long_each_client_is_registered_and_how_many_messages_
     assert isinstance(answer, Answer)
     assert answer.response["samp.result"] == {  # type: ignore[index]
         "clients": {
-            early.id: {"registered": "10.000", "messages": "0"},
-            late.id: {"registered": "5.000", "messages": "2"},
+            early.id: {"registered": "10.000", "messages": "0", "queued": "2"},
+            late.id: {"registered": "5.000", "messages": "2", "queued": "0"},
         },
         "watchers": [],
     }
