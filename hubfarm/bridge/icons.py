@@ -8,6 +8,7 @@ import asyncio
 import io
 from collections.abc import Callable
 from importlib.util import find_spec
+from urllib.parse import urlsplit
 
 from hubfarm.client.files import FileServer
 from hubfarm.client.icons import fetched, icon_url
@@ -15,6 +16,8 @@ from hubfarm.samp.values import Map
 
 MOST = 500
 """Icons that are served at a time; of more, the one that was made first is no more."""
+
+_PICTURES = (".png", ".gif", ".jpg", ".jpeg")
 
 LARGEST = 512
 """Pixels of an icon's side at most: a larger one is none."""
@@ -47,7 +50,7 @@ class Icons:
             The address of this host at which the icon is to be had.
         """
         url = icon_url(metadata)
-        if not url or not self._can_draw:
+        if not (url and self._can_draw and _may_be_fetched(url, metadata)):
             return metadata
         key = (url, host)
         if key not in self._urls and key not in self._making:
@@ -78,6 +81,11 @@ class Icons:
             task.cancel()
         for server in self._servers.values():
             await server.close()
+
+
+def _may_be_fetched(url: str, metadata: Map) -> bool:
+    """Tell whether an icon is asked for: what a web page names could be any program's, which the page may not reach."""
+    return metadata.get("hubfarm.door") != "web" and urlsplit(url).path.lower().endswith(_PICTURES)
 
 
 def cut(content: bytes) -> bytes:
