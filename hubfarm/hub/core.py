@@ -261,8 +261,9 @@ class Hub:
         for_pages = declared_in(declared)
         if for_pages is declared:
             return list(self._event("metadata", {"id": client.id}, "metadata", declared))
-        to_programs = self._event("metadata", {"id": client.id}, "metadata", declared, to_pages=False)
-        return [*to_programs, *self._event("metadata", {"id": client.id}, "metadata", for_pages, to_pages=True)]
+        about: Map = {"id": client.id}
+        to_programs = self._event("metadata", about, "metadata", declared, only=lambda each: not each.is_page)
+        return [*to_programs, *self._event("metadata", about, "metadata", for_pages, only=lambda each: each.is_page)]
 
     def declare_subscriptions(self, client: Client, subscriptions: Param, now: float) -> Outcome:
         """Replace a client's subscriptions (SAMP 1.3, 3.7).
@@ -290,9 +291,15 @@ class Hub:
         about: Map = {"id": client.id}
         if len(for_pages) == len(checked):
             return list(self._event("subscriptions", about, "subscriptions", declared))
-        to_programs = self._event("subscriptions", about, "subscriptions", declared, to_pages=False)
         shown = EncodedMap.of(for_pages)
-        return [*to_programs, *self._event("subscriptions", about, "subscriptions", shown, to_pages=True)]
+
+        def is_other_page(each: Client) -> bool:
+            return each.is_page and each is not client
+
+        to_programs = self._event(
+            "subscriptions", about, "subscriptions", declared, only=lambda each: not is_other_page(each)
+        )
+        return [*to_programs, *self._event("subscriptions", about, "subscriptions", shown, only=is_other_page)]
 
     def _concerning(self, page: Client, declared: Map) -> Map:
         """Return those subscriptions by which a page, like any other, could send something."""
@@ -612,10 +619,15 @@ class Hub:
         return self._ledger.queue(receiver, Kind.CALL, caller, msg_id, payload, call)
 
     def _broadcast(
-        self, kind: Kind, sender: Client | None, mtype: str, payload: Payload, to_pages: bool | None = None
+        self,
+        kind: Kind,
+        sender: Client | None,
+        mtype: str,
+        payload: Payload,
+        only: Callable[[Client], bool] | None = None,
     ) -> Iterator[Effect]:
         for client, pattern in self._subscribers(mtype):
-            if to_pages is not None and client.is_page is not to_pages:
+            if only is not None and not only(client):
                 continue
             if client is sender or not (sender is None or self._may_send(sender, mtype, client, pattern)):
                 continue
@@ -631,9 +643,9 @@ class Hub:
         what: str = "",
         declared: EncodedMap | None = None,
         *,
-        to_pages: bool | None = None,
+        only: Callable[[Client], bool] | None = None,
     ) -> Iterator[Effect]:
-        """Tell all who are subscribed, or of them the pages or the programs alone.
+        """Tell all who are subscribed, or some of them.
 
         With `declared`, under the name `what` among the parameters.
         """
@@ -641,7 +653,7 @@ class Hub:
         if any(pattern in self._ledger.by_pattern for pattern in candidates(mtype)):
             encoded = encode_value(params) if declared is None else encode_map_around(params, what, declared.xml)
             payload = Payload(encode_map_around({"samp.mtype": mtype}, "samp.params", encoded))
-            yield from self._broadcast(Kind.NOTIFICATION, None, mtype, payload, to_pages)
+            yield from self._broadcast(Kind.NOTIFICATION, None, mtype, payload, only)
 
     # ------------------------------------------------------------------ what web pages may read
 

@@ -209,9 +209,9 @@ class WatchedHub(Hub):
         what: str = "",
         declared: EncodedMap | None = None,
         *,
-        to_pages: bool | None = None,
+        only: Callable[[Client], bool] | None = None,
     ) -> Iterator[Effect]:
-        effects = list(super()._event(name, params, what, declared, to_pages=to_pages))
+        effects = list(super()._event(name, params, what, declared, only=only))
         if effects:
             self._tell_of_hub("notifyAll", f"samp.hub.event.{name}", effects)
         return iter(effects)

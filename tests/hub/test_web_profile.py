@@ -489,6 +489,11 @@ async def test_pages_see_of_subscriptions_those_that_concern_them_in_events_too(
         (event,) = ask("pullCallbacks", of, "0")
         assert event["samp.params"][1]["samp.params"] == {"id": id, "subscriptions": told}
     assert doors.page("getSubscriptions", page, id) == harmless
+    own = {"samp.hub.event.subscriptions": {}, "script.aladin.send": {}}
+    doors.page("declareSubscriptions", page, own)
+    for of, told in ((page, own), (another, {})):  # of its own it is told all, as it is by getSubscriptions
+        (event,) = doors.page("pullCallbacks", of, "0")
+        assert event["samp.params"][1]["samp.params"]["subscriptions"] == told
 
 
 @in_a_loop
