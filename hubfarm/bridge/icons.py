@@ -8,19 +8,28 @@ import asyncio
 import io
 from collections.abc import Callable
 from importlib.util import find_spec
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, NamedTuple
 
 from hubfarm.client.files import FileServer
-from hubfarm.client.icons import fetched, icon_url
+from hubfarm.client.icons import icon_url
 from hubfarm.samp.values import Map
+
+if TYPE_CHECKING:
+    from hubfarm.client.guarded_icons import GuardedIcons
 
 MOST = 500
 """Icons that are served at a time; of more, the one that was made first is no more."""
 
-_PICTURES = (".png", ".gif", ".jpg", ".jpeg")
-
 LARGEST = 512
 """Pixels of an icon's side at most: a larger one is none."""
+
+
+class _Key(NamedTuple):
+    """One icon that is asked for: where it lies, whether a web page has named it, and where it is to be had."""
+
+    url: str
+    for_page: bool
+    host: str
 
 
 class Icons:
@@ -35,8 +44,9 @@ class Icons:
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
         self._servers: dict[str, FileServer] = {}
-        self._urls: dict[tuple[str, str], str] = {}
-        self._making: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._fetcher: GuardedIcons | None = None
+        self._urls: dict[_Key, str] = {}
+        self._making: dict[_Key, asyncio.Task[None]] = {}
         self._can_draw = find_spec("PIL") is not None
 
     def marked(self, metadata: Map, host: str) -> Map:
@@ -50,28 +60,28 @@ class Icons:
             The address of this host at which the icon is to be had.
         """
         url = icon_url(metadata)
-        if not (url and self._can_draw and _may_be_fetched(url, metadata)):
+        if not (url and self._can_draw):
             return metadata
-        key = (url, host)
+        key = _Key(url, metadata.get("hubfarm.door") == "web", host)
         if key not in self._urls and key not in self._making:
-            self._making[key] = asyncio.get_running_loop().create_task(self._make(url, host))
+            self._making[key] = asyncio.get_running_loop().create_task(self._make(key))
         return {**metadata, "samp.icon.url": self._urls.get(key) or url}
 
-    async def _make(self, url: str, host: str) -> None:
+    async def _make(self, key: _Key) -> None:
+        from hubfarm.client.guarded_icons import GuardedIcons  # brings aiohttp, which a bridge without icons needs not
+
+        self._fetcher = self._fetcher or GuardedIcons(far=True)
         try:
-            content = (await fetched([url])).get(url, b"")
+            content, _ = await self._fetcher.fetch(key.url, for_page=key.for_page)
             drawn = await asyncio.to_thread(cut, content)
-            served = (
-                await self._servers.setdefault(host, FileServer()).url_of_content(drawn, "icon.png", host)
-                if drawn
-                else ""
-            )
+            server = self._servers.setdefault(key.host, FileServer())
+            served = await server.url_of_content(drawn, "icon.png", key.host) if drawn else ""
         finally:
-            del self._making[url, host]
-        self._urls[url, host] = served
+            del self._making[key]
+        self._urls[key] = served
         if len(self._urls) > MOST:
             oldest = next(iter(self._urls))
-            self._servers[oldest[1]].withdraw(self._urls.pop(oldest))
+            self._servers[oldest.host].withdraw(self._urls.pop(oldest))
         if served:
             self._changed()
 
@@ -81,11 +91,6 @@ class Icons:
             task.cancel()
         for server in self._servers.values():
             await server.close()
-
-
-def _may_be_fetched(url: str, metadata: Map) -> bool:
-    """Tell whether an icon is asked for: what a web page names could be any program's, which the page may not reach."""
-    return metadata.get("hubfarm.door") != "web" and urlsplit(url).path.lower().endswith(_PICTURES)
 
 
 def cut(content: bytes) -> bytes:

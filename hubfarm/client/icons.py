@@ -45,11 +45,10 @@ def icons_of(clients: Iterable[Mapping[str, object]]) -> dict[str, bytes]:
     if not urls:
         return {}
     with borrowed() as background:
-        return background.run(fetched(urls[:MOST]))
+        return background.run(_fetch_all(urls[:MOST]))
 
 
-async def fetched(urls: list[str]) -> dict[str, bytes]:
-    """Return what lies at icons' addresses; what cannot be had in time, or is too large, is missing."""
+async def _fetch_all(urls: list[str]) -> dict[str, bytes]:
     import aiohttp  # a tenth of a second, and few show icons
 
     async def fetch(url: str) -> tuple[str, bytes]:

@@ -10,12 +10,12 @@ import msgspec
 from aiohttp import web
 
 from hubfarm.client.data import Receipt
+from hubfarm.client.guarded_icons import GuardedIcons
 from hubfarm.client.others import as_map, check
 from hubfarm.client.sniff import SNIFFED, kind_of
 from hubfarm.client.watching import disconnect
 from hubfarm.dashboard.farm_view import facts_of, numbers_of
 from hubfarm.dashboard.house import House
-from hubfarm.dashboard.icons import Icons
 from hubfarm.dashboard.parts import Action, Asked, Part, Topic
 from hubfarm.dashboard.station import Client, Station, Stations
 from hubfarm.dashboard.visitor import Visitor
@@ -81,7 +81,7 @@ class _HubView:
     def __init__(self, house: House) -> None:
         self._house = house
         self.stations = Stations(house)
-        self._icons = Icons(far=house.icons)
+        self._icons = GuardedIcons(far=house.icons)
 
     async def _station(self, visitor: Visitor, key: str, *, speaks: bool = False) -> Station:
         """Return the visitor's station on a hub; to speak there takes its owner, or an admin."""

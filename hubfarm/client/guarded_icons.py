@@ -1,4 +1,4 @@
-"""Clients' icons, for a page: fetched here, so that no browser asks anybody else, and served again as pictures alone.
+"""Clients' icons, for those who serve them again: fetched with care, and pictures alone.
 
 An icon's address is a client's word.  What is fetched: by http, little, for a short time, with nothing of ours in the
 request; for a web page's client nothing of this host, as a page could reach programs by it that it may not reach
@@ -86,7 +86,7 @@ def is_reachable(address: str, *, for_page: bool, far: bool) -> bool:
     return far and not (for_page and parsed.is_private)
 
 
-class Icons:
+class GuardedIcons:
     """Fetches icons, and keeps them for a while.
 
     Parameters

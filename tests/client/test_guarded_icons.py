@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
+from hubfarm.client import guarded_icons as icons
+from hubfarm.client.guarded_icons import GuardedIcons
 from hubfarm.client.icons import LARGEST
-from hubfarm.dashboard import icons
-from hubfarm.dashboard.icons import Icons
 from tests.support import in_a_loop
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"x" * 100
@@ -50,7 +50,7 @@ async def test_pictures_come_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(icons, "PATIENCE", 1.0)
     asked: list[web.BaseRequest] = []
     async with site(asked) as origin:
-        one = Icons(far=True)
+        one = GuardedIcons(far=True)
         assert await one.fetch(f"{origin}/icon.png", for_page=False) == (PNG, "image/png")
         assert await one.fetch(f"{origin}/here", for_page=False) == (PNG, "image/png")
         for path in ("icon.svg", "large", "away", "file", "round", "slow", "nothing"):
@@ -65,7 +65,7 @@ async def test_pictures_come_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -
 async def test_web_page_makes_the_dashboard_ask_nobody_here() -> None:
     asked: list[web.BaseRequest] = []
     async with site(asked) as origin:
-        one = Icons(far=True)
+        one = GuardedIcons(far=True)
         for url in (origin, origin.replace("localhost", "127.0.0.1"), origin.replace("localhost", "[::1]")):
             assert await one.fetch(f"{url}/icon.png", for_page=True) == (b"", "")
     assert not asked
@@ -80,4 +80,4 @@ async def test_other_hosts_are_left_alone_if_so_asked(monkeypatch: pytest.Monkey
         "nonsense",
         "http://",
     ):
-        assert await Icons(far=False).fetch(url, for_page=False) == (b"", "")
+        assert await GuardedIcons(far=False).fetch(url, for_page=False) == (b"", "")
