@@ -77,15 +77,32 @@ def test_listening_port_is_nobodys_connection(sockets: HostSockets) -> None:
     assert sockets.listener("no address", port) is None
 
 
+def listening_alone(address: str) -> tuple[socket.socket, socket.socket]:
+    """Listen at a port of an address, and keep it from all others at the other loopback address."""
+    addresses = {"127.0.0.1": socket.AF_INET, "::1": socket.AF_INET6}
+    family = addresses.pop(address)
+    ((other, other_family),) = addresses.items()
+    while True:
+        server, kept = socket.create_server((address, 0), family=family), socket.socket(other_family)
+        try:
+            kept.bind((other, server.getsockname()[1]))
+        except OSError:  # another program listens there
+            server.close()
+            kept.close()
+        else:
+            return server, kept
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_port_of_this_host_is_listened_on_or_not(sockets: HostSockets, address: str) -> None:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.create_server((address, 0), family=family) as server:
-        port = server.getsockname()[1]
-        assert sockets.listens(address, port) is True
-        assert sockets.listens("localhost", port) is True, "on either address"
+    server, kept = listening_alone(address)
+    with kept:
+        with server:
+            port = server.getsockname()[1]
+            assert sockets.listens(address, port) is True
+            assert sockets.listens("localhost", port) is True, "on either address"
+        assert sockets.listens("localhost", port) is False
     assert sockets.listens(address, port) is False
-    assert sockets.listens("localhost", port) is False
     for elsewhere in ("192.0.2.1", "example.org", ""):
         assert sockets.listens(elsewhere, port) is None
     sockets.close()
