@@ -240,6 +240,7 @@ def test_hub_killed_while_its_journal_is_made_shorter_loses_nothing(
     farm: Farm, hub: HubInfo, sender: Receiver, stuck: StuckReceiver
 ) -> None:
     filling = "x" * 10**5
+    sender.hub.declareMetadata(sender.key, {"filling": filling, "number": "0"})  # it may be killed before the next
     for number in range(200):
         sender.hub.notify(sender.key, stuck.id, message("test.number", n=str(number), filling=filling))
     shorter = farm.paths.journal(1).with_name("hub-1.new")
