@@ -12,6 +12,8 @@ from hubfarm.samp.values import DEEPEST
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much a hub takes; over any of them the sender gets a fault or an HTTP 4xx.
 
+    The defaults suit a host that hundreds share: with all that clients can make it hold, a hub takes some 300 MB.
+
     Parameters
     ----------
     body : int
@@ -60,12 +62,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     clients: int = 5000
     user_clients: int = 1000
     declared: int = 2**20
-    total_declared: int = 128 * 2**20
+    total_declared: int = 32 * 2**20
     calls: int = 10_000
     queue: int = 10_000
-    queue_bytes: int = 256 * 2**20
+    queue_bytes: int = 128 * 2**20
     total_queue: int = 200_000
-    total_queue_bytes: int = 2**30
+    total_queue_bytes: int = 256 * 2**20
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
