@@ -12,8 +12,9 @@ from xmlrpc.client import dumps
 import uvloop
 
 from hubfarm.wire.http_client import HttpClient, HttpError
+from hubfarm.wire.http_connection import HttpLimits
 from hubfarm.wire.http_messages import Request, Response
-from hubfarm.wire.http_server import HttpLimits, HttpServer
+from hubfarm.wire.http_server import HttpServer
 from hubfarm.wire.sockets import bind
 
 _PARAMETERS = re.compile(rb"<param>\s*<value>(?:\s*<string>)?([^<]*)<")

@@ -20,8 +20,9 @@ from hubfarm.samp.xmlrpc import (
     encode_fault,
     encode_response,
 )
+from hubfarm.wire.http_connection import ON_TRUST, HttpLimits
 from hubfarm.wire.http_messages import Request, Response
-from hubfarm.wire.http_server import ON_TRUST, HttpLimits, HttpServer
+from hubfarm.wire.http_server import HttpServer
 from hubfarm.wire.sockets import bind, close_in_child
 from hubfarm.wire.urls import written
 

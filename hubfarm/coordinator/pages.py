@@ -104,7 +104,8 @@ class Pages:
 
 
 def _server(handler: Handler) -> "HttpServer":
-    from hubfarm.wire.http_server import HttpLimits, HttpServer
+    from hubfarm.wire.http_connection import HttpLimits
+    from hubfarm.wire.http_server import HttpServer
 
     return HttpServer(handler, HttpLimits(body=2**20, connections=MOST_CONNECTIONS), _log_failure)
 

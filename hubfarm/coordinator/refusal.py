@@ -30,7 +30,8 @@ class Refusal:
 
     async def begin(self, sock: socket.socket) -> None:
         """Answer those who wait at a listening socket, and those who come; it stays open."""
-        from hubfarm.wire.http_server import HttpLimits, HttpServer
+        from hubfarm.wire.http_connection import HttpLimits
+        from hubfarm.wire.http_server import HttpServer
 
         self._server = HttpServer(self._refuse, HttpLimits(connections=100), _log_failure)
         self._server.leaving = True  # each connection is closed behind its answer

@@ -55,7 +55,8 @@ from hubfarm.wire.addresses import is_loopback
 from hubfarm.wire.connections import room
 from hubfarm.wire.host_sockets import others_listen
 from hubfarm.wire.http_client import HttpClient
-from hubfarm.wire.http_server import HttpLimits, HttpServer
+from hubfarm.wire.http_connection import HttpLimits
+from hubfarm.wire.http_server import HttpServer
 from hubfarm.wire.urls import base_url, place_of
 from hubfarm.worker.admission import Admission, policy_of
 from hubfarm.worker.announcement import hub_metadata, lock_file_tokens

@@ -24,8 +24,9 @@ from hubfarm.samp.values import check_value
 from hubfarm.samp.xmlrpc import decode_call, decode_response, decode_start, encode_call, encode_response
 from hubfarm.spec.limits import Limits
 from hubfarm.wire.bare_lf import CrlfHeads
+from hubfarm.wire.http_connection import Connection, HttpLimits
 from hubfarm.wire.http_messages import Request, Response
-from hubfarm.wire.http_server import HttpLimits, HttpServer, _Connection
+from hubfarm.wire.http_server import HttpServer
 from hubfarm.wire.known_heads import KnownHeads
 from tests.fuzz.gateway_targets import GATEWAY_TARGETS
 from tests.fuzz.house_targets import HOUSE_TARGETS
@@ -147,7 +148,7 @@ class _HttpBench:
         """Send pieces on a new connection; return the requests that came of it, and what was written."""
         self.requests = []
         transport = _Transport()
-        connection = _Connection(self._server)
+        connection = Connection(self._server)
         connection.connection_made(cast(Any, transport))
         for piece in pieces:
             if transport.closing:

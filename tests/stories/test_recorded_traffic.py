@@ -31,7 +31,8 @@ from hubfarm.samp.xmlrpc import Call, decode_call, decode_response, encode_respo
 from hubfarm.spec.limits import Limits
 from hubfarm.spec.principal import ANYBODY
 from hubfarm.wire.http_client import HttpClient
-from hubfarm.wire.http_server import HttpLimits, HttpServer
+from hubfarm.wire.http_connection import HttpLimits
+from hubfarm.wire.http_server import HttpServer
 from hubfarm.wire.sockets import bind
 from tests.support import PATIENCE, ROOT
 

@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from hubfarm.wire.connections import FEWEST, MAX_CONNECTIONS, Activity, Patience, room
+from hubfarm.wire.http_connection import HttpLimits
 from hubfarm.wire.http_messages import Request, Response
-from hubfarm.wire.http_server import HttpLimits
 from tests.support import PATIENCE, ROOT, Receiver, message, read_lock_file, wait_for
 from tests.wire.wire_support import ENCRYPTED, LOOPS, Peer, next_moment, run_in, serving, until
 

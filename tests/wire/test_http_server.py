@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from hubfarm.samp.errors import HubfarmError
+from hubfarm.wire.http_connection import MOST_FIELDS, MOST_UNSENT, HttpLimits
 from hubfarm.wire.http_messages import Request, Response
-from hubfarm.wire.http_server import MOST_FIELDS, MOST_UNSENT, HttpLimits
 from hubfarm.wire.sockets import bind
 from tests.strategies import tried
 from tests.support import PATIENCE

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from hubfarm.wire.http_connection import HttpLimits
 from hubfarm.wire.http_messages import Request, Response
-from hubfarm.wire.http_server import HttpLimits
 from tests.wire.wire_support import LOOPS, run_in, serving, until
 
 Run = Callable[[Coroutine[Any, Any, None]], None]

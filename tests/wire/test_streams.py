@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from hubfarm.wire.connections import Patience
+from hubfarm.wire.http_connection import HttpLimits
 from hubfarm.wire.http_messages import Request, Response
-from hubfarm.wire.http_server import HttpLimits
 from hubfarm.wire.streams import Stream
 from tests.support import PATIENCE
 from tests.wire.wire_support import ENCRYPTED, LOOPS, Peer, Served, run_in, serving, until

@@ -16,7 +16,8 @@ import pytest
 import uvloop
 
 from hubfarm.access.make_certificate import main as make_certificate
-from hubfarm.wire.http_server import Handler, HttpLimits, HttpServer
+from hubfarm.wire.http_connection import HttpLimits
+from hubfarm.wire.http_server import Handler, HttpServer
 from hubfarm.wire.sockets import bind
 from hubfarm.wire.tls import certificates_in, server_context, trusting
 from tests.support import PATIENCE

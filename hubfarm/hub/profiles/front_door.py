@@ -11,8 +11,8 @@ from importlib.resources import files
 from hubfarm.hub.profiles.shares import PATH as SHARES
 from hubfarm.hub.profiles.watching import WatchDoor
 from hubfarm.hub.profiles.web import DOOR_FIELD, WebProfile
+from hubfarm.wire.http_connection import Answered
 from hubfarm.wire.http_messages import Request, Response
-from hubfarm.wire.http_server import Answered
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{name}: a SAMP hub</title></head>

@@ -43,8 +43,8 @@ from hubfarm.samp.xmlrpc import (
 )
 from hubfarm.spec.principal import Principal
 from hubfarm.visible import visible
+from hubfarm.wire.http_connection import ON_TRUST
 from hubfarm.wire.http_messages import Request, Response
-from hubfarm.wire.http_server import ON_TRUST
 
 MAX_WAIT = 3.2e9
 """Longest timeout of a synchronous call that is told from none, seconds."""

@@ -20,8 +20,8 @@ from hubfarm.samp.errors import Fault, HubfarmError
 from hubfarm.spec.principal import Principal
 from hubfarm.spec.watching import LONGEST_NAME, MOST_CONTENT
 from hubfarm.visible import visible
+from hubfarm.wire.http_connection import Answered
 from hubfarm.wire.http_messages import Request, Response
-from hubfarm.wire.http_server import Answered
 from hubfarm.wire.streams import Stream
 from hubfarm.wire.web_door import DOOR, TICKET, watch_credential
 
