@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from hubfarm.client.aio import AsyncClient  # noqa: E402
-from tests.dashboard.dashboard_support import dashboard  # noqa: E402
+from tests.dashboard.dashboard_support import started_dashboard  # noqa: E402
 from tests.interop.browser_support import chromium  # noqa: E402
 
 HUBFARM = [sys.executable, "-m", "hubfarm"]
@@ -80,7 +80,7 @@ def main() -> None:
         talking.start()
         try:
             with (
-                dashboard() as shown,
+                started_dashboard() as shown,
                 chromium(Path(directory) / "profile", "--force-device-scale-factor=1") as browser,
             ):
                 time.sleep(WATCHED)

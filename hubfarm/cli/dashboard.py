@@ -9,7 +9,7 @@ import click
 
 from hubfarm.cli.options import log_level_option, seconds
 from hubfarm.cli.show import say
-from hubfarm.dashboard.process import IDLE, PORT, Asked, Dashboard, running
+from hubfarm.dashboard.process import IDLE, PORT, Asked, running, serve
 from hubfarm.gateway.alerts import has_display, leading_to, open_in_browser
 from hubfarm.registry.locks import holding
 from hubfarm.registry.logs import log_to
@@ -81,7 +81,4 @@ def _serve(paths: Paths, asked: Asked, log_level: str, *, opens: bool) -> None:
             file = leading_to(address, paths.runtime / "dashboard.html")
             threading.Thread(target=open_in_browser, args=(file,), daemon=True).start()
 
-    async def serve() -> None:
-        await Dashboard(paths, asked).run(ready)
-
-    asyncio.run(serve())
+    asyncio.run(serve(paths, asked, ready))

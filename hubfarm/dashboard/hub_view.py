@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -186,26 +187,34 @@ class _HubView:
             kind = kind_of(start)
             send = getattr(station.client, f"send_{kind}")
             to = request.query.get("client") or None
-            receipts = await send(path, name, to, serve=True, timeout=LOAD_TIMEOUT)
+            try:
+                receipts = await send(path, name, to, serve=True, timeout=LOAD_TIMEOUT)
+            except HubfarmError as error:
+                path.unlink(missing_ok=True)  # nobody was led to it
+                if isinstance(error, WrongUse):
+                    raise WrongUse(str(error).replace(str(path), name or "the file")) from None
+                raise
         told = {"kind": kind, "receipts": [_receipt_as_json(receipt) for receipt in receipts]}
         return web.Response(body=msgspec.json.encode(told), content_type="application/json")
 
 
-async def _save(request: web.Request, path: Any) -> bytes:
-    """Write a request's body into a file, return its beginning."""
+async def _save(request: web.Request, path: Path) -> bytes:
+    """Write a request's body into a file, return its beginning; what does not come whole is not kept."""
     start, size = b"", 0
-    with await asyncio.to_thread(open, path, "xb") as file:
-        async for part in request.content.iter_chunked(256 * 2**10):
-            size += len(part)
-            if size > LARGEST_HANDED:
-                path.unlink()
-                raise WrongUse(f"the file is too large: {LARGEST_HANDED} bytes at most")
-            if len(start) < SNIFFED:
-                start += part[: SNIFFED - len(start)]
-            await asyncio.to_thread(file.write, part)
-    if not size:
-        path.unlink()
-        raise WrongUse("the file is empty")
+    try:
+        with path.open("xb") as file:
+            async for part in request.content.iter_chunked(256 * 2**10):
+                size += len(part)
+                if size > LARGEST_HANDED:
+                    raise WrongUse(f"the file is too large: {LARGEST_HANDED} bytes at most")
+                if len(start) < SNIFFED:
+                    start += part[: SNIFFED - len(start)]
+                await asyncio.to_thread(file.write, part)
+        if not size:
+            raise WrongUse("the file is empty")
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     return start
 
 

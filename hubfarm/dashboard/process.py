@@ -159,8 +159,12 @@ class Dashboard:
         )
         self._ended = asyncio.Event()
 
+    def end(self) -> None:
+        """Serve no more; `run` returns soon."""
+        self._ended.set()
+
     async def run(self, ready: Callable[[str], None]) -> None:
-        """Serve until a signal or idleness ends it.
+        """Serve until `end` is called, or nobody has looked for a while.
 
         Parameters
         ----------
@@ -172,10 +176,6 @@ class Dashboard:
         HubfarmError
             It cannot listen.
         """
-        loop = asyncio.get_running_loop()
-        loop.set_default_executor(ThreadPoolExecutor(THREADS))
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, self._ended.set)
         async with contextlib.AsyncExitStack() as closing:
             sockets, address = self._listen(closing)
             runner = web.AppRunner(
@@ -216,6 +216,22 @@ class Dashboard:
         write_private(self._paths.dashboard, json.dumps({"port": port, "token": self._token, "pid": os.getpid()}))
         closing.callback(lambda: self._paths.dashboard.unlink(missing_ok=True))
         return sockets, address_of(port, self._token)
+
+
+async def serve(paths: Paths, asked: Asked, ready: Callable[[str], None]) -> None:
+    """Be a dashboard until a signal ends it, or nobody has looked for a while; see `Dashboard.run`.
+
+    Raises
+    ------
+    HubfarmError
+        It cannot listen, or the settings file is wrong.
+    """
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(THREADS))
+    dashboard = Dashboard(paths, asked)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, dashboard.end)
+    await dashboard.run(ready)
 
 
 def listen_near(port: int | None) -> tuple[int, list[socket.socket]]:

@@ -1,6 +1,8 @@
 """A bridge in the test's own process, between hubs of a farm: what it does step by step."""
 
 import asyncio
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,9 +11,13 @@ import pytest
 
 from hubfarm.bridge.bridge import Bridge
 from hubfarm.bridge.exports import Exports
+from hubfarm.bridge.process import serve
 from hubfarm.client.discovery import Choice
 from hubfarm.farm import Farm
+from hubfarm.registry.bridges import Bridges
 from hubfarm.registry.listing import HubInfo
+from hubfarm.registry.paths import Paths
+from hubfarm.spec.bridge_spec import BridgeSpec
 from tests.stories.test_bridges import OK, metadata_of, proxy_of, seen, texts
 from tests.support import PATIENCE, Receiver, message, wait_for
 
@@ -104,3 +110,37 @@ def test_hub_that_ends_and_comes_back_is_joined_again(farm: Farm, two: tuple[Hub
         b = enter(again, "B", "my.*")
         a.hub.notify(a.key, proxy_of(a, "B (h-2)"), message("my.text", text="again"))
         assert texts(b, 1) == ["again"]
+
+
+def test_bridge_s_process_tells_of_itself_and_ends_at_a_signal(
+    paths: Paths, two: tuple[HubInfo, HubInfo], enter: Enter
+) -> None:
+    bridges, opened = Bridges(paths), []
+    bridges.want(BridgeSpec(name="b", hubs=("h-1", str(two[1].lock_file))))
+    wish = bridges.find("b")
+    assert wish is not None
+    b = enter(two[1], "B", "my.*")
+
+    async def watch_it(began: asyncio.Event) -> None:
+        await began.wait()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PATIENCE
+        while not ((state := bridges.state("b")) and [end.proxies for end in state.ends] == [1, 0]):
+            assert loop.time() < until, state
+            await asyncio.sleep(0.05)
+        assert (state.pid, [end.hub for end in state.ends]) == (os.getpid(), list(wish.spec.hubs))
+        assert all(end.joined and not end.trouble for end in state.ends)
+        os.kill(os.getpid(), signal.SIGHUP)
+        while not (opened and bridges.keys("b")):
+            await asyncio.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    async def scenario() -> None:
+        began = asyncio.Event()
+        watching = asyncio.create_task(watch_it(began))
+        serving = asyncio.create_task(serve(wish, bridges, lambda: opened.append("again"), began.set))
+        await asyncio.wait_for(asyncio.gather(serving, watching), 2 * PATIENCE)
+
+    asyncio.run(scenario())
+    assert opened == ["again"]
+    wait_for(lambda: len(b.hub.getRegisteredClients(b.key)) == 1, "it has left: there is the hub alone")

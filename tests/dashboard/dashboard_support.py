@@ -1,18 +1,27 @@
-"""A dashboard as its user starts it, and a browser's part as far as it is HTTP."""
+"""A dashboard as its user starts it, or in the test's own process; and a browser's part as far as it is HTTP."""
 
+import asyncio
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from tests.support import PATIENCE, running
+from hubfarm.dashboard.process import Asked, Dashboard
+from hubfarm.farm import Farm
+from hubfarm.registry.paths import Paths
+from hubfarm.spec.states import HubState
+from tests.support import PATIENCE, running, wait_for
 
 
 def free_port() -> int:
@@ -27,13 +36,27 @@ def listens(path: Path) -> bool:
         return connection.connect_ex(str(path)) == 0
 
 
+def give_up(farm: Farm, label: str) -> None:
+    """Kill a hub and each of its successors, until the coordinator gives it up."""
+    killed: set[int] = set()
+
+    def is_given_up() -> bool:
+        hub = next((hub for hub in farm.hubs() if hub.label == label), None)
+        if hub is not None and hub.pid is not None and hub.alive and hub.pid not in killed:
+            with suppress(ProcessLookupError):
+                os.kill(hub.pid, signal.SIGKILL)
+                killed.add(hub.pid)
+        return hub is not None and hub.state is HubState.FAILED
+
+    wait_for(is_given_up, f"{label} is given up")
+
+
 @dataclass(frozen=True)
 class Shown:
-    """A dashboard that runs."""
+    """A dashboard that serves at a port."""
 
     port: int
     token: str
-    process: subprocess.Popen[str]
 
     @property
     def origin(self) -> str:
@@ -44,17 +67,63 @@ class Shown:
         return f"{self.origin}/#token={self.token}"
 
 
+@dataclass(frozen=True)
+class Started(Shown):
+    """A dashboard that its user has started."""
+
+    process: subprocess.Popen[str]
+
+
 @contextmanager
-def dashboard(*options: str) -> Iterator[Shown]:
+def started_dashboard(*options: str) -> Iterator[Started]:
     """Run ``hubfarm dashboard`` until the end of the block."""
     port = free_port()
     command = [sys.executable, "-m", "hubfarm", "dashboard", "--no-browser", "--port", str(port), *options]
     with running(*command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         address = process.stdout.readline().strip()
-        yield Shown(port, address.partition("#token=")[2], process)
+        yield Started(port, address.partition("#token=")[2], process)
         process.terminate()
         assert process.wait(PATIENCE) == 0
+
+
+@contextmanager
+def dashboard(**asked: Any) -> Iterator[Shown]:
+    """Run a dashboard in this process until the end of the block, in a thread with a loop of its own."""
+    with serving(**asked) as address:
+        place, _, token = address.partition("/#token=")
+        yield Shown(int(place.rpartition(":")[2]), token)
+
+
+@contextmanager
+def serving(**asked: Any) -> Iterator[str]:
+    """Do as `dashboard`; yield what it says when it serves: its address, or by a Unix socket its token."""
+    serves: Future[str] = Future()
+    ends: list[Callable[[], None]] = []
+
+    async def main() -> None:
+        loop, one = asyncio.get_running_loop(), Dashboard(Paths.from_environment().prepare(), Asked(**asked))
+        ends.append(lambda: loop.call_soon_threadsafe(one.end))
+        await one.run(serves.set_result)
+
+    def run() -> None:
+        try:
+            asyncio.run(main())
+        except Exception as error:
+            if serves.done():
+                raise
+            serves.set_exception(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield serves.result(PATIENCE)
+    finally:
+        for end in ends:
+            with suppress(RuntimeError):  # it has ended by itself
+                end()
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
 
 
 class Page:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,11 +11,13 @@ import pytest
 
 from hubfarm.client.aio import AsyncClient
 from hubfarm.client.conversation import Conversation
+from hubfarm.dashboard import hearing
 from hubfarm.dashboard.conversation_view import FIRST, MOST_AT_ONCE, Which, _Telling
 from hubfarm.dashboard.hearing import MOST_LOADED, Heard, Hearing
 from hubfarm.farm import Farm
 from hubfarm.samp.errors import WrongUse
-from hubfarm.spec.watching import Answered, Arrived, Came, Missed, Recipient, Sent, from_json
+from hubfarm.samp.xmlrpc import encode_value
+from hubfarm.spec.watching import Answered, Arrived, Came, Missed, Recipient, Sent, as_json, from_json
 from tests.dashboard.dashboard_support import Page, dashboard, page
 from tests.support import in_a_loop, wait_for
 
@@ -244,6 +247,93 @@ async def test_hub_is_watched_while_a_page_shows_it_and_page_goes_on_over_its_re
                 await told.until(lambda entries: False)
 
 
+@in_a_loop
+async def test_earlier_messages_are_told_when_the_page_asks(farm: Farm) -> None:
+    with dashboard() as shown:
+        async with page(shown) as one:
+            lines = [json.dumps(as_json(Came(id="c1", name="one")))]
+            lines += [json.dumps(as_json(sent(number, f"a.b{number % 2}"))) for number in range(1, FIRST + 51)]
+            loaded = (await one.ask("POST", "post/conversation", data="\n".join(lines).encode()))[1]["loaded"]
+            async with one.listen("conversation", loaded=loaded) as told:
+                first = await anext(told)
+            assert (first["entries"][0]["number"], first["more"]) == (51, True)
+            earlier = await one.act("earlier", loaded=loaded, before=51)
+            assert [entry["number"] for entry in earlier["entries"]] == list(range(1, 51))
+            assert (earlier["more"], earlier["names"]) == (False, {"c1": "one"})
+            narrowed = await one.act("earlier", loaded=loaded, before=51, mtype="a.b1")
+            assert [entry["number"] for entry in narrowed["entries"]] == list(range(1, 51, 2))
+            status, wrong = await one.ask("POST", "do/message", json={"loaded": loaded, "number": 9999})
+            assert (status, "not kept any more" in wrong["error"]) == (400, True)
+            for query, why in (("loaded=1&events=perhaps", "events"), ("hub=7", "no such hub"), ("more=1", "more")):
+                status, wrong = await one.ask("GET", f"get/conversation?{query}")
+                assert (status, why in wrong["error"], "\n" in wrong["error"]) == (400, True, False), wrong
+            async with one.listen("replay", loaded=loaded, at="7", to="c1") as replayed:
+                with pytest.raises(AssertionError, match="no such hub"):
+                    await anext(replayed)
+            async with one.listen("replay", loaded=loaded, at="7", to="c1", mtype="none") as replayed:
+                with pytest.raises(AssertionError, match="nothing to be sent again"):
+                    await anext(replayed)
+
+
+@in_a_loop
+async def test_what_is_sent_again_keeps_its_pauses_and_what_fails_is_told_apart(farm: Farm) -> None:
+    farm.start(label="mine")
+    times: list[float] = []
+    with dashboard() as shown:
+        async with page(shown) as one, clients() as (_, second):
+            second.on_notification("my.text")(lambda message: times.append(time.monotonic()))
+            await second.declare_subscriptions()
+            xml = encode_value({"samp.mtype": "my.text", "samp.params": {}})
+            unheard = encode_value({"samp.mtype": "no.such", "samp.params": {}})
+            events = [
+                Sent(at=10.0, number=1, how="notify", sender="c1", mtype="my.text", xml=xml),
+                Sent(at=10.5, number=2, how="notifyAll", sender="c1", mtype="my.text", xml=xml),
+                Sent(at=10.5, number=3, how="call", sender="c1", mtype="no.such", xml=unheard),
+            ]
+            lines = "\n".join(json.dumps(as_json(event)) for event in events).encode()
+            loaded = (await one.ask("POST", "post/conversation", data=lines))[1]["loaded"]
+            became = []
+            async with one.listen("replay", loaded=loaded, at="1", to=str(second.id), pauses=True) as replayed:
+                async for each in replayed:
+                    became.append(each)
+                    if each["place"] == each["of"]:
+                        break
+            assert [each["status"] for each in became] == ["sent", "sent", "refused"]
+            assert "not subscribed" in became[2]["reason"]
+            await asyncio.to_thread(wait_for, lambda: len(times) == 2, "both have arrived")
+            assert times[1] - times[0] > 0.3
+            async with one.listen("replay", loaded=loaded, at="1", to="c99", number=1) as replayed:
+                assert (await anext(replayed))["status"] == "refused"
+
+
+@in_a_loop
+async def test_conversation_is_watched_on_a_moment_after_the_page_and_then_forgotten(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hearing, "LINGER", 0.2)
+    farm.start(label="mine")
+    with dashboard() as shown:
+        async with page(shown) as one:
+            async with talking(one, hub="1"):
+                assert farm.find("mine").watchers == 1
+            await asyncio.to_thread(wait_for, lambda: farm.find("mine").watchers == 0, "nobody watches any more")
+            status, wrong = await one.ask("POST", "do/earlier", json={"hub": "1", "before": 9})
+            assert (status, "open its conversation first" in wrong["error"]) == (400, True)
+
+
+@in_a_loop
+async def test_hub_that_lets_nobody_watch_says_why(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    farm.start(label="mine")
+    [hub] = farm.hubs()
+    tokens = [line for line in hub.lock_file.read_text().splitlines() if not line.startswith("hubfarm.")]
+    (hub.lock_file.parent / "samp-hub-another").write_text("\n".join(tokens))
+    with dashboard() as shown:
+        async with page(shown) as one, one.listen("conversation", hub="foreign:samp-hub-another") as told:
+            with pytest.raises(AssertionError, match="another program's hub"):
+                async for _ in told:
+                    pass
+
+
 # ---------------------------------------------------------------------- what a page is told, and how much
 
 
@@ -304,11 +394,11 @@ def test_what_is_looked_for_is_bounded() -> None:
 
 
 def test_only_the_last_files_are_kept() -> None:
-    hearing = Hearing()
-    names = [hearing.keep("luigi", Heard("a file")) for _ in range(MOST_LOADED + 1)]
+    files = Hearing()
+    names = [files.keep("luigi", Heard("a file")) for _ in range(MOST_LOADED + 1)]
     with pytest.raises(WrongUse):
-        hearing.loaded(names[0], "luigi")
-    assert hearing.loaded(names[-1], "luigi")
+        files.loaded(names[0], "luigi")
+    assert files.loaded(names[-1], "luigi")
 
 
 def test_clients_that_are_there_are_those_that_came_and_have_not_left() -> None:

@@ -1,13 +1,25 @@
 """A hub's clients as a page is told of them, and what is said to them."""
 
 import asyncio
+import tempfile
+import threading
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from hubfarm.client.aio import AsyncClient
+from hubfarm.dashboard import hub_view
 from hubfarm.farm import Farm
 from tests.dashboard.dashboard_support import dashboard, page
 from tests.support import PATIENCE, Receiver, in_a_loop
 
+FILE = {"Content-Type": "application/octet-stream"}
+PICTURE = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
 TABLE = b'<VOTABLE version="1.3"><RESOURCE><TABLE/></RESOURCE></VOTABLE>'
 
 
@@ -80,8 +92,7 @@ async def test_file_is_handed_over_and_served(farm: Farm, receiver: Receiver) ->
     with dashboard() as shown:
         async with page(shown) as one:
             path = f"post/hand?hub=1&client={receiver.id}&name=../../galaxies.vot"
-            kind = {"Content-Type": "application/octet-stream"}
-            handing = asyncio.ensure_future(one.ask("POST", path, data=TABLE, headers=kind))
+            handing = asyncio.ensure_future(one.ask("POST", path, data=TABLE, headers=FILE))
             call = await asyncio.to_thread(_next, receiver, "receiveCall")
             assert call[-1]["samp.mtype"] == "table.load.votable"
             url = call[-1]["samp.params"]["url"]
@@ -92,9 +103,9 @@ async def test_file_is_handed_over_and_served(farm: Farm, receiver: Receiver) ->
             )
             expected = {"kind": "table", "receipts": [{"name": "TOPCAT", "ok": True, "error": ""}]}
             assert await handing == (200, expected)
-            assert (await one.ask("POST", path, data=b"", headers=kind))[1] == {"error": "the file is empty"}
+            assert (await one.ask("POST", path, data=b"", headers=FILE))[1] == {"error": "the file is empty"}
             assert (await one.ask("POST", path, data=TABLE, headers={"Content-Type": "text/plain"}))[0] == 400
-            other = kind | {"Origin": "http://evil.example"}
+            other = FILE | {"Origin": "http://evil.example"}
             assert (await one.ask("POST", path, data=TABLE, headers=other))[0] == 403
 
 
@@ -126,3 +137,127 @@ async def test_huge_metadata_is_cut_to_what_can_be_read(farm: Farm, receiver: Re
         async with page(shown) as one, one.listen("clients", hub="1") as told:
             clients = await seen(told, lambda clients: any(each["name"].startswith("big") for each in clients.values()))
             assert len(str(clients)) < 50_000
+
+
+@in_a_loop
+async def test_hub_is_followed_to_its_end(farm: Farm) -> None:
+    farm.start(label="night", owner="luigi")
+    with dashboard() as shown:
+        async with page(shown) as one, one.listen("hub", hub="1") as told:
+            first = await anext(told)
+            assert (first["facts"]["label"], first["facts"]["owner"], "line" in first) == ("night", "luigi", True)
+            async with AsyncClient("a", label="night"):
+                async for data in told:
+                    if data["now"][0] == 1:
+                        break
+                assert "line" not in data  # which a page draws on by itself
+            pid = first["facts"]["pid"]
+            await asyncio.to_thread(farm.restart, ["night"])
+            async for data in told:
+                if data["facts"]["pid"] != pid:
+                    break
+            await asyncio.to_thread(farm.stop, ["night"])
+            with pytest.raises(AssertionError, match="the hub has ended"):
+                async for _ in told:
+                    pass
+            status, answer = await one.ask("POST", "do/ping", json={"hub": "1", "client": "c1"})
+            assert (status, answer["error"]) == (400, "there is no such hub, or no longer")
+
+
+@in_a_loop
+async def test_client_that_answers_is_told_from_one_that_has_gone_or_fails(farm: Farm) -> None:
+    farm.start(label="night")
+    with dashboard() as shown:
+        async with page(shown) as one, AsyncClient("a", label="night") as a:
+
+            @a.on_call("x.fail")
+            def fail(message: Any) -> None:
+                raise ValueError("no such column")
+
+            await a.declare_subscriptions()
+            to = {"hub": "1", "client": str(a.id)}
+            assert 0 < (await one.act("ping", **to))["ms"] < 1000 * PATIENCE
+            failed = await one.act("send", **to, mtype="x.fail", call=True)
+            assert (failed["status"], "no such column" in failed["response"]) == ("samp.error", True)
+            for name, asked in (("ping", {}), ("send", {"mtype": "x.fail", "call": True}), ("disconnect", {})):
+                status, answer = await one.ask("POST", f"do/{name}", json={"hub": "1", "client": "c99"} | asked)
+                assert (status, "c99" in answer["error"] or "no such client" in answer["error"]) == (409, True), answer
+            status, answer = await one.ask("POST", "do/send", json=to | {"mtype": "not subscribed.to"})
+            assert (status, "not subscribed.to" in answer["error"]) == (400, True)
+
+
+@contextmanager
+def picture_server(content: bytes) -> Iterator[str]:
+    """Serve one picture, under whatever name."""
+
+    class Serve(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "image/svg+xml")  # which nobody believes
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Serve)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/icon"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(PICTURE, (200, "image/png")), (b"<svg onload='alert(1)'/>", (404, "application/json"))],
+    ids=["picture", "script"],
+)
+def test_icon_is_served_again_if_it_is_a_picture(farm: Farm, content: bytes, expected: tuple[int, str]) -> None:
+    @in_a_loop
+    async def scenario(url: str) -> None:
+        farm.start(label="night")
+        with dashboard() as shown:
+            async with page(shown) as one, AsyncClient("a", label="night") as a, AsyncClient("b", label="night") as b:
+                await a.declare_metadata({"samp.name": "a", "samp.icon.url": url})
+                async with one.listen("clients", hub="1") as told:
+                    await seen(told, lambda clients: str(a.id) in clients and clients[str(a.id)]["icon"])
+                place = f"{one.origin}/get/icon?hub=1&client="
+                async with one.session.get(f"{place}{a.id}") as answer:
+                    assert (answer.status, answer.content_type) == expected
+                    assert "sandbox" in answer.headers["Content-Security-Policy"] or answer.status == 404
+                    assert (await answer.read() == content) is (answer.status == 200)
+                async with one.session.get(f"{place}{b.id}") as answer:
+                    assert answer.status == 404  # it has none, which looks the same
+                elsewhere = {"Sec-Fetch-Site": "cross-site"}
+                async with one.session.get(f"{place}{a.id}", headers=elsewhere) as answer:
+                    assert answer.status == 403
+
+    with picture_server(content) as url:
+        scenario(url)
+
+
+@in_a_loop
+async def test_file_that_is_too_large_or_nothing_known_is_refused_and_not_kept(
+    farm: Farm, receiver: Receiver, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_view, "LARGEST_HANDED", 1000)
+    monkeypatch.setattr(tempfile, "tempdir", str(home))
+    [hub] = farm.start(label="night")
+    receiver.join_by(hub.lock_file, "TOPCAT", "table.load.votable")
+    with dashboard() as shown:
+        async with page(shown) as one:
+            for data, to, why in (
+                (TABLE + b" " * 1000, receiver.id, "too large: 1000 bytes"),
+                (b"what is this", receiver.id, "cannot read a.txt as a table"),
+                (TABLE, "c99", "no client"),
+            ):
+                status, told = await one.ask("POST", f"post/hand?hub=1&client={to}&name=a.txt", data=data, headers=FILE)
+                assert (status, why in told["error"], "\n" in told["error"]) == (400, True, False), told
+            assert (await one.ask("POST", "post/hand?hub=7&name=a", data=TABLE, headers=FILE))[0] == 400
+            [directory] = home.glob("hubfarm-dashboard-*")
+            assert list(directory.iterdir()) == []
+    assert not directory.exists()

@@ -1,7 +1,11 @@
 """Logs, web pages, users and tickets, as a page is told of them and changes them."""
 
 import asyncio
+from pathlib import Path
 
+import pytest
+
+from hubfarm.dashboard import log_view
 from hubfarm.farm import Farm
 from hubfarm.registry.paths import Paths
 from tests.dashboard.dashboard_support import dashboard, page
@@ -95,3 +99,72 @@ async def test_origins_are_trusted_and_forgotten(farm: Farm) -> None:
             await one.act("consent-forget", id="https://a.example")
             status, wrong = await one.ask("POST", "do/consent-deny", json={"id": "0"})
             assert (status, wrong["error"].startswith("no web page asks")) == (400, True)
+
+
+@in_a_loop
+async def test_users_of_another_authenticator_are_not_this_pages_business(farm: Farm, home: Path) -> None:
+    (home / "system.toml").write_text('[access]\nauthenticator = "pam"\n')
+    with dashboard() as shown:
+        async with page(shown) as one, one.listen("access") as told:
+            first = await anext(told)
+            assert (first["authenticator"], first["users"], first["trouble"]) == ("pam", [], "")
+            status, wrong = await one.ask("POST", "do/user-add", json={"name": "luigi", "password": "a long password"})
+            assert (status, "access.authenticator" in wrong["error"]) == (400, True)
+            assert (await one.ask("GET", "me"))[0] == 200
+        async with page(shown, enters=False) as one:
+            assert (await one.ask("GET", "me")) == (401, {"passwords": True})
+
+
+@in_a_loop
+async def test_users_file_that_cannot_be_read_is_said_and_lets_nobody_in(farm: Farm, paths: Paths) -> None:
+    farm.users.add("luigi", "a long password")
+    with dashboard() as shown:
+        async with page(shown) as boss, page(shown, enters=False) as luigi:
+            assert await luigi.enter(user="luigi", password="a long password") == 200
+            farm.users.path.write_text("no users file")
+            async with boss.listen("access") as told:
+                first = await anext(told)
+            assert (first["users"], str(farm.users.path) in first["trouble"]) == ([], True), first
+            assert (await luigi.ask("GET", "me")) == (401, {"passwords": False})
+
+
+@in_a_loop
+async def test_shares_are_bounded_and_rules_that_cannot_be_are_refused(farm: Farm) -> None:
+    await asyncio.to_thread(lambda: farm.start(label="night"))
+    with dashboard() as shown:
+        async with page(shown) as one:
+            for name, asked, why in (
+                ("share", {"hub": "1", "user": "luigi", "seconds": 0}, "a share of 0 s"),
+                ("share", {"hub": "1", "user": "luigi", "seconds": 1e9}, "at most 2.592e+06"),
+                ("share", {"hub": "7", "user": "luigi"}, "there is no such hub"),
+                ("access", {"hub": "1", "access": "owner"}, "for no owner"),
+                ("access", {"hub": "1", "access": "some"}, "access is 'some'"),
+                ("ticket-revoke", {"id": "../../users"}, "ticket"),
+                ("user-remove", {"name": "nobody"}, "nobody"),
+                ("user-change", {"name": "nobody", "admin": True}, "nobody"),
+            ):
+                status, wrong = await one.ask("POST", f"do/{name}", json=asked)
+                assert (status, why in wrong["error"], "\n" in wrong["error"]) == (400, True, False), wrong
+
+
+@in_a_loop
+async def test_log_that_is_not_there_is_said_and_of_a_flood_the_last_is_told(
+    farm: Farm, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await asyncio.to_thread(lambda: farm.start(label="night"))
+    log = paths.logs / "night.log"
+    monkeypatch.setattr(log_view, "READ_BACK", 10_000)
+    monkeypatch.setattr(log_view, "FIRST", 20)
+    log.write_text("".join(f"2026-01-01 12:00:00.{n:03} INFO    night: line {n}\n" for n in range(1000)))
+    with dashboard() as shown:
+        async with page(shown) as one:
+            async with one.listen("log", hub="1") as told:
+                first = await anext(told)
+                assert (len(first["entries"]), first["entries"][-1][2]) == (20, "line 999")
+                assert 100 < first["left"] < 300  # what was read back, cut at a line's end
+            log.unlink()
+            with pytest.raises(AssertionError, match="there is no log of it: No such file"):
+                async with one.listen("log", hub="1") as told:
+                    await anext(told)
+            status, wrong = await one.ask("POST", "do/last-lines", json={"hub": "1"})
+            assert (status, wrong["error"]) == (409, "there is no log of it: No such file or directory")

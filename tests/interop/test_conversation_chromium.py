@@ -10,7 +10,7 @@ import pytest
 
 from hubfarm import SAMPIntegratedClient
 from hubfarm.farm import Farm
-from tests.dashboard.dashboard_support import dashboard
+from tests.dashboard.dashboard_support import started_dashboard
 from tests.interop.browser_support import axe, chromium
 from tests.interop.conftest import OnHub, names_on
 from tests.support import need, wait_for
@@ -34,7 +34,7 @@ def view(farm: Farm, context: Any) -> Iterator[Any]:
     """The view of the hub mine, in a page whose errors fail the test."""
     farm.start(label="mine", owner="luigi", limits=["declared=8000000"])
     errors: list[str] = []
-    with dashboard() as shown:
+    with started_dashboard() as shown:
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)

@@ -11,7 +11,7 @@ import pytest
 
 from hubfarm.farm import Farm
 from hubfarm.registry.paths import Paths
-from tests.dashboard.dashboard_support import Shown, dashboard
+from tests.dashboard.dashboard_support import Shown, started_dashboard
 from tests.interop.browser_support import Site, axe, chromium, sites  # noqa: F401
 from tests.interop.conftest import OnHub
 from tests.support import PATIENCE, Receiver, need, read_lock_file
@@ -31,7 +31,7 @@ HOSTILE = (
 
 @pytest.fixture
 def shown(farm: Farm) -> Iterator[Shown]:
-    with dashboard() as one:
+    with started_dashboard() as one:
         yield one
 
 
@@ -249,7 +249,7 @@ def test_log_goes_on_while_one_looks(told: Told, farm: Farm, receiver: Receiver)
 
 def test_page_that_asks_is_let_in_here(farm: Farm, sites: Any, browser: Any) -> None:  # noqa: F811
     farm.start(label="night")
-    with dashboard() as shown:
+    with started_dashboard() as shown:
         told = Told(browser, shown.address)
         told.page.get_by_role("button", name="Start hubs").wait_for()
         viewer = browser.new_page()
