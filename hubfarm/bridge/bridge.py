@@ -18,9 +18,9 @@ from hubfarm.bridge.exports import Exports
 from hubfarm.bridge.icons import Icons
 from hubfarm.bridge.marks import has_rival, proxy_metadata, proxy_subscriptions
 from hubfarm.bridge.proxy import Proxy, Wanted
+from hubfarm.bridge.reach import Reach
 from hubfarm.bridge.side import Side
 from hubfarm.client.callback_server import Callback
-from hubfarm.client.discovery import Choice
 from hubfarm.client.errors import SAMPProxyError
 from hubfarm.samp.errors import Fault, HubfarmError
 from hubfarm.samp.methods import Kind
@@ -53,19 +53,19 @@ class Bridge:
 
     Parameters
     ----------
-    hubs : sequence of Choice
-        Which.
+    hubs : sequence of Reach
+        How to get to each.
     by : str
         Which bridge this is, among those that might join the same hubs; the older comes before, as text.
     exports : Exports, optional
         Serves the files that messages name; without it they are named as they are.
     """
 
-    def __init__(self, hubs: Sequence[Choice], by: str, exports: Exports | None = None) -> None:
+    def __init__(self, hubs: Sequence[Reach], by: str, exports: Exports | None = None) -> None:
         self._by = by
         self._exports = exports
         self._icons = Icons(self._look_at_all)
-        self.sides = [Side(number, choice, by, self) for number, choice in enumerate(hubs)]
+        self.sides = [Side(number, reach, by, self) for number, reach in enumerate(hubs)]
         self._proxies: dict[tuple[int, str, int], Proxy] = {}
         self._calls: dict[str, _Call] = {}
         self._next = 0

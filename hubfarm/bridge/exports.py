@@ -23,10 +23,13 @@ MOST = 1000
 class Place(Protocol):
     """Where a hub is, seen from here."""
 
-    is_on_this_host: bool
-    """Whether its clients open the files that ours do."""
-    own_address: str
-    """The address of this host that the hub sees."""
+    @property
+    def is_on_this_host(self) -> bool:
+        """Whether its clients open the files that ours do."""
+
+    @property
+    def own_address(self) -> str:
+        """The address of this host that the hub sees."""
 
 
 class Exports:

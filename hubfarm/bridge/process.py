@@ -14,6 +14,7 @@ from loguru import logger
 
 from hubfarm.bridge.bridge import Bridge
 from hubfarm.bridge.exports import Exports
+from hubfarm.bridge.reach import ByLockFile
 from hubfarm.bridge.side import Side
 from hubfarm.client.discovery import Choice
 from hubfarm.registry.bridges import Bridges, BridgeState, EndState, Wish
@@ -44,7 +45,7 @@ async def serve(wish: Wish, bridges: Bridges, reopen_log: Callable[[], None], re
         loop.add_signal_handler(number, ended.set)
     loop.add_signal_handler(signal.SIGHUP, reopen_log)
     exports = Exports() if spec.export_urls else None
-    bridge = Bridge([choice_of(hub) for hub in spec.hubs], wish.by, exports)
+    bridge = Bridge([ByLockFile(choice_of(hub)) for hub in spec.hubs], wish.by, exports)
     former = bridges.keys(spec.name)
     for hub, side in zip(spec.hubs, bridge.sides, strict=True):
         side.former_keys = former.get(hub, [])

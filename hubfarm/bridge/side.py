@@ -7,26 +7,19 @@ are called at one address, and told apart by their private keys.  A hub that is 
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from typing import Protocol
 
 from loguru import logger
 
 from hubfarm.bridge.marks import BY, DESCRIPTION, HUB, NAME, is_of_a_bridge, mark_given
-from hubfarm.bridge.rights import Rights, Who
+from hubfarm.bridge.reach import Reach, Receive
+from hubfarm.bridge.rights import Who
 from hubfarm.bridge.roster import EVENTS, Client, Roster
-from hubfarm.client.callback_server import Callback, CallbackServer
-from hubfarm.client.calls import HubCalls
-from hubfarm.client.discovery import Choice
-from hubfarm.client.errors import SAMPHubUnreachable, SAMPProxyError
-from hubfarm.client.puller import Puller
-from hubfarm.registry.entry import label_of
-from hubfarm.registry.lockdir import LockDir
-from hubfarm.registry.paths import Paths
-from hubfarm.samp.errors import Fault, HubfarmError
-from hubfarm.samp.lockfile import URL
+from hubfarm.client.callback_server import Callback
+from hubfarm.client.errors import SAMPProxyError
+from hubfarm.samp.errors import HubfarmError
 from hubfarm.samp.values import Map
-from hubfarm.wire.urls import place_of
 
 LOOK_EVERY = 3.0
 """Between two looks whether a hub is there and still knows the bridge, seconds."""
@@ -39,8 +32,6 @@ SAYS_WHO_IT_IS_IN = 2.0
 
 COMES_BACK = 10.0
 """How long a call waits for a hub that does not answer, seconds: as long as a fallen worker takes to be replaced."""
-
-Receive = Callable[[Callback], Awaitable[None]]
 
 
 class Watcher(Protocol):
@@ -63,44 +54,47 @@ class Side:
     ----------
     number : int
         Its place among the bridge's hubs.
-    choice : Choice
-        Which hub it is.
+    reach : Reach
+        How to get to it.
     by : str
         Which bridge this is; see `hubfarm.bridge.marks.BY`.
     watcher : Watcher
         Is told.
     """
 
-    def __init__(self, number: int, choice: Choice, by: str, watcher: Watcher) -> None:
+    def __init__(self, number: int, reach: Reach, by: str, watcher: Watcher) -> None:
         self.number = number
-        self.label = f"hub {number + 1}"
         self.mark = ""
         """By which all bridges know the hub; see `hubfarm.bridge.marks`."""
         self.is_up = False
-        self.is_on_this_host = True
-        """Whether its clients open the files that ours do."""
-        self.own_address = ""
-        """The address of this host that the hub sees."""
         self.former_keys: list[str] = []
         """Of clients that a process of this bridge has had here which died: they leave when this one enters."""
         self.trouble = "not entered yet"
         """Why it is not up, for people."""
-        self._choice = choice
+        self._reach = reach
         self._by = by
         self._watcher = watcher
-        self._hub = HubCalls()
-        self._rights: Rights | None = None
         self._roster = Roster()
-        self._server: CallbackServer | None = None
-        self._url = ""
-        self._receivers: dict[str, Receive] = {}
         self._own_ids: dict[str, str] = {}
         self._rivals: dict[str, Map] = {}
-        self._pulls = False
-        self._pullers: dict[str, tuple[Puller, HubCalls]] = {}
         self._key = self._id = self._hub_id = ""
         self._look_now = asyncio.Event()
         self._news = asyncio.Event()
+
+    @property
+    def label(self) -> str:
+        """What people call the hub."""
+        return self._reach.label or f"hub {self.number + 1}"
+
+    @property
+    def is_on_this_host(self) -> bool:
+        """Whether its clients open the files that ours do."""
+        return self._reach.is_on_this_host
+
+    @property
+    def own_address(self) -> str:
+        """The address of this host that the hub sees."""
+        return self._reach.own_address
 
     # ------------------------------------------------------------------ who is there
 
@@ -149,22 +143,17 @@ class Side:
             await self._leave()
 
     async def _enter(self) -> None:
-        found = await self._choice.find(self._hub.timeout)
-        await self._hub.open(found.tokens, found.owner)
-        self.label = label_of(found.tokens) or "{}:{}".format(*place_of(found.tokens[URL]))
+        await self._reach.open()
         self._roster = Roster()
-        await self._listen()
-        self._rights = await asyncio.to_thread(Rights, self._hub.tokens)
-        secret = await asyncio.to_thread(self._rights.secret_for_the_bridge)
-        self._key, self._id, self._hub_id = await self._register(self._hear, secret)
+        self._key, self._id, self._hub_id = await self._register(self._hear, await self._reach.secret(None))
         for key in self.former_keys:
             with contextlib.suppress(SAMPProxyError):  # it has left, or the hub is another one
-                await self._hub.call("unregister", key)
+                await self._reach.call("unregister", key)
         self.former_keys = []
         mark = secrets.token_hex(4)
-        await self._hub.call("declareMetadata", self._key, self._said(mark))
-        await self._hub.call("declareSubscriptions", self._key, EVENTS)
-        listed = await self._hub.call("getRegisteredClients", self._key)
+        await self._reach.call("declareMetadata", self._key, self._said(mark))
+        await self._reach.call("declareSubscriptions", self._key, EVENTS)
+        listed = await self._reach.call("getRegisteredClients", self._key)
         for id in listed if isinstance(listed, list) else []:
             self._roster.clients.setdefault(str(id), Client())
         await asyncio.gather(*(self._ask_about(id) for id in list(self._roster.clients)))
@@ -176,17 +165,10 @@ class Side:
         logger.info("{}: entered, {} clients", self.label, len(self.real_clients()))
         self._watcher.side_changed(self)
 
-    async def _listen(self) -> None:
-        self.is_on_this_host, self.own_address = not self._hub.leads_afar, self._hub.local_host
-        self._pulls = self._hub.is_afar
-        if self._server is None:
-            self._server = CallbackServer(self._receive, self._receivers.__contains__)
-            self._url = await self._server.start(self.own_address)
-
     async def _ask_about(self, id: str) -> None:
         with contextlib.suppress(SAMPProxyError):  # it has left meanwhile
-            metadata = await self._hub.call("getMetadata", self._key, id)
-            self._roster.answer(id, metadata, await self._hub.call("getSubscriptions", self._key, id))
+            metadata = await self._reach.call("getMetadata", self._key, id)
+            self._roster.answer(id, metadata, await self._reach.call("getSubscriptions", self._key, id))
         if (one := self._roster.clients.get(id)) is not None and not one.described:
             self._give_time(id)
 
@@ -197,7 +179,7 @@ class Side:
         """Take the least of the marks that bridges have given the hub: all come to the same one."""
         self.mark = min(filter(None, [mark, *map(mark_given, self.rivals())]))
         if self.mark != mark:
-            await self._hub.call("declareMetadata", self._key, self._said(self.mark))
+            await self._reach.call("declareMetadata", self._key, self._said(self.mark))
 
     async def _stay(self) -> None:
         """Return when the hub is lost."""
@@ -221,14 +203,9 @@ class Side:
         until = asyncio.get_running_loop().time() + COMES_BACK
         while True:
             try:
-                present = await asyncio.to_thread(LockDir(Paths.from_environment()).present, self._hub.tokens)
-                if present is None:
-                    raise SAMPHubUnreachable("the hub has ended")
-                if present != self._hub.tokens:
-                    await self._hub.open(present, self._hub.owner)
-                elif self._rights is not None and self._rights.is_of_the_farm and not asked:
-                    return True  # its lock file and guard say enough, and need not wake it
-                await self._hub.call("getSubscriptions", self._key, self._id)
+                if await self._reach.look() and not asked:
+                    return True
+                await self._reach.call("getSubscriptions", self._key, self._id)
             except SAMPProxyError as fault:
                 self.trouble = f"the hub does not know the bridge any more: {fault}"
                 return False
@@ -243,10 +220,7 @@ class Side:
     def _lose(self) -> None:
         """Forget all that was there."""
         was_up, self.is_up = self.is_up, False
-        for key in list(self._pullers):
-            self._stop_pulling(key)
-        self._hub.close()
-        self._receivers.clear()
+        self._reach.leave()
         self._own_ids.clear()
         self._rivals.clear()
         self._roster = Roster()
@@ -256,20 +230,11 @@ class Side:
             self._watcher.side_changed(self)
 
     async def _leave(self) -> None:
-        keys = [self._key, *self._receivers]
+        keys = [self._key, *self._reach.receivers]
         with contextlib.suppress(HubfarmError, TimeoutError):
             async with asyncio.timeout(LOOK_EVERY):
-                await asyncio.gather(*(self._hub.call("unregister", key) for key in keys if key))
-        self._hub.close()
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-
-    def _stop_pulling(self, key: str) -> None:
-        puller, calls = self._pullers.pop(key, (None, None))
-        if puller is not None and calls is not None:
-            puller.close()
-            calls.close()
+                await asyncio.gather(*(self._reach.call("unregister", key) for key in keys if key))
+        self._reach.close()
 
     # ------------------------------------------------------------------ what the hub tells
 
@@ -319,22 +284,16 @@ class Side:
         """Wait until something has changed among the clients."""
         await self._news.wait()
 
-    def _receive(self, callback: Callback) -> Awaitable[None]:
-        receive = self._receivers.get(callback.key)
-        if receive is None:
-            raise Fault("the private key is nobody's here")
-        return receive(callback)
-
     # ------------------------------------------------------------------ what the bridge has there
 
     def keys(self) -> list[str]:
         """Return the private keys of all clients that the bridge has there, or has had and not let leave yet."""
-        return [*self.former_keys, *self._receivers]
+        return [*self.former_keys, *self._reach.receivers]
 
     def who(self, id: str) -> Who:
         """Return who a client has proved to be, as far as its hub can be believed."""
         one = self._roster.clients.get(id)
-        return self._rights.who(one.metadata) if self._rights is not None and one is not None else Who()
+        return self._reach.who(one.metadata) if one is not None else Who()
 
     async def register(self, receive: Receive, who: Who) -> tuple[str, str]:
         """Register a client that gets the hub's calls, as somebody; return its private key and its public id.
@@ -344,43 +303,25 @@ class Side:
         HubfarmError
             The hub does not let it in, or does not answer.
         """
-        if self._rights is None:
-            raise HubfarmError(f"the hub is away: {self.trouble}")
-        secret = await asyncio.to_thread(self._rights.secret_for, who)
-        key, id, _ = await self._register(receive, secret)
+        key, id, _ = await self._register(receive, await self._reach.secret(who))
         self._own_ids[id] = key
         return key, id
 
     async def _register(self, receive: Receive, secret: str) -> tuple[str, str, str]:
-        told = await self._hub.call("register", secret)
+        told = await self._reach.call("register", secret)
         given = told if isinstance(told, dict) else {}
         key, id, hub = (str(given.get(f"samp.{name}", "")) for name in ("private-key", "self-id", "hub-id"))
         if not (key and id):
             raise HubfarmError("the hub gave no id or no private key at registration")
-        self._receivers[key] = receive
-        await self._be_callable(key)
+        self._reach.receivers[key] = receive
+        await self._reach.be_callable(key)
         return key, id, hub
-
-    async def _be_callable(self, key: str) -> None:
-        """Have the hub call one of the bridge's clients, or let that pull, if the hub cannot call, or not unread."""
-        if self._pulls:
-            try:
-                await self._hub.call("allowReverseCallbacks", key, "1")
-            except SAMPProxyError:
-                self._pulls = False  # another's hub, which knows no such thing
-            else:
-                calls = HubCalls(pool_size=1)
-                await calls.open(self._hub.tokens, self._hub.owner)
-                self._pullers[key] = (Puller(calls, key, self._receive), calls)
-                return
-        await self._hub.call("setXmlrpcCallback", key, self._url)
 
     async def unregister(self, key: str, id: str) -> None:
         """Let one of the bridge's clients leave."""
-        self._receivers.pop(key, None)
-        self._stop_pulling(key)
+        self._reach.be_gone(key)
         with contextlib.suppress(HubfarmError):  # the hub has ended, or has thrown it out
-            await self._hub.call("unregister", key)
+            await self._reach.call("unregister", key)
         self._own_ids.pop(id, None)
 
     async def call(self, method: str, *params: object) -> None:
@@ -396,7 +337,7 @@ class Side:
         until = asyncio.get_running_loop().time() + COMES_BACK
         while True:
             try:
-                await self._hub.call(method, *params)
+                await self._reach.call(method, *params)
             except SAMPProxyError:
                 self._look_now.set()  # it may have forgotten us
                 raise

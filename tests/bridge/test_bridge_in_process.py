@@ -12,6 +12,7 @@ import pytest
 from hubfarm.bridge.bridge import Bridge
 from hubfarm.bridge.exports import Exports
 from hubfarm.bridge.process import serve
+from hubfarm.bridge.reach import ByLockFile
 from hubfarm.client.discovery import Choice
 from hubfarm.farm import Farm
 from hubfarm.registry.bridges import Bridges
@@ -31,7 +32,7 @@ def bridging(*labels: str, by: str = "1") -> Iterator[Bridge]:
     ended: list[Callable[[], object]] = []
 
     async def main() -> None:
-        bridge = Bridge([Choice(label=label) for label in labels], by, Exports())
+        bridge = Bridge([ByLockFile(Choice(label=label)) for label in labels], by, Exports())
         task = asyncio.ensure_future(bridge.run())
         loop = asyncio.get_running_loop()
         ended.append(lambda: loop.call_soon_threadsafe(task.cancel))
