@@ -24,7 +24,7 @@ from hubfarm.dashboard.visitor import Visitor
 from hubfarm.hub.model import HUB_ID
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.samp.xmlrpc import decode_value
-from hubfarm.spec.watching import Hello, as_json, from_json
+from hubfarm.spec.watching import Hello, Sent, as_json, from_json
 from hubfarm.visible import brief
 
 EVERY = 0.3
@@ -61,6 +61,7 @@ AT_ONCE = 200
 """Lines that are read or written before others have their turn."""
 
 _HUBS_OWN = "samp.hub."
+_ABOUT_THE_HUB = "hubfarm.query."  # asked of the hub by commands, and by the dashboard every few seconds
 
 
 class Which(Asked, frozen=True):
@@ -79,7 +80,7 @@ class Which(Asked, frozen=True):
     status : str
         Those that stand so; empty for all.
     events : bool
-        Also what the hub says of its clients.
+        Also what the hub says of its clients, and what it is asked about them.
     """
 
     hub: str = ""
@@ -266,7 +267,7 @@ class _Wanted:
     def is_met_by(self, entry: Entry) -> bool:
         """Tell whether it wants to see a message."""
         sent = entry.sent
-        if not self._events and sent.sender == HUB_ID and sent.mtype.startswith(_HUBS_OWN):
+        if not self._events and _is_hubs_own(sent):
             return False
         if self._status and entry.status != self._status:
             return False
@@ -280,6 +281,12 @@ class _Wanted:
         if self._mtype.endswith("*"):
             return mtype.startswith(self._mtype[:-1])
         return self._mtype in mtype
+
+
+def _is_hubs_own(sent: Sent) -> bool:
+    if sent.sender == HUB_ID:
+        return sent.mtype.startswith(_HUBS_OWN)
+    return sent.mtype.startswith(_ABOUT_THE_HUB) and all(to.id == HUB_ID for to in sent.to)
 
 
 class _Telling:

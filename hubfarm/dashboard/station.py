@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from reprlib import Repr
 from typing import Any
 
 from loguru import logger
@@ -38,6 +39,11 @@ COMMAND = {"hubfarm.command": "dashboard"}
 """How it is told from others, by its metadata; see `hubfarm.cli.hub_client`."""
 
 Client = dict[str, Any]
+
+_BOUNDED = Repr()
+"""Writes the beginning of lists and maps of any size."""
+
+_BOUNDED.maxlevel, _BOUNDED.maxdict, _BOUNDED.maxlist, _BOUNDED.maxstring = 3, 12, 12, 100
 
 
 class Station:
@@ -225,7 +231,7 @@ def shown_of(id: str, metadata: Mapping[str, Any], subscriptions: Mapping[str, A
     ['table.*']
     """
     own = {
-        brief(key, 100): brief(value if isinstance(value, str) else str(value)[:400], 300)
+        brief(key, 100): brief(value if isinstance(value, str) else _BOUNDED.repr(value), 300)
         for key, value in list(metadata.items())[:MOST_SHOWN]
         if key not in (USER, GROUPS, ACCOUNT, DOOR, ORIGIN)
     }

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from hubfarm.client.aio import AsyncClient
 from hubfarm.client.conversation import Conversation
@@ -368,6 +369,15 @@ def test_page_that_takes_nothing_makes_nothing_grow() -> None:
         heard.take(sent(number))
     assert len(telling.look.changed) <= 201
     assert telling.next()["entries"][-1]["number"] == 9999
+
+
+def test_what_commands_and_the_dashboard_ask_the_hub_is_the_hubs_own() -> None:
+    heard = Heard("mine")
+    asked = Sent(number=1, how="call", sender="c1", mtype="hubfarm.query.clients", to=(Recipient("hub", "m1"),))
+    heard.take(asked)
+    heard.take(replace(asked, number=2, to=(Recipient("c2", "m2"),)))
+    numbers = lambda **which: [each["number"] for each in _Telling(heard, Which(hub="1", **which)).first()["entries"]]  # noqa: E731
+    assert (numbers(), numbers(events=True)) == ([2], [1, 2])
 
 
 def test_message_that_comes_to_stand_so_is_told_to_a_page_that_asks_for_such() -> None:

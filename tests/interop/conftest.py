@@ -11,6 +11,8 @@ import pytest
 
 from hubfarm.farm import Farm
 from hubfarm.registry.listing import HubInfo
+from tests.interop.browser_support import sites  # noqa: F401  # fixtures
+from tests.interop.dashboard_page import browser, shown, told  # noqa: F401
 from tests.support import need, read_lock_file
 
 OnHub = Callable[..., subprocess.Popen[str]]

@@ -1,6 +1,7 @@
 """The Conversation view in Debian's Chromium: by mouse and by keyboard, and against who would break it by a field."""
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -221,7 +222,7 @@ def test_client_of_megabytes_of_metadata_does_no_harm(view: Any, pair: Pair) -> 
     two.on_notification("samp.hub.event.*")(lambda message: None)
     two.declare_subscriptions()
     view.get_by_label("The hub’s own").check()
-    with SAMPIntegratedClient("x" * 100_000, "y" * 2**20, {"more": {str(n): "z" * 100 for n in range(30_000)}}) as huge:
+    with SAMPIntegratedClient("x" * 100_000, "y" * 2**20, {"more": {str(n): "z" * 100 for n in range(35_000)}}) as huge:
         wanted: Callable[[], Any] = huge.get_public_id
         huge.connect(label="mine")
         huge.enotify_all("my.text")
@@ -230,4 +231,9 @@ def test_client_of_megabytes_of_metadata_does_no_harm(view: Any, pair: Pair) -> 
         assert f"{'x' * 200} {wanted()}" in line(view, "my.text").inner_text()
         event = line(view, "samp.hub.event.metadata")
         event.locator(".line").click()
-        event.get_by_text("Not kept: it has").wait_for()
+        event.get_by_text(re.compile(r"Not kept: it has [5-8]\.\d MB")).wait_for()
+        view.get_by_role("link", name="Clients").click()
+        card = view.locator(".client", has_text="xxxx")
+        card.get_by_text("Says of itself").click()
+        card.get_by_text("{'0': 'zzz").wait_for()
+        assert len(card.inner_text()) < 2000

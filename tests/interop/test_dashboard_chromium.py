@@ -1,9 +1,8 @@
-"""The dashboard in Chromium: by clicks and by the keyboard, with hostile words on it, and held against axe-core."""
+"""The dashboard in Chromium: files dropped on it, hostile words and pages, real programs, and what axe-core says."""
 
 import json
 import re
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,193 +11,110 @@ import pytest
 from hubfarm.farm import Farm
 from hubfarm.registry.paths import Paths
 from tests.dashboard.dashboard_support import Shown, started_dashboard
-from tests.interop.browser_support import Site, axe, chromium, sites  # noqa: F401
+from tests.interop.browser_support import axe
 from tests.interop.conftest import OnHub
+from tests.interop.dashboard_page import TABLE, Told, next_call
 from tests.support import PATIENCE, Receiver, need, read_lock_file
 
 pytestmark = pytest.mark.interop
-
-TABLE = (
-    '<VOTABLE version="1.3" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE><TABLE>'
-    '<FIELD name="x" datatype="int"/><DATA><TABLEDATA><TR><TD>1</TD></TR></TABLEDATA></DATA>'
-    "</TABLE></RESOURCE></VOTABLE>"
-)
 
 HOSTILE = (
     "<img src=x onerror='window.broken=1'>\"'><script>window.broken=1</script>{{7*7}}javascript:window.broken=1 \u202e"
 )
 
 
-@pytest.fixture
-def shown(farm: Farm) -> Iterator[Shown]:
-    with started_dashboard() as one:
-        yield one
+def drop(page: Any, place: Any, file: Path) -> None:
+    """Drop a file on something, as a hand does that has dragged it from the desktop."""
+    place.scroll_into_view_if_needed()
+    box = place.bounding_box()
+    at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + 10}
+    data = {"items": [], "files": [str(file)], "dragOperationsMask": 1}
+    chromium = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        chromium.send("Input.dispatchDragEvent", {"type": kind, "data": data} | at)
+    chromium.detach()
 
 
 @pytest.fixture
-def browser(home: Path) -> Iterator[Any]:
-    with chromium(home / "profile") as context:
-        yield context
+def files(tmp_path: Path) -> dict[str, Path]:
+    """A file of each kind that is handed over, by the MType that it goes by."""
+    from astropy.io import fits
+    from astropy.table import Table
+
+    made = {name: tmp_path / f"a {name}" for name in ("table.load.votable", "table.load.fits", "image.load.fits")}
+    made["table.load.votable"].write_text(TABLE)
+    Table({"x": [1, 2]}).write(made["table.load.fits"], format="fits")
+    fits.PrimaryHDU([[1, 2], [3, 4]]).writeto(made["image.load.fits"])
+    return made
 
 
-class Told:
-    """A page, and what its browser complains of."""
-
-    def __init__(self, browser: Any, address: str, width: int = 1280) -> None:
-        self.page = browser.new_page()
-        self.complaints: list[str] = []
-        self.page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.asked: list[str] = []
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.set_viewport_size({"width": width, "height": 800})
-        self.page.goto(address)
-
-    def go(self, where: str) -> Any:
-        """Go to a view."""
-        self.page.goto(f"{self.page.url.partition('#')[0]}#{where}")
-        return self.page
-
-
-@pytest.fixture
-def told(shown: Shown, browser: Any) -> Iterator[Told]:
-    one = Told(browser, shown.address)
-    one.page.get_by_role("button", name="Start hubs").wait_for()
-    one.page.locator(".live:not(.lost)").wait_for()
-    assert shown.token not in one.page.url
-    yield one
-    assert not one.complaints
-    assert {url.partition("/")[2].partition("/")[2].partition("/")[0] for url in one.asked} <= {
-        f"localhost:{shown.port}"
-    }
-
-
-def test_hubs_by_the_keyboard_alone(told: Told, farm: Farm) -> None:
-    page = told.page
-    page.keyboard.press("n")
-    page.keyboard.type("night")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Tab")
-    page.keyboard.type("luigi")
-    page.keyboard.press("Enter")
-    page.locator(".rows .row .name", has_text="night").wait_for()
-    assert [(hub.label, hub.owner) for hub in farm.hubs()] == [("night", "luigi")]
-    farm.start(count=3, group="mima")
-    page.locator(".rows .row").nth(3).wait_for()
-    page.keyboard.press("/")
-    page.keyboard.type("mima-2")
-    page.wait_for_function("document.querySelectorAll('.rows .row').length === 1")
-    page.locator("[role=grid]").focus()
-    page.keyboard.press("Space")
-    page.get_by_text("1 selected").wait_for()
-    page.keyboard.press("Delete")
-    page.locator("dialog").wait_for()
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    page.get_by_text("1 hub stopped").wait_for()
-    assert "mima-2" not in {hub.label for hub in farm.hubs()}
-    page.keyboard.press("/")
-    page.keyboard.press("Control+A")
-    page.keyboard.press("Backspace")
-    page.locator("[role=grid]").focus()
-    page.keyboard.press("Home")
-    page.keyboard.press("Enter")
-    page.locator("h1", has_text="mima-1").wait_for()
-
-
-def test_hubs_by_clicks(told: Told, farm: Farm) -> None:
-    farm.start(count=2, group="mima")
-    page = told.page
-    page.get_by_label("Select mima-1").check()
-    page.get_by_label("Select mima-2").check()
-    page.get_by_role("button", name="Restart", exact=True).click()
-    page.get_by_role("dialog").get_by_role("button", name="Restart").click()
-    page.get_by_text("2 hubs restarted").wait_for()
-    assert [hub.restarts for hub in farm.hubs()] == [1, 1]
-    page.get_by_label("Select mima-2").check()
-    page.get_by_role("button", name="Drain").click()
-    page.get_by_role("dialog").get_by_role("button", name="Drain").click()
-    page.get_by_text("1 hub drained").wait_for()
-    told.go("/history").get_by_text("drained").first.wait_for()
-    page = told.go("/")
-    page.get_by_role("button", name="Start hubs").click()
-    page.get_by_label("Label", exact=True).fill("mima-1")
-    page.get_by_role("button", name="Start", exact=True).click()
-    page.get_by_role("alert").get_by_text("mima-1").wait_for()  # it is in use: the dialogue says so, and stays
-    assert all("400" in each for each in told.complaints)
-    told.complaints.clear()
-
-
-def test_clients_are_seen_and_talked_to(told: Told, farm: Farm, receiver: Receiver, home: Path) -> None:
+@pytest.mark.parametrize("mtype", ["table.load.votable", "table.load.fits", "image.load.fits"])
+def test_file_is_dropped_on_a_client_and_goes_by_what_it_holds(
+    told: Told, farm: Farm, receiver: Receiver, files: dict[str, Path], mtype: str
+) -> None:
     [hub] = farm.start(label="night")
-    receiver.join_by(hub.lock_file, "TOPCAT", "table.load.votable", "my.event")
+    receiver.join_by(hub.lock_file, "TOPCAT", mtype)
     page = told.go("/hub/1")
     card = page.locator(".client", has_text="TOPCAT")
-    card.get_by_text("Takes 2 kinds of messages").click()
-    card.get_by_text("my.event").wait_for()
-
-    card.get_by_role("button", name="Send").click()
-    page.get_by_label("MType").fill("my.event")
-    page.get_by_role("button", name="Parameter", exact=True).click()
-    page.get_by_placeholder("parameter").last.fill("ra")
-    page.get_by_placeholder("value").last.fill("10.68")
-    page.get_by_label("Wait for the answer").uncheck()
-    page.get_by_role("dialog").get_by_role("button", name="Send").click()
-    page.get_by_text("Sent to TOPCAT").wait_for()
-    message = _next_message(receiver)
-    assert (message["samp.mtype"], message["samp.params"]) == ("my.event", {"ra": "10.68"})
-
-    file = home / "galaxies.vot"
-    file.write_text(TABLE)
-    card.get_by_role("button", name="File").click()
-    page.locator("input[type=file]").set_input_files(file)
-    call = _next_call(receiver)
-    assert call["samp.mtype"] == "table.load.votable"
-    assert call["samp.params"]["name"] == "galaxies.vot"
-    with urllib.request.urlopen(call["samp.params"]["url"], timeout=PATIENCE) as answer:
-        assert answer.read().decode() == TABLE
-    receiver.hub.reply(receiver.key, call["id"], {"samp.status": "samp.ok", "samp.result": {}})
-    page.get_by_text("TOPCAT took the table").wait_for()
-
-    card.get_by_role("button", name="Disconnect").click()
-    page.get_by_role("dialog").get_by_role("button", name="Disconnect").click()
-    page.get_by_text("TOPCAT is disconnected").wait_for()
-    card.wait_for(state="detached")
-    assert farm.find("night").clients is not None
+    card.get_by_text("Takes 1 kind of messages").wait_for()
+    for place in (card, page.locator(".all-drop")):
+        drop(page, place, files[mtype])
+        call = next_call(receiver)
+        assert (call["samp.mtype"], call["samp.params"]["name"]) == (mtype, files[mtype].name)
+        with urllib.request.urlopen(call["samp.params"]["url"], timeout=PATIENCE) as answer:
+            assert answer.read() == files[mtype].read_bytes()
+        receiver.hub.reply(receiver.key, call["id"], {"samp.status": "samp.ok", "samp.result": {}})
+        page.locator(".toast", has_text=f"TOPCAT took the {mtype.partition('.')[0]}").first.wait_for()
 
 
-def _next_message(receiver: Receiver) -> Any:
-    while (got := receiver.next()).method != "samp.client.receiveNotification" or _is_event(got.params[-1]):
-        pass
-    return got.params[-1]
-
-
-def _is_event(message: Any) -> bool:
-    return str(message["samp.mtype"]).startswith("samp.")
-
-
-def _next_call(receiver: Receiver) -> Any:
-    while (got := receiver.next()).method != "samp.client.receiveCall":
-        pass
-    return got.params[-1] | {"id": got.params[-2]}
-
-
-def test_file_is_dropped_on_a_client(told: Told, farm: Farm, receiver: Receiver) -> None:
+def test_file_that_nobody_takes_is_said_to_be_so(
+    told: Told, farm: Farm, receiver: Receiver, files: dict[str, Path]
+) -> None:
     [hub] = farm.start(label="night")
-    receiver.join_by(hub.lock_file, "TOPCAT", "table.load.votable")
+    receiver.join_by(hub.lock_file, "TOPCAT", "my.event")
     page = told.go("/hub/1")
-    page.locator(".client", has_text="TOPCAT").wait_for()
-    page.evaluate(
-        """text => {
-            const data = new DataTransfer();
-            data.items.add(new File([text], "dropped.vot"));
-            const card = [...document.querySelectorAll(".client")].find((each) => each.textContent.includes("TOPCAT"));
-            card.dispatchEvent(new DragEvent("dragover", { dataTransfer: data, bubbles: true, cancelable: true }));
-            card.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+    card = page.locator(".client", has_text="TOPCAT")
+    card.get_by_text("Takes 1 kind of messages").wait_for()
+    drop(page, card, files["image.load.fits"])
+    page.get_by_text("TOPCAT takes no tables, images or spectra").wait_for()
+    drop(page, page.locator(".all-drop"), files["image.load.fits"])
+    page.get_by_text("Nobody here takes this image").wait_for()
+
+
+def test_page_of_another_port_does_nothing_though_the_browser_sends_the_cookie(
+    told: Told, farm: Farm, browser: Any, sites: Any, shown: Shown
+) -> None:
+    farm.start(label="night")
+    other = browser.new_page()
+    other.goto(f"{sites().origin}/viewer.html")
+    assert [each["name"].startswith("hubfarm-") for each in browser.cookies(other.url)] == [True]
+    tried = other.evaluate(
+        """async (origin) => {
+            const socket = new WebSocket(origin.replace("http", "ws") + "/ws");
+            const opened = await new Promise((told) => {
+                socket.onopen = () => told("open");
+                socket.onclose = () => told("refused");
+            });
+            const ask = async (path, options) => {
+                try {
+                    return (await (await fetch(origin + path, { credentials: "include", ...options })).text());
+                } catch (error) {
+                    return "refused";
+                }
+            };
+            const body = JSON.stringify({ hubs: ["1"] });
+            const json = { method: "POST", headers: { "Content-Type": "application/json" }, body };
+            const plain = { method: "POST", mode: "no-cors", body };
+            const framed = document.createElement("iframe");
+            framed.src = origin;
+            document.body.append(framed);
+            return [opened, await ask("/me", {}), await ask("/do/stop", json), await ask("/do/stop", plain)];
         }""",
-        TABLE,
+        shown.origin,
     )
-    assert _next_call(receiver)["samp.params"]["name"] == "dropped.vot"
+    assert tried == ["refused"] * 4
+    assert not [frame for frame in other.frames if frame.url.startswith(shown.origin)]
+    assert [hub.label for hub in farm.hubs()] == ["night"]
 
 
 def test_jsamp_and_astropy_are_seen_with_the_former_s_icon(told: Told, farm: Farm, on_hub: OnHub) -> None:
@@ -247,7 +163,7 @@ def test_log_goes_on_while_one_looks(told: Told, farm: Farm, receiver: Receiver)
     page.wait_for_function("document.querySelectorAll('.entry:not(.none)').length === 1")
 
 
-def test_page_that_asks_is_let_in_here(farm: Farm, sites: Any, browser: Any) -> None:  # noqa: F811
+def test_page_that_asks_is_let_in_here(farm: Farm, sites: Any, browser: Any) -> None:
     farm.start(label="night")
     with started_dashboard() as shown:
         told = Told(browser, shown.address)

@@ -12,7 +12,7 @@ import pytest
 
 from hubfarm.farm import Farm
 from tests.conftest import RunCli
-from tests.interop.browser_support import Site, chromium, sites  # noqa: F401
+from tests.interop.browser_support import Site, chromium
 from tests.interop.conftest import OnHub, names_on
 from tests.stories.test_web_gateway import gateway_of
 from tests.support import PATIENCE, message, need_module, wait_for
@@ -99,7 +99,7 @@ def test_two_pages_of_two_origins_on_two_hubs_by_the_gateways_own_page(
     browser: Any,
     console: Any,
     farm: Farm,
-    sites: Sites,  # noqa: F811
+    sites: Sites,
 ) -> None:
     one = entered(browser, console, sites("localhost"), "one")
     two = entered(browser, console, sites("127.0.0.1"), "two")
@@ -120,7 +120,7 @@ def test_it_talks_with_jsamp_and_astropy_both_ways(
     farm: Farm,
     on_hub: OnHub,
     astropy_client: Any,
-    sites: Sites,  # noqa: F811
+    sites: Sites,
 ) -> None:
     page = entered(browser, console, sites(), "one")
     told = on_hub("one", "jsamp", "messagesender", "-mode", "sync", "-mtype", "coord.pointAt.sky",
@@ -163,7 +163,7 @@ def test_a_table_that_a_program_sends_is_read_and_a_file_that_the_page_made_up_i
     farm: Farm,
     on_hub: OnHub,
     tmp_path: Path,
-    sites: Sites,  # noqa: F811
+    sites: Sites,
 ) -> None:
     page = entered(browser, console, sites(), "one")
     table = tmp_path / "a table.xml"
@@ -181,7 +181,7 @@ def test_refused_remembered_forgotten_and_reloaded(
     console: Any,
     farm: Farm,
     cli: RunCli,
-    sites: Sites,  # noqa: F811
+    sites: Sites,
 ) -> None:
     site = sites()
     page = opened(browser, site)
@@ -211,7 +211,7 @@ def test_hub_and_gateway_are_killed_under_it(
     console: Any,
     farm: Farm,
     astropy_client: Any,
-    sites: Sites,  # noqa: F811
+    sites: Sites,
 ) -> None:
     page = entered(browser, console, sites(), "one")
     client = astropy_client("one")
@@ -249,7 +249,7 @@ def test_a_page_of_the_internet_needs_the_browsers_permission_too(
     farm: Farm,
     tmp_path: Path,
     web_port: int,
-    sites: Sites,  # noqa: F811
+    sites: Sites,
 ) -> None:
     site = sites("localhost")
     farm.start(label="one")
@@ -272,7 +272,7 @@ def test_a_damaged_file_of_what_is_remembered_is_said_on_the_page_and_answers_co
     browser: Any,
     console: Any,
     farm: Farm,
-    sites: Sites,  # noqa: F811
+    sites: Sites,
 ) -> None:
     farm.paths.web_memory.write_text("on = perhaps\n")
     site = sites()
@@ -299,7 +299,7 @@ def test_other_pages_can_neither_frame_nor_answer_the_page_that_asks(
     console: Any,
     farm: Farm,
     web_port: int,
-    sites: Sites,  # noqa: F811
+    sites: Sites,
 ) -> None:
     site = sites()
     page = opened(browser, site)
@@ -339,7 +339,7 @@ def test_names_are_text_and_buttons_stay_where_they_are(
     browser: Any,
     console: Any,
     farm: Farm,
-    sites: Sites,  # noqa: F811
+    sites: Sites,
 ) -> None:
     first = opened(browser, sites("localhost"))
     first.evaluate("enter('<img src=x onerror=\"document.title=1\"><b>Bold</b>\\u202e' + 'x'.repeat(10000))")
