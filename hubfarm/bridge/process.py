@@ -17,7 +17,8 @@ from hubfarm.bridge.exports import Exports
 from hubfarm.bridge.reach import ByLockFile
 from hubfarm.bridge.side import Side
 from hubfarm.client.discovery import Choice
-from hubfarm.registry.bridges import Bridges, BridgeState, EndState, Wish
+from hubfarm.registry.bridges import Bridges, BridgeState, EndState
+from hubfarm.registry.wished import Wish
 from hubfarm.spec.bridge_spec import BridgeSpec
 from hubfarm.wire.connections import raise_descriptor_limit
 
@@ -36,7 +37,9 @@ def choice_of(hub: str) -> Choice:
     return Choice(hub=hub) if "/" in hub else Choice(label=hub)
 
 
-async def serve(wish: Wish, bridges: Bridges, reopen_log: Callable[[], None], ready: Callable[[], None]) -> None:
+async def serve(
+    wish: Wish[BridgeSpec], bridges: Bridges, reopen_log: Callable[[], None], ready: Callable[[], None]
+) -> None:
     """Be the bridge until a signal ends it, in the running event loop."""
     spec = wish.spec
     loop = asyncio.get_running_loop()
@@ -92,7 +95,7 @@ def _end(hub: str, side: Side, bridge: Bridge) -> EndState:
     )
 
 
-def run(wish: Wish, bridges: Bridges, reopen_log: Callable[[], None], ready: Callable[[], None]) -> None:
+def run(wish: Wish[BridgeSpec], bridges: Bridges, reopen_log: Callable[[], None], ready: Callable[[], None]) -> None:
     """Be a bridge, as all of this process."""
     import uvloop
 

@@ -308,9 +308,45 @@ class HubCalls:
     def _take(self, url: str, seconds: float) -> HttpClient:
         if self._idle:
             return self._idle.pop()
-        client = HttpClient(url, connect_timeout=min(seconds, TIMEOUT), objection=self._objection, tls=self._known_by)
+        client = HttpClient(
+            url,
+            connect_timeout=min(seconds, TIMEOUT),
+            max_body=LONGEST_PULLED,
+            objection=self._objection,
+            tls=self._known_by,
+        )
         self._clients.add(client)
         return client
+
+    async def pass_on(self, body: bytes, fields: bytes, seconds: float) -> bytes:
+        """Send a call that another has made, as it is, and return the answer as it came.
+
+        Parameters
+        ----------
+        body : bytes
+            The call.
+        fields : bytes
+            Header fields, each ended by CRLF.
+        seconds : float
+            How long the answer may take.
+
+        Raises
+        ------
+        HttpError
+            The hub does not answer; `Unreachable` if it has surely not seen the call.
+        SAMPNotConnected
+            There is no hub.
+        """
+        if not self._url:
+            raise SAMPNotConnected("not connected to a hub: connect first")
+        slots = self._slots
+        async with slots:
+            client = self._take(self._url, TIMEOUT)
+            try:
+                return await client.post(body, timeout=seconds, fields=fields)
+            finally:
+                if client in self._clients:
+                    self._idle.append(client)
 
     async def pull(self, key: str, seconds: float) -> list[Value]:
         """Call ``samp.hub.pullCallbacks`` over a connection of its own, and return what it returns.

@@ -18,18 +18,21 @@ from setproctitle import setproctitle
 
 from hubfarm.control.server import ControlServer
 from hubfarm.coordinator.adoption import Adoption
-from hubfarm.coordinator.bridges import ManagedBridges
 from hubfarm.coordinator.control import Control
 from hubfarm.coordinator.guard import CoordinatorGuard
 from hubfarm.coordinator.handovers import Handovers
 from hubfarm.coordinator.housekeeping import Housekeeping
 from hubfarm.coordinator.hubs import Hubs
 from hubfarm.coordinator.managed_hub import ManagedHub
+from hubfarm.coordinator.managed_wish import Sort
 from hubfarm.coordinator.pages import Pages
 from hubfarm.coordinator.service import Purpose
 from hubfarm.coordinator.spawner import Spawner
 from hubfarm.coordinator.supervisor import Supervisor
 from hubfarm.coordinator.web_port import WebPort
+from hubfarm.coordinator.wishes import ManagedWishes
+from hubfarm.registry.bridges import Bridges
+from hubfarm.registry.connections import Connections
 from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.logs import log_to
 from hubfarm.registry.paths import Paths
@@ -84,7 +87,11 @@ class Coordinator:
         lockdir = LockDir(paths)
         self._hubs = Hubs(self._supervisor, lockdir, spawner, lambda: self._settings)
         self._web = WebPort(self._supervisor, paths, lambda: self._settings, level)
-        self._bridges = ManagedBridges(self._supervisor, paths, level)
+        sorts = (
+            Sort("bridge", "hubfarm.bridge", Bridges(paths)),
+            Sort("connection", "hubfarm.connect", Connections(paths)),
+        )
+        self._wishes = [ManagedWishes(self._supervisor, sort, level) for sort in sorts]
         control = Control(self._hubs, self._web, self._ended.set)
         self._pages = Pages(control.status, self._metrics)
         place = UnixSocket(paths.control_socket, "control socket")
@@ -122,8 +129,9 @@ class Coordinator:
             self._adoption.adopt()
             closing.callback(self._web.close)
             self._web.adopt()
-            self._bridges.adopt()
-            self._supervisor.each_tick += [self._web.look, self._bridges.look]
+            for wishes in self._wishes:
+                wishes.adopt()
+            self._supervisor.each_tick += [self._web.look, *(wishes.look for wishes in self._wishes)]
             watching = asyncio.create_task(self._supervisor.run())
             closing.push_async_callback(self._end_farm, watching)
             housekeeping = asyncio.create_task(self._housekeeping().run())
@@ -165,7 +173,8 @@ class Coordinator:
         self._reopen_log()
         logger.info("logs reopened; reading the settings again")
         self._reloading = asyncio.get_running_loop().create_task(self._read_settings())
-        self._bridges.reopen_logs()
+        for wishes in self._wishes:
+            wishes.reopen_logs()
         for hub in self._hubs.by_id().values():
             hub.reopen_log()
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hubfarm.control.client import ControlClient
     from hubfarm.control.protocol import CoordinatorStatus, HubStatus
     from hubfarm.farm.bridging import FarmBridges
+    from hubfarm.farm.connecting import FarmConnections
     from hubfarm.farm.entering import Login, Shared
     from hubfarm.farm.removal import Remain
     from hubfarm.farm.upgrade import Part
@@ -424,6 +425,13 @@ class Farm:
 
         return FarmBridges(self.paths, self.find, lambda: self._ensure_coordinator("INFO"))
 
+    @property
+    def connections(self) -> "FarmConnections":
+        """The hubs of other hosts that are here."""
+        from hubfarm.farm.connecting import FarmConnections
+
+        return FarmConnections(self.paths, lambda: self._ensure_coordinator("INFO"))
+
     # ------------------------------------------------------------------ another release
 
     def upgrade(self, *, dry_run: bool = False, progress: Callable[[str], None] = lambda name: None) -> "list[Part]":
@@ -465,6 +473,7 @@ class Farm:
             told = self._control.status().web
             self.web.renew(told.pid if told else None)
             self.bridges.renew()
+            self.connections.renew()
         replace_hubs(due, lambda name: self.restart([name]), progress)
         return parts
 
@@ -553,7 +562,7 @@ class Farm:
         group, owner : str
             All of a group, of an owner, or of both.
         everything : bool
-            All of ours on this host, and the bridges.
+            All of ours on this host, the bridges, and the connections to hubs elsewhere.
         coordinator : bool
             End the coordinator too, and with it every hub that it runs.
         progress : callable
@@ -582,12 +591,20 @@ class Farm:
         self._note_who_asks(chosen)
         if everything or coordinator:
             self.bridges.end_all()
-        self._ender.stop(chosen, progress)
+            self.connections.end_all()
+        self._end_connections([hub for hub in chosen if hub.kind is HubKind.CONNECTED], progress)
+        self._ender.stop([hub for hub in chosen if hub.kind is not HubKind.CONNECTED], progress)
         if status:
             with contextlib.suppress(NoCoordinator):  # it is ending already
                 self._control.shut_down()
             self._wait_for_coordinator(status.pid)
         return [hub.name for hub in chosen]
+
+    def _end_connections(self, doors: list[HubInfo], progress: Callable[[str], None]) -> None:
+        for door in doors:
+            if door.label in {info.label for info in self.connections.all()}:  # or all were ended
+                self.connections.end([door.label])
+            progress(door.name)
 
     def drain(
         self,

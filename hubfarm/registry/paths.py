@@ -169,6 +169,11 @@ class Paths:
         return self.runtime / "bridges"
 
     @property
+    def connections(self) -> Path:
+        """The directory of the hubs elsewhere that are wanted here; see `hubfarm.registry.connections`."""
+        return self.runtime / "connections"
+
+    @property
     def web_socket(self) -> Path:
         """The gateway's Unix socket: what ``hubfarm web`` asks."""
         return self.runtime / "web"
@@ -275,7 +280,7 @@ class Paths:
     def _directories(self) -> list[Path]:
         directories = [self.lockdir, self.runtime, self.guards, self.by_label, self.logs, self.journals]
         directories += [self.wanted, self.homes, self.asked, self.scratch, self.tickets, self.tls]
-        directories += [self.bridges]
+        directories += [self.bridges, self.connections]
         if self.runtime.is_relative_to(self.lockdir):
             directories.insert(1, self.runtime.parent)
         return directories

@@ -45,6 +45,7 @@ _CODES = {
     HubState.STOPPING: 3,
     HubState.DRAINING: 4,
     HubState.DORMANT: 5,
+    HubState.AWAY: 6,
 }
 """How a slot says what its hub is doing; what has no number here no hub says of itself."""
 _STATES = {code: state for state, code in _CODES.items()}

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from hubfarm.samp.errors import WrongUse
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
+from hubfarm.spec.checks import is_short_name
 
 
 class BridgeSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +35,7 @@ class BridgeSpec(msgspec.Struct, frozen=True, kw_only=True):
     origin: str = ""
 
     def __post_init__(self) -> None:
-        if not is_bridge_name(self.name):
+        if not is_short_name(self.name):
             raise WrongUse(f"not usable as a bridge's name: {self.name!r} (1 to 60 letters, digits, _ and -)")
         if len(self.hubs) < 2 or len(set(self.hubs)) < len(self.hubs):
             raise WrongUse("a bridge joins two hubs or more, each named once")
@@ -44,17 +43,6 @@ class BridgeSpec(msgspec.Struct, frozen=True, kw_only=True):
     def joins_the_same(self, other: "BridgeSpec") -> bool:
         """Tell whether another one joins the same hubs."""
         return set(self.hubs) == set(other.hubs)
-
-
-def is_bridge_name(name: str) -> bool:
-    """Tell whether a bridge may have this name.
-
-    Examples
-    --------
-    >>> is_bridge_name("mima-1-desktop"), is_bridge_name("a/b")
-    (True, False)
-    """
-    return _NAME.fullmatch(name) is not None
 
 
 def name_for(labels: Sequence[str]) -> str:

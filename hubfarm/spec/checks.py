@@ -36,6 +36,20 @@ def check_name(name: str, what: str) -> str:
     return name
 
 
+_SHORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
+
+
+def is_short_name(name: str) -> bool:
+    """Tell whether a bridge, or what else a farm wants besides hubs, may be called so.
+
+    Examples
+    --------
+    >>> is_short_name("mima-1-desktop"), is_short_name("a/b")
+    (True, False)
+    """
+    return _SHORT_NAME.fullmatch(name) is not None
+
+
 def check_label(label: str) -> str:
     r"""Return `label` if it can be a hub's: a name that can be a file's too.
 

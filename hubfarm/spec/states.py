@@ -19,6 +19,8 @@ class HubKind(StrEnum):
     """A program that hubfarm does not know."""
     SHARED = "shared"
     """Another account of this host, which lets this one in."""
+    CONNECTED = "connected"
+    """Another host: here is a door that leads to it (``hubfarm connect``)."""
 
     @classmethod
     def read(cls, text: str) -> "HubKind":
@@ -54,6 +56,8 @@ class HubState(StrEnum):
     DRAINING = "draining"
     """It takes no new clients, and ends when nothing waits any more."""
     STOPPING = "stopping"
+    AWAY = "away"
+    """It is elsewhere, and cannot be reached now: the line to it is lost."""
     HUNG = "hung"
     """It misses its heartbeats."""
     DEAD = "dead"
@@ -78,7 +82,15 @@ class HubState(StrEnum):
 
 
 _ALIVE = frozenset(
-    {HubState.STARTING, HubState.RUNNING, HubState.DORMANT, HubState.DRAINING, HubState.STOPPING, HubState.HUNG}
+    {
+        HubState.STARTING,
+        HubState.RUNNING,
+        HubState.DORMANT,
+        HubState.DRAINING,
+        HubState.STOPPING,
+        HubState.AWAY,
+        HubState.HUNG,
+    }
 )
 
 

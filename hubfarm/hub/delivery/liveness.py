@@ -7,8 +7,8 @@ error dialogue for a connection that says nothing.)  Who seems gone is asked by 
 the connection is refused.  Clients of other hosts are asked likewise, and only while somebody waits for
 their reply.  A client that is slow or busy is not gone.
 
-A client that pulls cannot be asked: it is out when it has not pulled for a while, which is longer for one of another
-host, as that may sleep.
+A client that pulls cannot be asked: it is out when it has not pulled for a while, which is longer for a program, as
+what is between may be a line that is lost, or a host that sleeps, than for a page that a browser of this host shows.
 """
 
 import asyncio
@@ -33,10 +33,10 @@ MOST_ABSENCES = 3
 """Looks in a row at which nobody listened, or the connection was refused: a server may be set up anew."""
 
 LONGEST_SILENCE = 60.0
-"""A client of this host that has not pulled for so long is gone, seconds: a web page was closed, say."""
+"""A page of this host that has not pulled for so long is gone, seconds: it was closed, say."""
 
 LONGEST_SILENCE_FAR = 600.0
-"""Likewise one of another host, which may sleep or be out of reach for a while."""
+"""Likewise one of another host, or a program, which may sleep or be out of reach for a while."""
 
 LONGEST_SILENCE_OF_CALLS = 600.0
 """A web page that cannot be called and has called nothing for so long is gone, seconds."""
@@ -99,7 +99,7 @@ class Liveness:
 
     def _look_whether_it_pulls(self, client: Client) -> None:
         silence = self._deliveries.silence_of(client)
-        far = client.principal.host and not is_loopback(client.principal.host)
+        far = not client.is_page or (client.principal.host and not is_loopback(client.principal.host))
         if silence >= (LONGEST_SILENCE_FAR if far else LONGEST_SILENCE):
             self._deliveries.throw_out(client, f"it has not pulled for {silence:.0f} s")
 

@@ -25,6 +25,7 @@ nothing more to see here. Programs find it by its lock file; <code>hubfarm ls</c
 """
 
 _NO_PAGE = "there is no such page here"
+_NO_DOOR = "there is no such door here"
 
 ICON = files("hubfarm.hub.profiles").joinpath("icon.png").read_bytes()
 """The hub's icon, which its metadata names."""
@@ -43,10 +44,10 @@ class FrontDoor:
         Returns what is to be answered to a long XML-RPC call, if its beginning names no client.
     is_ours : callable
         Tells whether a ``Host`` header names the hub.
-    web : WebProfile
-        Answers what the web's gateway asks.
-    watching : WatchDoor
-        Answers who wants to watch.
+    web : WebProfile, optional
+        Answers what the web's gateway asks; without one nobody does.
+    watching : WatchDoor, optional
+        Answers who wants to watch; likewise.
     share : callable
         Answers who asks for a lock file that is shared.
     """
@@ -57,8 +58,8 @@ class FrontDoor:
         rpc: Callable[[Request], "Response | asyncio.Future[Response]"],
         refusal_of: Callable[[Request], Response | None],
         is_ours: Callable[[bytes], bool],
-        web: WebProfile,
-        watching: WatchDoor,
+        web: WebProfile | None = None,
+        watching: WatchDoor | None = None,
         share: "Callable[[Request], Response | asyncio.Future[Response]]" = lambda request: _plain(404, _NO_PAGE),
     ) -> None:
         self._web = web
@@ -73,7 +74,8 @@ class FrontDoor:
     def answer(self, request: Request) -> Answered:
         """Answer a request."""
         if DOOR_FIELD in request.headers:
-            return self._further_door(request).answer(request)
+            door = self._further_door(request)
+            return door.answer(request) if door is not None else _plain(404, _NO_DOOR)
         refusal = self._refuse(request)
         if refusal is not None:
             return refusal
@@ -89,12 +91,13 @@ class FrontDoor:
     def admit(self, request: Request) -> Response | None:
         """Return what is to be answered to a request whose body is long, if it is not to be read on."""
         if DOOR_FIELD in request.headers:
-            return self._further_door(request).admit(request)
+            door = self._further_door(request)
+            return door.admit(request) if door is not None else _plain(404, _NO_DOOR)
         if request.method != b"POST":
             return self._refuse(request) or _plain(413, "the request's body is too long")
         return self._refuse(request) or self._refusal_of(request)
 
-    def _further_door(self, request: Request) -> WebProfile | WatchDoor:
+    def _further_door(self, request: Request) -> WebProfile | WatchDoor | None:
         return self._watching if WatchDoor.is_meant_by(request) else self._web
 
     def _refuse(self, request: Request) -> Response | None:

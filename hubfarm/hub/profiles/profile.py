@@ -43,6 +43,7 @@ from hubfarm.samp.xmlrpc import (
 )
 from hubfarm.spec.principal import Principal
 from hubfarm.visible import visible
+from hubfarm.wire.carried_pulls import ARRIVED, PULL, names_in, pull_in
 from hubfarm.wire.http_connection import ON_TRUST
 from hubfarm.wire.http_messages import Request, Response
 
@@ -63,6 +64,9 @@ To read so much holds the loop for 25 ms at most, if it is done in C.
 
 START = 8 * 2**10
 """Where at the latest a request says who sends it, bytes from its beginning."""
+
+_PULL = PULL.lower().encode()
+_ARRIVED = ARRIVED.lower().encode()
 
 DONE = Response(encode_response(""))
 """The answer of calls without a result."""
@@ -357,10 +361,15 @@ def allow_reverse_callbacks(profile: Profile, params: Sequence[Param], _: Reques
     return DONE
 
 
-def pull_callbacks(profile: Profile, params: Sequence[Param], _: Request) -> Answered:
-    """Answer with what a client is called with, at once or when there is something (SAMP 1.3, 5.2.4)."""
+def pull_callbacks(profile: Profile, params: Sequence[Param], request: Request) -> Answered:
+    """Answer with what a client is called with, at once or when there is something (SAMP 1.3, 5.2.4).
+
+    Who pulls may say what has arrived, and that this answer is carried on; see `hubfarm.wire.carried_pulls`.
+    """
     client = profile.client_of(params[0])
-    return profile.deliveries.pull(client, parse_float(str(params[1])))
+    if arrived := request.headers.get(_ARRIVED):
+        profile.deliveries.note_carried(client, names_in(arrived))
+    return profile.deliveries.pull(client, parse_float(str(params[1])), pull_in(request.headers.get(_PULL, b"")))
 
 
 SHARED: Mapping[str, SharedStrategy] = {

@@ -20,12 +20,12 @@ from hubfarm.access.host_accounts import Account
 from hubfarm.hub.profiles.profile import Answered, Inside, Profile, Result, Strategy, answer_with, refuse
 from hubfarm.samp.errors import BadValue, Fault
 from hubfarm.samp.methods import WEB_METHODS, WEB_PREFIX
-from hubfarm.samp.values import check_string, parse_float
+from hubfarm.samp.values import check_string
 from hubfarm.samp.xmlrpc import CallInOutline, EncodedMap, Param
 from hubfarm.spec.principal import Principal
 from hubfarm.spec.web_pages import WEB
 from hubfarm.visible import visible
-from hubfarm.wire.carried_pulls import ARRIVED, PULL, names_in, pull_in
+from hubfarm.wire.carried_pulls import ARRIVED, names_in
 from hubfarm.wire.http_messages import Request, Response
 from hubfarm.wire.web_door import DOOR, ORIGIN, door_credential, hub_token
 
@@ -36,7 +36,6 @@ DOOR_FIELD = DOOR.lower().encode()
 """The header field of a request that is for this door."""
 
 _ORIGIN = ORIGIN.lower().encode()
-_PULL = PULL.lower().encode()
 _ARRIVED = ARRIVED.lower().encode()
 
 
@@ -62,7 +61,7 @@ class WebProfile(Profile):
 
     def own_strategies(self) -> dict[str, Strategy]:
         """Return what is done for the methods that are this profile's alone."""
-        return {"register": self._register, "pullCallbacks": self._pull}
+        return {"register": self._register}
 
     # ------------------------------------------------------------------ the door
 
@@ -107,10 +106,6 @@ class WebProfile(Profile):
             return refuse(fault)
 
     # ------------------------------------------------------------------ what pages pull
-
-    def _pull(self, params: Sequence[Param], request: Request) -> Answered:
-        by = pull_in(request.headers.get(_PULL, b""))
-        return self.deliveries.pull(self.client_of(params[0]), parse_float(str(params[1])), by)
 
     def _note_pulled(self, query: bytes, peer: str) -> Answered:
         """Note what has become of answers, from a gateway that has no other request to say it with."""
