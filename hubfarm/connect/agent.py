@@ -32,6 +32,7 @@ class Agent:
         self._fetcher = Fetcher()
         self._file_door = FileDoor(self._ask_for_file)
         self._line: Exchanges | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer until the line is lost."""
@@ -42,6 +43,8 @@ class Agent:
         except LineLost:
             pass  # the near end has hung up, or is out of reach: it comes again
         finally:
+            if self._watching is not None:
+                self._watching.cancel()
             self._hub.close()
             await self._file_door.close()
             await self._fetcher.close()
@@ -68,6 +71,8 @@ class Agent:
                 await self._file_door.start(hello.file_port)
         except HubfarmError as error:
             return Answer(trouble=str(error), release=__version__)
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._hang_up_without_hub())
         name = socket.gethostname()
         return Answer(
             secret=self._hub.tokens[SECRET],
@@ -75,6 +80,12 @@ class Agent:
             names=sorted({name, socket.getfqdn(name)}),
             file_port=self._file_door.port,
         )
+
+    async def _hang_up_without_hub(self) -> None:
+        """Hang up once the hub has ended: the near end looks for the next one."""
+        await self._hub.has_ended()
+        assert self._line is not None
+        self._line.hang_up("the hub has ended")
 
     async def _ask_for_file(self, fetch: Fetch) -> Exchange:
         assert self._line is not None

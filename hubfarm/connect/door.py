@@ -70,10 +70,15 @@ class Door:
         """Answer one call; what is wrong with it becomes an XML-RPC fault."""
         self.requests += 1
         method, first = decode_start(request.body)
-        name = method.removeprefix(STANDARD_PREFIX)
-        if name == "ping" and method != name:
+        if not method:
+            try:
+                method = decode_call(request.body).method  # one without parameters
+            except Fault as fault:
+                return Response(encode_fault(fault))
+        name = method.removeprefix(STANDARD_PREFIX) if method.startswith(STANDARD_PREFIX) else ""
+        if name == "ping":
             return DONE  # the door is there, whether or not the hub is reached
-        return asyncio.ensure_future(self._answer(name, first, request))
+        return asyncio.ensure_future(self._answer(name, method, first, request))
 
     def refusal_of(self, request: Request) -> Response | None:
         """Return what is to be answered to a long call whose beginning names nobody who is in."""
@@ -83,14 +88,13 @@ class Door:
         self._held.count(request.peer)
         return Response(encode_fault(Fault(_NOT_IN)))
 
-    async def _answer(self, name: str, first: str, request: Request) -> Response:
+    async def _answer(self, name: str, method: str, first: str, request: Request) -> Response:
         try:
             match name:
                 case "register":
                     return await self._register(first, request)
                 case _ if name not in STANDARD_METHODS:
-                    decode_call(request.body)  # says what is wrong with it, if it is no call
-                    raise Fault(f"unknown method {name[:80]!r}", UNKNOWN_METHOD)
+                    raise Fault(f"unknown method {method[:80]!r}", UNKNOWN_METHOD)
                 case "pullCallbacks" | "allowReverseCallbacks":
                     raise Fault("who comes in by this door is called at a URL: setXmlrpcCallback says which")
             if first not in self._members:
@@ -117,7 +121,6 @@ class Door:
 
     async def _register(self, shown: str, request: Request) -> Response:
         if not hmac.compare_digest(shown.encode(errors="replace"), self._secret):
-            decode_call(request.body)
             return await self._hold(_WRONG_SECRET, request.peer)
         answer = await self._line.call(encode_call(f"{STANDARD_PREFIX}register", [self._line.secret]))
         told = decode_response(answer)

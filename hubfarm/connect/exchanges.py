@@ -399,12 +399,16 @@ class Exchanges:
             self._said = False
             await asyncio.sleep(BEAT)
             if self.loop.time() - self._heard > SILENCE:
-                self._lost = LineLost(f"nothing has come over the line for {SILENCE:g} s")
-                self._writer.transport.abort()
-                self._reader.feed_eof()
+                self.hang_up(f"nothing has come over the line for {SILENCE:g} s")
                 return
             if not self._said:
                 self.send(0, Kind.BEAT)
+
+    def hang_up(self, why: str) -> None:
+        """Give the line up."""
+        self._lost = self._lost or LineLost(why)
+        self._writer.transport.abort()
+        self._reader.feed_eof()
 
     def _lose(self, error: LineLost) -> None:
         self._lost = self._lost or error

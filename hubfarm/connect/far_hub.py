@@ -6,6 +6,7 @@ A hub whose worker is being replaced is waited for.  Nothing is sent twice that 
 import asyncio
 import contextlib
 
+from hubfarm.access.genuine import present
 from hubfarm.client.calls import HubCalls
 from hubfarm.client.discovery import Choice
 from hubfarm.client.errors import SAMPHubUnreachable
@@ -14,6 +15,12 @@ from hubfarm.wire.http_client import BadAnswer, HttpError, Unreachable
 
 COMES_BACK = 10.0
 """How long a hub that does not answer is waited for, seconds: as long as a fallen worker takes to be replaced."""
+
+GONE_AFTER = 5.0
+"""A hub of this host that has no lock file for so long has ended, seconds: a guard is put back in 3.5 s."""
+
+LOOK_EVERY = 1.0
+"""Between two looks whether it has, seconds."""
 
 AGAIN = 0.2
 """Between two looks whether it is back, seconds."""
@@ -90,6 +97,16 @@ class FarHub:
         async with self._opening:
             with contextlib.suppress(HubfarmError):  # it is looked for again
                 await self.open()
+
+    async def has_ended(self) -> None:
+        """Return once the hub has ended, and does not come back."""
+        gone_since = None
+        while gone_since is None or asyncio.get_running_loop().time() < gone_since + GONE_AFTER:
+            await asyncio.sleep(LOOK_EVERY)
+            if await asyncio.to_thread(present, self.tokens) is not None:
+                gone_since = None
+            elif gone_since is None:
+                gone_since = asyncio.get_running_loop().time()
 
     def close(self) -> None:
         """Leave it."""

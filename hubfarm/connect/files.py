@@ -34,6 +34,10 @@ Ask = Callable[[Fetch], Awaitable[Exchange]]
 """Asks the other end for a file that is named in a URL, by what stands for it; raises HubfarmError if it cannot."""
 
 
+class NotThere(HubfarmError):
+    """No file is known by what stands in a URL."""
+
+
 class Fetcher:
     """Reads for the other end what lies on this host; in the running event loop."""
 
@@ -126,6 +130,8 @@ class FileDoor:
         )
         try:
             exchange = await self._ask(fetch)
+        except NotThere as error:
+            raise web.HTTPNotFound(text=f"{error}\n") from None
         except HubfarmError as error:
             raise web.HTTPServiceUnavailable(text=f"{error}\n") from None
         try:

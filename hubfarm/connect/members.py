@@ -249,7 +249,7 @@ class Members:
         members = list(self._members.values())
         if for_good:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(2 * FAREWELL_IN):
+                async with asyncio.timeout(FAREWELL_IN):
                     await asyncio.gather(*(each.say_farewell("samp.hub.event.shutdown", {}) for each in members))
                     for member in members:
                         self.leave(member.key)

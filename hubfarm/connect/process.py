@@ -20,8 +20,8 @@ from hubfarm.connect.carried import CarriedFiles
 from hubfarm.connect.direct_line import DirectLine
 from hubfarm.connect.door import Door
 from hubfarm.connect.exchanges import Exchange
-from hubfarm.connect.files import HERE, FileDoor
-from hubfarm.connect.line import Line, LineDown
+from hubfarm.connect.files import HERE, FileDoor, NotThere
+from hubfarm.connect.line import Line
 from hubfarm.connect.members import Members
 from hubfarm.connect.ssh_line import SshLine
 from hubfarm.hub.profiles.front_door import FrontDoor
@@ -98,7 +98,7 @@ class Connection:
         """Ask the far host for a file of its own."""
         url = self._files.far_url_of(fetch.url)
         if url is None:
-            raise LineDown("there is no such file here (any more)")
+            raise NotThere("there is no such file here (any more)")
         return await self._line.fetch(Fetch(url=url, method=fetch.method, range=fetch.range))
 
     # ------------------------------------------------------------------ its life
