@@ -97,12 +97,10 @@ def test_programs_of_both_hosts_are_clients_of_one_hub(
     wait_for(lambda: a.id not in b.hub.getRegisteredClients(b.key), "A has left the hub")  # type: ignore[operator]
 
 
-def test_door_lets_in_by_its_own_secret_and_no_page(
-    near: Path, far: FarHost, enter: Callable[..., Receiver]
-) -> None:
+def test_door_lets_in_by_its_own_secret_and_no_page(near: Path, far: FarHost, enter: Callable[..., Receiver]) -> None:
     a, b = enter(near, "A"), enter(far.lock_file(), "B")
     for hub, key in ((a.hub, b.key), (b.hub, "x"), (a.hub, "x")):
-        with pytest.raises(Fault, match="register|no client"):
+        with pytest.raises(Fault, match=r"register|no client"):
             hub.getRegisteredClients(key)
     with pytest.raises(Fault, match="the secret is wrong"):
         a.hub.register("x")
@@ -112,7 +110,7 @@ def test_door_lets_in_by_its_own_secret_and_no_page(
         a.hub.pullCallbacks(a.key, "0")
     for header in ({"Origin": "https://a.example"}, {"Host": "a.example"}, {"X-Hubfarm-Door": "web 1"}):
         url = near.read_text().partition("samp.hub.xmlrpc.url=")[2].split("\n")[0]
-        with pytest.raises(HTTPError, match="403|404"):
+        with pytest.raises(HTTPError, match=r"403|404"):
             urllib.request.urlopen(urllib.request.Request(url, b"x", header), timeout=20)
 
 
@@ -122,7 +120,7 @@ def test_line_that_is_lost_is_told_at_once_and_what_was_accepted_arrives_once_it
     a, b = enter(near, "A", "my.*"), enter(far.lock_file(), "B", "my.*")
     far.cut()
     wait_for(lambda: "No route" in farm.connections.find(LABEL).trouble, "the line is lost, and cannot be made again")
-    with pytest.raises(Fault, match="cannot be reached now.*No route to host.*tried again"):
+    with pytest.raises(Fault, match=r"cannot be reached now.*No route to host.*tried again"):
         a.hub.notify(a.key, b.id, message("my.text", text="no"))
     assert is_away(farm)
     a.hub.ping()
@@ -340,11 +338,11 @@ def test_program_is_run_on_it_and_it_ends_with_the_program(farm: Farm, far: FarH
 
 
 def test_what_cannot_be_reached_is_said_and_not_tried_on(farm: Farm, far: FarHost, cli: RunCli) -> None:
-    with pytest.raises(HubfarmError, match="on far: .*nowhere"):
+    with pytest.raises(HubfarmError, match=r"on far: .*nowhere"):
         far.connect(farm, "nowhere")
-    with pytest.raises(HubfarmError, match="there is no no-hubfarm on far.*--remote-hubfarm"):
+    with pytest.raises(HubfarmError, match=r"there is no no-hubfarm on far.*--remote-hubfarm"):
         far.connect(farm, remote_hubfarm="no-hubfarm")
-    with pytest.raises(HubfarmError, match="what answers on far is no hubfarm|ssh has ended"):
+    with pytest.raises(HubfarmError, match=r"what answers on far is no hubfarm|ssh has ended"):
         far.connect(farm, remote_hubfarm="echo")
     far.cut()
     with pytest.raises(HubfarmError, match="No route to host"):
