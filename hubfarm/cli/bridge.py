@@ -53,6 +53,7 @@ def described(info: BridgeInfo) -> dict[str, Any]:
         "name": spec.name,
         "hubs": [_shown(hub) for hub in spec.hubs],
         "export_urls": spec.export_urls,
+        "failure": info.failure,
         "state": state,
     }
 
@@ -73,11 +74,13 @@ COLUMNS: list[Column[_Row]] = [
     Column(name="proxies", of=lambda row: row[1].proxies if row[1] else "", priority=2, right=True),
     Column(name="since", of=lambda row: _since(row[0]), priority=4),
     Column(name="pid", of=lambda row: row[0].state.pid if row[0].state else "", priority=5, right=True),
-    Column(name="why", of=lambda row: row[1].trouble if row[1] else "", priority=3, cut=Cut.END, floor=16),
+    Column(name="why", of=lambda row: row[1].trouble if row[1] else row[0].failure, priority=3, cut=Cut.END, floor=16),
 ]
 
 
 def _state(row: _Row) -> str:
+    if row[0].failure:
+        return "failed"
     if row[1] is None:
         return "starting"
     return "joined" if row[1].joined else "away"

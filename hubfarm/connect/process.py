@@ -39,7 +39,8 @@ from hubfarm.spec.hub_spec import HubSpec
 from hubfarm.spec.rhythm import until_beat
 from hubfarm.spec.states import HubKind, HubState
 from hubfarm.wire.connections import raise_descriptor_limit, room
-from hubfarm.wire.http_server import HttpLimits, HttpServer
+from hubfarm.wire.http_connection import HttpLimits
+from hubfarm.wire.http_server import HttpServer
 from hubfarm.wire.sockets import bind
 from hubfarm.wire.urls import base_url
 from hubfarm.worker.announcement import lock_file_tokens

@@ -38,10 +38,13 @@ class BridgeInfo:
         What it is to be.
     state : BridgeState or None
         What its process tells of itself; None if there is none just now.
+    failure : str
+        Why it was given up; empty if it was not.
     """
 
     spec: BridgeSpec
     state: BridgeState | None
+    failure: str = ""
 
     @property
     def name(self) -> str:
@@ -56,6 +59,8 @@ class BridgeInfo:
     @property
     def trouble(self) -> str:
         """What keeps it from a hub, for people; empty if nothing does."""
+        if self.failure:
+            return f"it was given up: {self.failure}; hubfarm logs bridge-{self.name} says more"
         if self.state is None:
             return f"its process does not run; hubfarm logs bridge-{self.name} says more"
         return "; ".join(f"{end.label}: {end.trouble}" for end in self.state.ends if not end.joined)
@@ -108,7 +113,7 @@ class FarmBridges:
             A hub does not let the bridge in, or does not answer; then there is no bridge.
         """
         found = [self._meant(hub) for hub in hubs]
-        present = {info.name: info.spec for info in self.all()}
+        present = {info.name: info.spec for info in self.all() if not info.failure}
         free = name or next(each for each in _numbered(name_for([label for _, label in found])) if each not in present)
         spec = BridgeSpec(name=free, hubs=tuple(hub for hub, _ in found), export_urls=export_urls)
         for one in present.values():
@@ -162,14 +167,17 @@ class FarmBridges:
         """Wait until a bridge is on all of its hubs; say what keeps it from that after a while, nothing if it is."""
         until = time.monotonic() + JOINED_IN
         while not (info := self.find(name)).is_whole:
-            if time.monotonic() > until:
+            if info.failure or time.monotonic() > until:
                 return info.trouble
             time.sleep(_LOOK)
         return ""
 
     def all(self) -> list[BridgeInfo]:
-        """Return all bridges, by name."""
-        return [BridgeInfo(wish.spec, self._bridges.state(wish.spec.name)) for wish in self._bridges.all()]
+        """Return all bridges, by name; those that were given up too, until one of their name is wanted anew."""
+        wanted = [BridgeInfo(wish.spec, self._bridges.state(wish.spec.name)) for wish in self._bridges.all()]
+        names = {info.name for info in wanted}
+        failed = [BridgeInfo(each.spec, None, each.reason) for each in self._bridges.failed()]
+        return sorted([*wanted, *(info for info in failed if info.name not in names)], key=lambda info: info.name)
 
     def find(self, name: str) -> BridgeInfo:
         """Return one bridge.

@@ -233,8 +233,9 @@ class FarmConnections:
         wanted = [
             ConnectionInfo(wish.spec, self._connections.state(wish.spec.name)) for wish in self._connections.all()
         ]
-        failed = [ConnectionInfo(failure.spec, None, failure.reason) for failure in self._connections.failed()]
-        return sorted([*wanted, *failed], key=lambda info: info.label)
+        labels = {info.label for info in wanted}
+        failed = [ConnectionInfo(each.spec, None, each.reason) for each in self._connections.failed()]
+        return sorted([*wanted, *(info for info in failed if info.label not in labels)], key=lambda info: info.label)
 
     def find(self, label: str) -> ConnectionInfo:
         """Return one connection.

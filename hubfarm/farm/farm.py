@@ -510,7 +510,7 @@ class Farm:
         file = self.declared(path)
         running = self._running()
         changes = difference(file.hubs, running, file.origins, prune=prune, replace_changed=replace_changed)
-        present = [info.spec for info in self.bridges.all()]
+        present = [info.spec for info in self.bridges.all() if not info.failure]
         of_bridges = difference_of_bridges(
             file.bridges, present, file.origins, prune=prune, replace_changed=replace_changed
         )

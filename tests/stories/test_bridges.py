@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from xmlrpc.client import Fault
@@ -384,3 +384,24 @@ def test_service_of_a_farm_file_sees_to_its_bridges(farm: Farm, tmp_path: Path) 
         wait_for(lambda: farm.bridges.all() == [], "it is gone with its lines")
         service.terminate()
         assert service.wait(30) == 0
+
+
+def test_bridge_that_was_given_up_is_shown_as_failed_until_it_is_wanted_anew(
+    farm: Farm, two: tuple[HubInfo, HubInfo], cli: RunCli
+) -> None:
+    farm.bridges.join(["h-1", "h-2"])
+
+    def failed() -> bool:
+        (info,) = farm.bridges.all()
+        if info.state is not None:
+            with suppress(ProcessLookupError):
+                os.kill(info.state.pid, signal.SIGKILL)
+        return bool(info.failure)
+
+    wait_for(failed, "it is given up")  # after five early deaths in a row
+    assert farm.bridges.all()[0].failure.endswith("in a row: killed by SIGKILL")
+    assert cli("bridges", "--columns", "bridge,state").stdout.splitlines()[1].split() == ["h-1-h-2", "failed"]
+    farm.bridges.join(["h-1", "h-2"])
+    assert [(info.is_whole, info.failure) for info in farm.bridges.all()] == [(True, "")]
+    farm.bridges.end(["h-1-h-2"])
+    assert farm.bridges.all() == []
