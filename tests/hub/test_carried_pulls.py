@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 from urllib.parse import quote
-from xmlrpc.client import loads
+from xmlrpc.client import dumps, loads
 
 import msgspec
 from hypothesis import given
@@ -291,3 +291,29 @@ def test_whatever_dies_all_arrives_in_its_order(data: st.DataObject) -> None:
             assert sorted(seen) == list(range(sent))
 
     asyncio.run(run())
+
+
+@in_a_loop
+async def test_program_that_pulls_says_what_has_arrived_too() -> None:
+    doors = Doors()
+    key, id = doors.enter_program("table.*")
+    sender, _ = doors.enter_program()
+
+    def pull(**said: str) -> "Response | asyncio.Future[Response]":
+        fields = {f"x-hubfarm-{name}".encode(): value.encode() for name, value in said.items()}
+        body = dumps((key, "0"), "samp.hub.pullCallbacks").encode()
+        return doors.ask(Request(b"POST", b"/", fields, body, PEER))
+
+    def send(number: int) -> None:
+        doors.program("notify", sender, id, message("table.x", n=str(number)))
+
+    send(0)
+    assert numbers(pull(pull="a.1")) == [0]
+    assert waiting(doors) == 1
+    send(1)
+    assert numbers(pull(pull="a.2")) == [0, 1]  # of the first nothing was heard
+    assert numbers(pull(pull="a.3", arrived="a.2")) == []
+    assert waiting(doors) == 0
+    send(2)
+    assert numbers(pull()) == [2]  # carried by nobody: it is settled once it has left
+    assert waiting(doors) == 0

@@ -458,7 +458,7 @@ def test_queue_of_a_client_that_does_not_pull_is_bounded() -> None:
                 hub.notify(sender, to.id, message("a"), 0.0)
 
 
-def test_client_that_does_not_pull_any_more_is_gone_after_a_while_and_one_afar_later(
+def test_client_that_does_not_pull_any_more_is_gone_after_a_while_and_one_afar_or_a_program_later(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert 10 < LONGEST_SILENCE < LONGEST_SILENCE_FAR
@@ -466,7 +466,9 @@ def test_client_that_does_not_pull_any_more_is_gone_after_a_while_and_one_afar_l
 
     async def talk() -> None:
         room = Pulled()
-        near, pulling, far = room.puller(), room.puller(), room.puller()
+        near, pulling, far, program = room.puller(), room.puller(), room.puller(), room.puller()
+        for page in (near, pulling, far):
+            page.is_page = True
         far.principal = Principal(host="192.0.2.7")
         probes = Liveness(room.hub, room.deliveries)
         pull = room.waiting_pull(pulling, "-1")
@@ -481,7 +483,7 @@ def test_client_that_does_not_pull_any_more_is_gone_after_a_while_and_one_afar_l
         assert not pulling.gone
         await asyncio.sleep(0.15)
         probes.beat()
-        assert (pulling.gone, far.gone) == (True, False)
+        assert (pulling.gone, far.gone, program.gone) == (True, False, False)
         probes.close()
 
     run(talk())
