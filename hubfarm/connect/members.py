@@ -38,6 +38,9 @@ AGAIN_AFTER = (0.1, 0.3, 1.0, 2.0)
 ANSWERS_IN = 600.0
 """How long a program may take to take one call, seconds: at a breakpoint, say."""
 
+HURRIED_AFTER = 0.001
+"""Who has not answered after this time may wait for the kernel's word that the half of its answer is here, seconds."""
+
 FAREWELL_IN = 2.0
 """How long it may take to hear that all is over, seconds."""
 
@@ -125,6 +128,7 @@ class Member:
         """Call it; who refuses the connection again and again is gone."""
         for pause in (*AGAIN_AFTER, None):
             assert self._http is not None
+            hurrying = asyncio.get_running_loop().call_later(HURRIED_AFTER, self._http.hurry)
             try:
                 await self._http.post(body, timeout=ANSWERS_IN)
             except Unreachable as error:
@@ -137,6 +141,8 @@ class Member:
                 return
             else:
                 return
+            finally:
+                hurrying.cancel()
 
     async def say_farewell(self, mtype: str, params: Map) -> None:
         """Tell it something in the hub's name that the hub cannot tell it."""

@@ -160,6 +160,10 @@ class _Exchange(asyncio.Protocol):
         return str(self._transport.get_extra_info("peername")[0])
 
     @property
+    def socket(self) -> socket.socket:
+        return cast(socket.socket, self._transport.get_extra_info("socket"))
+
+    @property
     def leads_afar(self) -> bool:
         return self.peer != self.local_host and not is_loopback(self.peer)  # to an own address, one comes from the same
 
@@ -369,6 +373,16 @@ class HttpClient:
     def _request(self, body: Sequence[bytes], authorization: bytes = b"", fields: bytes = b"") -> Sequence[bytes]:
         more = b"Authorization: %s\r\n" % authorization if authorization else b""
         return (b"%s%d\r\n%s%s\r\n" % (self._head, sum(map(len, body)), more, fields), *body)
+
+    def hurry(self) -> None:
+        """Have the kernel acknowledge at once what has come, and comes next; while an answer is waited for.
+
+        A server that writes head and body of its answer apart waits for that, 40 ms (Nagle's algorithm).
+        """
+        if self._exchange is not None and self._exchange.reusable and hasattr(socket, "TCP_QUICKACK"):
+            with contextlib.suppress(OSError):
+                sock = self._exchange.socket
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     @property
     def takes_more(self) -> bool:
