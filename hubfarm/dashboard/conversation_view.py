@@ -6,7 +6,6 @@ was said it asks for, message by message.
 
 import asyncio
 import json
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Iterable
 from itertools import islice
 from typing import Any
@@ -16,7 +15,7 @@ from aiohttp import web
 
 from hubfarm.client.conversation import Conversation, Entry, Part, events_of
 from hubfarm.dashboard import parts
-from hubfarm.dashboard.hearing import Heard, Hearing, Look
+from hubfarm.dashboard.hearing import CONTENT, LONG_CONTENT, Heard, Hearing, Look
 from hubfarm.dashboard.house import House
 from hubfarm.dashboard.parts import Action, Asked, Topic
 from hubfarm.dashboard.replay import Replay, replay
@@ -36,9 +35,6 @@ FIRST = 200
 MOST_AT_ONCE = 60
 """New messages that a page is told of at a time: nobody reads more, and the rest is kept here."""
 
-MOST_FOLLOWED = 500
-"""Messages that a page was told of and is told the changes of, the last ones."""
-
 MOST_NAMED = 4
 """Of more recipients a line counts the rest."""
 
@@ -48,11 +44,11 @@ MOST_PARTS = 200
 MOST_PRESENT = 500
 """Clients that a page can choose from."""
 
-LONGEST_FILE = 64 * 2**20
-"""Longest file that is loaded, bytes."""
+LONGEST_FILE = 160 * 2**20
+"""Longest file that is loaded, bytes: one holds all that is kept, which may be twice as long in JSON."""
 
-LONGEST_LINE = 2 * 2**20
-"""Longest line of one, bytes."""
+LONGEST_LINE = 4 * 2**20
+"""Longest line of one, bytes: likewise."""
 
 LONGEST_FILTER = 200
 """Longest text that is looked for, characters."""
@@ -91,6 +87,18 @@ class Which(Asked, frozen=True):
     events: bool = False
 
 
+class Live(Which, frozen=True):
+    """What a page listens to.
+
+    Parameters
+    ----------
+    long : bool
+        Keep contents of up to `LONG_CONTENT` from now on.
+    """
+
+    long: bool = False
+
+
 class Earlier(Which, frozen=True):
     """The messages before one, by its number."""
 
@@ -103,6 +111,13 @@ class One(Asked, frozen=True):
     number: int
     hub: str = ""
     loaded: str = ""
+
+
+class Hold(Asked, frozen=True):
+    """Which page is to be told nothing more, by the hub's key and what the page's look is called."""
+
+    hub: str
+    look: str
 
 
 class ReplayOf(Which, frozen=True):
@@ -130,8 +145,12 @@ def part(house: House) -> parts.Part:
     """Return what this view adds."""
     view = _ConversationView(house)
     return parts.Part(
-        topics={"conversation": Topic(Which, view.follow), "replay": Topic(ReplayOf, view.replay)},
-        actions={"message": Action(One, view.message), "earlier": Action(Earlier, view.earlier)},
+        topics={"conversation": Topic(Live, view.follow), "replay": Topic(ReplayOf, view.replay)},
+        actions={
+            "message": Action(One, view.message),
+            "earlier": Action(Earlier, view.earlier),
+            "hold": Action(Hold, view.hold),
+        },
         gets={"conversation": view.save},
         posts={"conversation": view.load},
         close=view.hearing.close,
@@ -145,15 +164,16 @@ class _ConversationView:
 
     # ------------------------------------------------------------------ seen
 
-    async def follow(self, visitor: Visitor, asked: Which) -> AsyncIterator[Any]:
+    async def follow(self, visitor: Visitor, asked: Live) -> AsyncIterator[Any]:
         """Yield the last messages, and then what has changed."""
         if asked.loaded:
             yield _Telling(self.hearing.loaded(asked.loaded, visitor.name), asked).first()
             return
         hub = await self._house.owned(visitor, asked.hub)
         tokens, door = await self._house.tokens(hub), await self._house.door(visitor, hub)
-        heard = self.hearing.of_hub(asked.hub, visitor.name, hub.name, tokens, door)
-        telling = _Telling(heard, asked)
+        content = LONG_CONTENT if asked.long else CONTENT
+        heard = self.hearing.of_hub(asked.hub, visitor.name, hub.name, tokens, door, content)
+        telling = _Telling(heard, asked, content)
         try:
             await heard.begun.wait()
             yield telling.first()
@@ -161,7 +181,7 @@ class _ConversationView:
                 await telling.look.news.wait()
                 await asyncio.sleep(EVERY)
                 telling.look.news.clear()
-                if told := telling.next():
+                if not telling.look.held and (told := telling.next()):
                     yield told
             raise HubfarmError(heard.over)
         finally:
@@ -179,10 +199,13 @@ class _ConversationView:
     async def message(self, visitor: Visitor, asked: One) -> Any:
         """Return all that is known of one message."""
         heard = await self._heard(visitor, asked)
-        entry = heard.conversation.entries.get(asked.number)
-        if entry is None:
-            raise WrongUse("this message is not kept any more: the last few thousand are")
-        return _whole(entry)
+        return _whole(_kept(heard, asked.number))
+
+    async def hold(self, visitor: Visitor, asked: Hold) -> Any:
+        """Tell a page nothing more, so that what it shows can be looked at; it listens anew to go on."""
+        await self._house.owned(visitor, asked.hub)
+        self.hearing.known(asked.hub, visitor.name).hold(asked.look)
+        return {}
 
     async def _heard(self, visitor: Visitor, asked: Which | One) -> Heard:
         if asked.loaded:
@@ -216,12 +239,14 @@ class _ConversationView:
     async def load(self, visitor: Visitor, request: web.Request) -> web.StreamResponse:
         """Take a file of such lines; say what it is called from now on, and what hub it is of."""
         heard = Heard("a file")
-        number = 0
+        number = messages = 0
         async for line in _lines_of(request):
             number += 1
             if line.strip():
                 try:
-                    heard.take(from_json(json.loads(line)))
+                    event = from_json(json.loads(line))
+                    messages += isinstance(event, Sent)
+                    heard.take(event)
                 except (ValueError, RecursionError) as error:  # BadValue is one too
                     raise WrongUse(f"line {number} of the file: {brief(str(error), 200)}") from None
             if number % AT_ONCE == 0:
@@ -229,7 +254,9 @@ class _ConversationView:
         if not heard.conversation.entries:
             raise WrongUse("there is no message in this file: hubfarm trace --json --params writes such files")
         heard.over = ""
-        return web.json_response({"loaded": self.hearing.keep(visitor.name, heard), "hub": heard.hub})
+        kept = len(heard.conversation.entries)
+        told = {"loaded": self.hearing.keep(visitor.name, heard), "hub": heard.hub, "kept": kept, "messages": messages}
+        return web.json_response(told)
 
     # ------------------------------------------------------------------ sent again
 
@@ -237,7 +264,7 @@ class _ConversationView:
         """Send messages again, to one client; yield what becomes of each."""
         heard = await self._heard(visitor, asked)
         if asked.number:
-            entries = [each for each in heard.conversation if each.sent.number == asked.number]
+            entries = [_kept(heard, asked.number)]
         else:
             entries = list(filter(_Wanted(asked, heard.conversation).is_met_by, heard.conversation))
         if not entries:
@@ -247,6 +274,13 @@ class _ConversationView:
         wish = Replay([entry.sent for entry in entries], asked.to, pauses=asked.pauses)
         async for told in replay(wish, tokens, door):
             yield told
+
+
+def _kept(heard: Heard, number: int) -> Entry:
+    entry = heard.entry(number)
+    if entry is None:
+        raise WrongUse("this message is not kept any more: the last few thousand are, and what is on a page")
+    return entry
 
 
 class _Wanted:
@@ -292,11 +326,10 @@ def _is_hubs_own(sent: Sent) -> bool:
 class _Telling:
     """What one page was told, and is to be told."""
 
-    def __init__(self, heard: Heard, asked: Which) -> None:
-        self.look: Look = heard.look()
+    def __init__(self, heard: Heard, asked: Which, content: int = CONTENT) -> None:
+        self.look: Look = heard.look(content)
         self._heard = heard
         self._asked = asked
-        self._told: OrderedDict[int, None] = OrderedDict()
         self._named: set[str] = set()
         self._last = 0
         self._missed = 0
@@ -310,6 +343,7 @@ class _Telling:
         return {
             "whole": True,
             "hub": self._heard.hub,
+            "look": self.look.name,
             "entries": self._lines(last),
             "more": len(last) == FIRST,
             "names": self._new_names(last),
@@ -332,10 +366,10 @@ class _Telling:
             entry = entries.get(number)
             if entry is None:
                 continue
-            if number > self._last or (number not in self._told and self._asked.status):
+            if number > self._last or (number not in self.look.shown and self._asked.status):
                 if wanted.is_met_by(entry):
                     new.append(entry)
-            elif number in self._told:
+            elif number in self.look.shown:
                 again.append(entry)
         self._last = max([self._last, *changed])
         passed = max(len(new) - MOST_AT_ONCE, 0)
@@ -354,13 +388,9 @@ class _Telling:
         return told
 
     def _lines(self, entries: Iterable[Entry]) -> list[Any]:
-        lines = []
-        for entry in entries:
-            self._told[entry.sent.number] = None
-            lines.append(_line(entry))
-        while len(self._told) > MOST_FOLLOWED:
-            self._told.popitem(last=False)
-        return lines
+        told = list(entries)
+        self.look.show(told)
+        return [_line(entry) for entry in told]
 
     def _new_names(self, entries: Iterable[Entry]) -> dict[str, str]:
         ids = {id for entry in entries for id in _shown_ids(entry)} - self._named

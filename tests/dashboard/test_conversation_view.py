@@ -13,14 +13,14 @@ from msgspec.structs import replace
 from hubfarm.client.aio import AsyncClient
 from hubfarm.client.conversation import Conversation
 from hubfarm.dashboard import hearing
-from hubfarm.dashboard.conversation_view import FIRST, MOST_AT_ONCE, Which, _Telling
+from hubfarm.dashboard.conversation_view import FIRST, LONGEST_LINE, MOST_AT_ONCE, Which, _Telling
 from hubfarm.dashboard.hearing import MOST_LOADED, Heard, Hearing
 from hubfarm.farm import Farm
 from hubfarm.samp.errors import WrongUse
 from hubfarm.samp.xmlrpc import encode_value
 from hubfarm.spec.watching import Answered, Arrived, Came, Missed, Recipient, Sent, as_json, from_json
 from tests.dashboard.dashboard_support import Page, dashboard, page
-from tests.support import in_a_loop, wait_for
+from tests.support import in_a_loop, message, wait_for
 
 ERROR = {"samp.status": "samp.error", "samp.error": {"samp.errortxt": "no such column"}}
 
@@ -34,6 +34,7 @@ class Told:
         self.entries: dict[int, Any] = {}
         self.names: dict[str, str] = {}
         self.present: list[str] = []
+        self.look = ""
 
     async def until(self, happened: Any) -> dict[int, Any]:
         """Take what the page is told until something holds of the messages that it shows."""
@@ -46,6 +47,7 @@ class Told:
             for entry in data.get("entries", []):
                 self.entries[entry["number"]] = entry
             self.names |= data.get("names", {})
+            self.look = data.get("look", self.look)
             self.present = [id for id, _ in data.get("present", [])] or self.present
             if happened(list(self.entries.values())):
                 return self.entries
@@ -188,7 +190,7 @@ async def test_conversation_is_saved_loaded_again_and_sent_again_to_a_client(far
         (b"[" * 100_000, "line 1"),
         (b'{"event": "came", "id": "c1"}\n' * 3, "no message in this file"),
         (b'{"event": "sent", "number": 1e300, "how": "call", "sender": "a", "mtype": "b"}', "line 1"),
-        (b"x" * (2**21 + 2), "a line of the file is longer"),
+        (b"x" * (LONGEST_LINE + 2), "a line of the file is longer than 4 MB"),
     ],
 )
 def test_file_that_is_no_conversation_is_refused_with_its_line(farm: Farm, content: bytes, why: str) -> None:
@@ -358,6 +360,87 @@ def test_of_very_many_messages_a_page_is_told_the_last_and_how_many_there_were()
     told = telling.next()
     assert [(entry["number"], entry["status"]) for entry in told["entries"]] == [(3000, "ok")]
     assert told["missed"] == 7
+
+
+@in_a_loop
+async def test_long_contents_are_kept_from_when_a_page_wants_them(farm: Farm) -> None:
+    farm.start(label="mine")
+    with dashboard() as shown:
+        async with page(shown) as one, clients() as (first, second), talking(one, hub="1") as told:
+
+            async def is_kept(entries: dict[int, Any], text: str) -> bool:
+                wholes = [await one.act("message", hub="1", number=number) for number in entries]
+                [whole] = [each for each in wholes if each["size"] > 100_000 and each["tag"] == text]
+                return whole["message"] is not None
+
+            async def say(tag: str) -> None:
+                await first.call(str(second.id), tag, message("my.fail", text=tag * 100_000))
+                await told.until(lambda entries: [each["status"] for each in entries][-1:] == ["error"])
+
+            await say("1")
+            async with talking(one, hub="1", long=True) as longer:
+                await say("2")
+                await longer.until(lambda entries: len(entries) == 2)
+                await first.notify(str(second.id), message("my.text", text="3" * 2 * 2**20))
+                await told.until(lambda entries: [each["status"] for each in entries] == ["error", "error", "ok"])
+                huge = await one.act("message", hub="1", number=max(told.entries))
+                assert (huge["message"], huge["size"] > 2 * 2**20) == (None, True)
+            await asyncio.to_thread(wait_for, lambda: farm.find("mine").watchers == 1, "it is watched once again")
+            async with talking(one, hub="1"):  # nobody wants long ones any more
+                await say("4")
+            kept = [await is_kept(told.entries, tag) for tag in "124"]
+            assert kept == [False, True, False]
+            assert mtypes(told.entries) == ["my.fail", "my.fail", "my.text", "my.fail"]  # none twice, none missed
+
+
+@in_a_loop
+async def test_file_of_more_messages_than_are_kept_is_said_to_be_so(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hearing, "Conversation", lambda: Conversation(most=10))
+    with dashboard() as shown:
+        async with page(shown) as one:
+            lines = "\n".join(json.dumps(as_json(sent(number))) for number in range(1, 26))
+            _, told = await one.ask("POST", "post/conversation", data=lines.encode())
+            assert (told["kept"], told["messages"]) == (10, 25)
+
+
+@in_a_loop
+async def test_page_that_is_paused_unfolds_what_it_shows_however_much_passes(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hearing, "Conversation", lambda: Conversation(most=10))
+    farm.start(label="mine")
+    with dashboard() as shown:
+        async with page(shown) as one, clients() as (first, second), talking(one, hub="1") as told:
+            await first.ecall_and_wait(str(second.id), "my.sum", 10, a=1, b=2)
+            await told.until(lambda entries: [each["status"] for each in entries] == ["ok"])
+            [number] = told.entries
+            assert await one.act("hold", hub="1", look=told.look) == {}
+            for _ in range(30):
+                await first.enotify_all("my.text")
+            await first.ecall_and_wait(str(second.id), "my.fail", 10)
+            async with talking(one, hub="1") as later:
+                await later.until(lambda entries: entries[-1]["mtype"] == "my.fail")
+            async with talking(one, hub="1") as latest:
+                assert number not in latest.entries
+            whole = await one.act("message", hub="1", number=number)
+            assert whole["message"]["samp.params"] == {"a": "1", "b": "2"}
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.7):
+                    await told.until(lambda entries: len(entries) > 1)
+            status, wrong = await one.ask("POST", "do/hold", json={"hub": "1", "look": "none"})
+            assert (status, "not told of this conversation" in wrong["error"]) == (400, True)
+
+
+def test_what_a_page_shows_is_bounded_by_number_and_size() -> None:
+    look = Heard("mine").look()
+    entries = [Conversation().apply(sent(number)) for number in range(1, 2 * hearing.MOST_SHOWN)]
+    look.show(each for each in entries if each)
+    assert list(look.shown) == list(range(hearing.MOST_SHOWN, 2 * hearing.MOST_SHOWN))
+    long = [Conversation().apply(replace(sent(number), xml=b"x" * 2**20)) for number in range(5001, 5100)]
+    look.show(each for each in long if each)
+    assert list(look.shown) == list(range(5100 - 15, 5100))
 
 
 def test_page_that_takes_nothing_makes_nothing_grow() -> None:

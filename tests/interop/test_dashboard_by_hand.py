@@ -391,6 +391,18 @@ def test_conversation_is_narrowed_paused_unfolded_saved_opened_and_sent_again(
     hand.press(page.get_by_role("button", name="Back to the hub"))
     wait_for(lambda: lines.count() == 4, "the two that were sent again are there too")
 
+    one.enotify_all("my.text", text="x" * 100_000)
+    wait_for(lambda: lines.count() == 5, "a long one is shown")
+    hand.press(lines.last.locator(".line"))
+    whole.get_by_text("Not kept: it has 100").wait_for()
+    hand.tick(page.get_by_label("Long contents"))
+    whole.wait_for(state="detached")  # all is listed anew
+    page.get_by_text("Watching: the hub’s clients can see that").wait_for()
+    one.enotify_all("my.text", text="x" * 100_000)
+    wait_for(lambda: lines.count() == 6, "another is shown")
+    hand.press(lines.last.locator(".line"))
+    whole.get_by_role("button", name="98000 more characters").wait_for()
+
 
 def test_log_is_sifted_by_severity_and_words(hand: Hand, farm: Farm) -> None:
     page = hand.page

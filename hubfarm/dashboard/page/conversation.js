@@ -19,6 +19,7 @@ const MOST_ROWS_READ = 1500; // while one reads further up
 const MOST_CHILDREN = 200; // of a list or map in a tree, at first
 const LONGEST_TEXT = 2000; // of a string in a tree
 const TYPING = 250; // ms without a key before a filter counts
+const LONGEST_KEPT = 2 ** 20; // bytes of one content, if long ones are wanted
 const LOOK_AGAIN = 600; // ms between two looks at a message that is unfolded
 
 const say = (text, kind = "") => document.dispatchEvent(new CustomEvent("hubfarm-say", { detail: { text, kind } }));
@@ -92,7 +93,10 @@ function twig(key, value, open) {
 }
 
 export function tree(value, size) {
-  if (value === null || value === undefined) return el("p", { class: "muted" }, size ? `Not kept: it has ${bytes(size)}.` : "Nothing.");
+  if (value === null || value === undefined) {
+    const how = size > LONGEST_KEPT ? `; of one message ${bytes(LONGEST_KEPT)} are kept at most.` : ". “Long contents” keeps such ones from now on.";
+    return el("p", { class: "muted" }, size ? `Not kept: it has ${bytes(size)}${how}` : "Nothing.");
+  }
   return branch(value, true);
 }
 
@@ -108,6 +112,7 @@ export function show(root, { hub }) {
   let present = [];
   let hubName = "";
   let missed = 0;
+  let look = ""; // what the server calls this page's look
   const rows = new Map();
 
   const called = (id) => names[id] || "";
@@ -122,6 +127,7 @@ export function show(root, { hub }) {
   const mtype = el("input", { type: "search", placeholder: "MType, as table.*", "aria-label": "MType: a part of it, or a pattern that ends in a star", spellcheck: "false" });
   const status = el("select", { "aria-label": "How it stands" }, el("option", { value: "" }, "any state"), Object.keys(WORDS).map((each) => el("option", { value: each }, WORDS[each])));
   const events = el("input", { type: "checkbox", id: "talk-events" });
+  const long = el("input", { type: "checkbox", id: "talk-long" });
   const pause = button("Pause", () => setPaused(!paused), { "aria-pressed": "false" });
   const save = el("a", { class: "button", download: "conversation.jsonl" }, "Save");
   const file = el("input", { type: "file", accept: ".jsonl,.ndjson,.json", id: "talk-file", hidden: true });
@@ -138,6 +144,7 @@ export function show(root, { hub }) {
   root.append(
     el("div", { class: "talk-tools", role: "toolbar", "aria-label": "Which messages" },
       client, clients, mtype, status, el("label", { class: "check", for: "talk-events" }, events, "The hub’s own"),
+      el("label", { class: "check", for: "talk-long", title: "Keep contents of up to 1 MB from now on, instead of 64 kB" }, long, "Long contents"),
       el("span", { class: "gap" }), pause, resend, save, open, file),
     el("div", { class: "talk-head" }, state, again, shut),
     el("div", { class: "talk card" }, head, scroll, newest),
@@ -171,7 +178,7 @@ export function show(root, { hub }) {
     stopLive = null;
     again.hidden = true;
     missed = 0;
-    stop = listen("conversation", filter(), take, over);
+    stop = listen("conversation", { ...filter(), long: long.checked }, take, over);
     if (loaded) stopLive = listen("conversation", { hub }, (data) => { if (data.present) know(data.present); });
     tellState();
     if (!loaded) put(state, "Begins to watch…");
@@ -196,6 +203,7 @@ export function show(root, { hub }) {
     put(pause, paused ? "Go on" : "Pause");
     tellState();
     if (!paused) begin();
+    else if (look && !loaded) act("hold", { hub, look }).catch(() => {}); // what is shown stays to be unfolded, however much passes
   }
 
   // -------------------------------------------------------------- rows
@@ -206,6 +214,7 @@ export function show(root, { hub }) {
     if (data.missed) missed += data.missed;
     if (data.hub) hubName = data.hub;
     if (data.whole) {
+      look = data.look;
       rows.clear();
       list.replaceChildren();
       earlier.hidden = !data.more;
@@ -456,7 +465,7 @@ export function show(root, { hub }) {
       loaded = told.loaded;
       paused = false;
       begin();
-      say(`Opened ${chosen.name}`);
+      say(`Opened ${chosen.name}${told.kept < told.messages ? `: the last ${told.kept} of its ${told.messages} messages` : ""}`);
     } catch (error) {
       say(error.message, "bad");
     }
@@ -471,6 +480,7 @@ export function show(root, { hub }) {
   mtype.addEventListener("input", soon);
   status.addEventListener("change", begin);
   events.addEventListener("change", begin);
+  long.addEventListener("change", begin);
 
   list.addEventListener("keydown", (event) => {
     if (!["ArrowDown", "ArrowUp", "Home", "End"].includes(event.key) || !event.target.classList.contains("line")) return;
