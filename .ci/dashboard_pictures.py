@@ -45,6 +45,13 @@ def hubfarm(*arguments: str) -> str:
     return subprocess.run([*HUBFARM, *arguments], check=True, capture_output=True, text=True).stdout
 
 
+def load(message: Any) -> dict[str, Any]:
+    """Find one table, and the other one not."""
+    if message.params["name"] == "galaxies":
+        return {}
+    return {"samp.status": "samp.error", "samp.error": {"samp.errortxt": "no such file: /data/night/stars.vot"}}
+
+
 async def talk(label: str, count: int, pause: float, ended: threading.Event) -> None:
     """Be some clients of a hub, of which the first points at the sky now and then."""
     clients = []
@@ -52,6 +59,7 @@ async def talk(label: str, count: int, pause: float, ended: threading.Event) -> 
         client = AsyncClient(name, about, label=label)
         for mtype in mtypes:
             client.on_notification(mtype)(lambda message: None)
+        client.on_call("table.load.votable")(load if name == "Aladin" else lambda message: {})
         clients.append(await client.connect())
     while not ended.is_set():
         await asyncio.sleep(random.expovariate(1 / pause))
@@ -59,6 +67,10 @@ async def talk(label: str, count: int, pause: float, ended: threading.Event) -> 
             await clients[0].notify_all(
                 {"samp.mtype": "coord.pointAt.sky", "samp.params": {"ra": "10.68", "dec": "41.27"}}
             )
+        if random.random() < 0.1:
+            name = random.choice(["galaxies", "stars"])
+            params = {"name": name, "table-id": name, "url": f"file:///data/night/{name}.vot"}
+            await clients[0].call_all("load", {"samp.mtype": "table.load.votable", "samp.params": params})
     for client in clients:
         await client.disconnect()
 
@@ -106,6 +118,17 @@ def _take(browser: Any, address: str) -> None:
     time.sleep(2.5)
     page.screenshot(path=ROOT / "docs" / "dashboard-dark.png")
     page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": 1280, "height": 960})
+    page.goto(f"{place}#/hub/1/conversation")
+    page.get_by_label("MType:").fill("table.load")
+    failed = page.locator(".messages > li", has_text="error")
+    failed.nth(1).wait_for()
+    failed.last.locator(".line").click()
+    page.locator(".whole .tree").first.wait_for()
+    page.get_by_role("button", name="Pause").click()
+    page.locator(".scroll").evaluate("node => (node.scrollTop = node.scrollHeight)")
+    page.evaluate("scrollTo(0, 0)")
+    page.screenshot(path=ROOT / "docs" / "dashboard-conversation.png")
     page.set_viewport_size({"width": 390, "height": 720})
     page.goto(f"{place}#/")
     page.locator(".rows .row").nth(4).wait_for()

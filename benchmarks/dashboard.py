@@ -79,6 +79,16 @@ def cpu_of_tree(pid: int) -> float:
     return total
 
 
+def cpu_of_browser() -> float:
+    """Return what Chromium's processes have used."""
+    return sum(
+        times.user + times.system
+        for process in psutil.Process().children(recursive=True)
+        if "chrom" in process.name()
+        for times in [process.cpu_times()]
+    )
+
+
 @contextmanager
 def dashboard(home: Path) -> Iterator[tuple[str, psutil.Process]]:
     """Run the dashboard of a home; yield its address and its process."""
@@ -156,6 +166,8 @@ class Way:
     """Messages that arrived, a second."""
     beside: list[float] = field(default_factory=list)
     """Of the dashboard's process meanwhile, percent of a core."""
+    browser: list[float] = field(default_factory=list)
+    """Of Chromium's processes, percent of a core."""
     page: list[float] = field(default_factory=list)
     """How long a click on a message took to unfold it, ms."""
 
@@ -210,7 +222,7 @@ def _measure(
     page: Page | None,
 ) -> None:  # fmt: skip
     [process] = hub.processes
-    before, spent, others = arrived(), cpu_seconds(process.pid), cpu_of_tree(beside.pid)
+    before, spent, others, painting = arrived(), cpu_seconds(process.pid), cpu_of_tree(beside.pid), cpu_of_browser()
     load = RunningLoad(hub.url, body, CONNECTIONS, seconds)
     if page is not None:
         time.sleep(seconds / 2)
@@ -225,19 +237,23 @@ def _measure(
     way.cpu.append((cpu_seconds(process.pid) - spent) / count * 1e6)
     way.rate.append(count / seen.seconds)
     way.beside.append(100 * (cpu_of_tree(beside.pid) - others) / seen.seconds)
+    way.browser.append(100 * (cpu_of_browser() - painting) / seen.seconds)
 
 
 def _show_ways(ways: Sequence[Way]) -> None:
     first = ways[0]
-    print("| | hub's CPU a notification | of unwatched | by the rate | arrive a second | dashboard's CPU | a click |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    titles = ("a notification", "of unwatched", "by the rate", "arrive a second", "dashboard", "Chromium", "a click")
+    print(f"| | {' | '.join(titles)} |\n| --- |{' ---: |' * len(titles)}")
     for way in ways:
         cpu, rate = statistics.median(way.cpu), statistics.median(way.rate)
         of_cpu = statistics.median(a / b for a, b in zip(first.cpu, way.cpu, strict=True))
         of_rate = statistics.median(b / a for a, b in zip(first.rate, way.rate, strict=True))
-        click = f"{statistics.median(way.page):.0f} ms" if way.page else ""
-        beside = f"{statistics.median(way.beside):.0f} %" if way.page else ""
-        print(f"| {way.name} | {cpu:.1f} µs | {of_cpu:.2f} | {of_rate:.2f} | {rate:,.0f} | {beside} | {click} |")
+        beside = ("", "", "")
+        if way.page:
+            server, painting, clicked = map(statistics.median, (way.beside, way.browser, way.page))
+            beside = (f"{server:.0f} %", f"{painting:.0f} %", f"{clicked:.0f} ms")
+        cells = (way.name, f"{cpu:.1f} µs", f"{of_cpu:.2f}", f"{of_rate:.2f}", f"{rate:,.0f}", *beside)
+        print(f"| {' | '.join(cells)} |")
 
 
 # ---------------------------------------------------------------------- many hubs, busy

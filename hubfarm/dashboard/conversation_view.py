@@ -23,11 +23,15 @@ from hubfarm.dashboard.visitor import Visitor
 from hubfarm.hub.model import HUB_ID
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.samp.xmlrpc import decode_value
+from hubfarm.spec.states import HubState
 from hubfarm.spec.watching import Hello, Sent, as_json, from_json
 from hubfarm.visible import brief
 
 EVERY = 0.3
 """Between two things that a page is told, seconds."""
+
+EVERY_OF_MANY = 1.0
+"""Likewise while more passes than a page is told of: a browser would be busy with what nobody can read, seconds."""
 
 FIRST = 200
 """Messages that a page gets at first, and when it asks for earlier ones."""
@@ -170,6 +174,8 @@ class _ConversationView:
             yield _Telling(self.hearing.loaded(asked.loaded, visitor.name), asked).first()
             return
         hub = await self._house.owned(visitor, asked.hub)
+        if hub.state is HubState.DORMANT:
+            raise HubfarmError(f"the hub {hub.name} sleeps, and nothing is said there: its first client wakes it")
         tokens, door = await self._house.tokens(hub), await self._house.door(visitor, hub)
         content = LONG_CONTENT if asked.long else CONTENT
         heard = self.hearing.of_hub(asked.hub, visitor.name, hub.name, tokens, door, content)
@@ -179,7 +185,7 @@ class _ConversationView:
             yield telling.first()
             while not heard.over or telling.look.news.is_set():
                 await telling.look.news.wait()
-                await asyncio.sleep(EVERY)
+                await asyncio.sleep(telling.pause)
                 telling.look.news.clear()
                 if not telling.look.held and (told := telling.next()):
                     yield told
@@ -333,6 +339,8 @@ class _Telling:
         self._named: set[str] = set()
         self._last = 0
         self._missed = 0
+        self.pause = EVERY
+        """Before the page is told again, seconds."""
 
     def first(self) -> dict[str, Any]:
         """Return the last messages that the page wants to see, the oldest first."""
@@ -377,6 +385,7 @@ class _Telling:
         told: dict[str, Any] = {}
         if new or again:
             told = {"entries": self._lines([*again, *new]), "names": self._new_names([*again, *new])}
+        self.pause = EVERY_OF_MANY if passed else EVERY
         if passed:
             told["passed"] = passed
         if self._heard.missed != self._missed:

@@ -18,7 +18,7 @@ from hubfarm.dashboard.visitor import Role, Visitor
 from hubfarm.farm import Farm
 from hubfarm.registry.log_reading import last_lines
 from hubfarm.samp.errors import HubfarmError, WrongUse
-from hubfarm.spec.states import HubKind
+from hubfarm.spec.states import HubKind, HubState
 from hubfarm.visible import brief
 
 HISTORY = 100
@@ -68,6 +68,8 @@ def part(house: House) -> Part:
             "stop": Action(Hubs, view.doing(lambda farm, names: farm.stop(names))),
             "drain": Action(Hubs, view.doing(lambda farm, names: farm.drain(names))),
             "restart": Action(Hubs, view.doing(lambda farm, names: farm.restart(names))),
+            "sleep": Action(Hubs, view.doing(lambda farm, names: farm.sleep(names))),
+            "wake": Action(Hubs, view.doing(lambda farm, names: farm.wake(names))),
             "last-lines": Action(OneHub, view.last_lines),
         },
     )
@@ -180,6 +182,7 @@ def facts_of(seen: Seen, role: Role) -> Facts:
     """Return what people read of a hub; what is empty is left out."""
     hub = seen.hub
     own = role >= Role.OWNER
+    supervised = own and hub.alive and hub.kind is HubKind.FARM
     facts = {
         "id": hub.id,
         "label": hub.label or hub.name,
@@ -201,14 +204,16 @@ def facts_of(seen: Seen, role: Role) -> Facts:
         "lockFile": str(hub.stable_name or hub.lock_file) if own else "",
         "role": role.name.lower(),
         "mayEnd": own and hub.alive and hub.kind in (HubKind.FARM, HubKind.STANDALONE),
-        "mayRestart": own and hub.alive and hub.kind is HubKind.FARM,
+        "mayRestart": supervised,
+        "maySleep": supervised and seen.state is not HubState.DORMANT,
+        "mayWake": supervised and seen.state is HubState.DORMANT,
     }
     return {name: value for name, value in facts.items() if value not in ("", None, [], False)}
 
 
 def _started(seen: Seen) -> int | None:
     """Return when it started, whole seconds since 1970: so it does not change from look to look."""
-    if seen.record is None:
+    if seen.record is None or seen.state is HubState.DORMANT:
         return None
     return round((time.time() - time.monotonic() + seen.record.started) / 2) * 2
 

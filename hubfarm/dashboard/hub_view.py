@@ -22,6 +22,7 @@ from hubfarm.dashboard.station import Client, Station, Stations
 from hubfarm.dashboard.visitor import Visitor
 from hubfarm.samp.errors import BadValue, HubfarmError, WrongUse
 from hubfarm.samp.mtype import check_mtype
+from hubfarm.spec.states import HubState
 from hubfarm.visible import brief
 
 ANSWER_TIMEOUT = 30.0
@@ -111,7 +112,14 @@ class _HubView:
                 yield told | {"line": [round(rate, 1) for rate in seen.line]} if first else told
 
     async def follow_clients(self, visitor: Visitor, asked: AHub) -> AsyncIterator[Any]:
-        """Yield a hub's clients: all, and then those of which something has changed."""
+        """Yield a hub's clients: all, and then those of which something has changed; a look wakes no hub."""
+        asleep = False
+        async for _ in self._house.lookout.looks():
+            if (await self._house.hub(visitor, asked.hub)).state is not HubState.DORMANT:
+                break
+            if not asleep:
+                asleep = True
+                yield {"clients": {}, "gone": [], "whole": True, "asleep": True}
         station = await self._station(visitor, asked.hub)
         sent: dict[str, Client] = {}
         watchers: list[str] | None = None

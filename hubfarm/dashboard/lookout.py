@@ -70,8 +70,8 @@ class Seen:
     @property
     def state(self) -> HubState:
         """What it is doing."""
-        if self.record is None or not self.hub.alive:
-            return self.hub.state
+        if self.record is None or not self.hub.alive or self.hub.state is HubState.DORMANT:
+            return self.hub.state  # a hub that sleeps has left its record behind, and beats no more
         return HubState.HUNG if time.monotonic() - self.record.beat > HUNG_AFTER else self.record.state
 
     def note(self, record: Record | None, busy: float | None, now: float) -> None:
@@ -152,6 +152,11 @@ class Lookout:
         async with self._looked:
             self._looks += 1
             self._looked.notify_all()
+
+    def sleeps(self, key: str) -> bool:
+        """Tell whether a hub slept when it was seen last."""
+        seen = self.seen.get(key)
+        return seen is not None and seen.hub.state is HubState.DORMANT
 
     async def looks(self) -> AsyncIterator[None]:
         """Yield now, if there was a look, and after each further one."""

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from reprlib import Repr
 from typing import Any
@@ -53,10 +53,13 @@ class Station:
     ----------
     hub : HubInfo
         Which.
+    sleeps : callable
+        Tells whether it sleeps, as far as is known: no question of ours wakes it.
     """
 
-    def __init__(self, hub: HubInfo) -> None:
+    def __init__(self, hub: HubInfo, sleeps: Callable[[], bool]) -> None:
         self.hub = hub
+        self._sleeps = sleeps
         self.clients: dict[str, Client] = {}
         self.watchers: list[str] = []
         self.users = 0
@@ -163,6 +166,8 @@ class Station:
         try:
             while failures < 3:
                 await asyncio.sleep(0.1 if self._due else ASK_AGAIN if self.users else 5 * ASK_AGAIN)
+                if self._sleeps():
+                    continue
                 try:
                     before = [dict(one) for one in self.clients.values()]
                     due, self._due = self._due, set()
@@ -281,7 +286,7 @@ class Stations:
                 await self._stations.pop(place).close()
                 station = None
             if station is None:
-                station = Station(hub)
+                station = Station(hub, lambda: self._house.lookout.sleeps(key))
                 await station.open(await self._house.door(visitor, hub))
                 self._stations[place] = station
             station.used = time.monotonic()

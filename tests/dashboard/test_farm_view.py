@@ -4,7 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
+
 from hubfarm.client.aio import AsyncClient
+from hubfarm.dashboard import lookout, station
 from hubfarm.farm import Farm
 from tests.dashboard.dashboard_support import dashboard, page
 from tests.support import in_a_loop, message
@@ -16,7 +19,7 @@ async def until(told: AsyncIterator[Any], hubs: dict[str, Any], happened: Any) -
         if data.get("whole"):
             hubs.clear()
         for key, facts in data.get("hubs", {}).items():
-            hubs[key] = hubs.get(key, {}) | facts
+            hubs[key] = {"now": hubs.get(key, {}).get("now")} | facts
         for key in data.get("gone", []):
             hubs.pop(key, None)
         for key, numbers in data.get("numbers", {}).items():
@@ -90,7 +93,7 @@ async def test_users_see_what_they_may_enter_and_end_what_is_theirs(farm: Farm) 
                 assert {hub["label"]: hub["role"] for hub in hubs.values()} == {"his": "owner", "theirs": "watcher"}
                 assert "lockFile" not in hubs["2"]  # it leads to the secret
                 assert "coordinator" not in str(hubs)
-            for name in ("stop", "drain", "restart", "last-lines"):
+            for name in ("stop", "drain", "restart", "sleep", "wake", "last-lines"):
                 asked = {"hub": "2"} if name == "last-lines" else {"hubs": ["2"]}
                 assert (await one.ask("POST", f"do/{name}", json=asked))[0] == 403, name
                 asked = {"hub": "3"} if name == "last-lines" else {"hubs": ["3"]}
@@ -111,3 +114,33 @@ async def test_user_who_is_changed_is_out_at_once(farm: Farm) -> None:
             assert (await one.ask("GET", "me"))[1]["admin"] is False
             farm.users.change("luigi", password="a longer password")
             assert (await one.ask("GET", "me"))[0] == 401
+
+
+@in_a_loop
+async def test_hub_that_sleeps_is_told_so_and_no_look_wakes_it(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookout, "HUNG_AFTER", 0.3)  # its record grows old, and it does not hang
+    monkeypatch.setattr(station, "ASK_AGAIN", 0.1)
+    with dashboard() as shown:
+        async with page(shown) as one, one.listen("farm") as told:
+            await one.act("start", label="night")
+            async with one.listen("clients", hub="1") as clients:
+                assert (await anext(clients))["whole"] is True  # and the dashboard stays on the hub for a while
+            assert (await one.act("sleep", hubs=["1"])) == {"labels": ["night"]}
+            hubs = await until(told, {}, lambda hubs: hubs.get("1", {}).get("state") == "dormant")
+            assert ("maySleep" in hubs["1"], hubs["1"]["mayWake"], "started" in hubs["1"]) == (False, True, False)
+            async with one.listen("clients", hub="1") as clients, one.listen("hub", hub="1") as above:
+                assert (await anext(clients))["asleep"] is True
+                assert (await anext(above))["facts"]["state"] == "dormant"
+                with pytest.raises(AssertionError, match="its first client wakes it"):
+                    async with one.listen("conversation", hub="1") as said:
+                        await anext(said)
+                await asyncio.sleep(0.5)
+                assert farm.find("night").state == "dormant"
+                await one.act("wake", hubs=["1"])
+                there = await anext(clients)
+                assert (there["whole"], "asleep" in there) == (True, False)
+                async for data in above:
+                    if data["facts"]["state"] == "running":
+                        break
+            status, wrong = await one.ask("POST", "do/wake", json={"hubs": ["7"]})
+            assert (status, wrong["error"]) == (400, "there is no such hub, or no longer")

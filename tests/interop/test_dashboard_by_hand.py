@@ -44,6 +44,9 @@ class Hand(Protocol):
     def show_only(self, which: str) -> None:
         """Have the list show hubs of one sort."""
 
+    def open(self, label: str) -> None:
+        """Go to the page of the one hub that there is."""
+
 
 class Mouse:
     def __init__(self, page: Any) -> None:
@@ -70,6 +73,9 @@ class Mouse:
 
     def show_only(self, which: str) -> None:
         self.page.locator(".chips label", has_text=which).click()
+
+    def open(self, label: str) -> None:
+        self.page.get_by_role("link", name=label, exact=True).click()
 
 
 class Keyboard:
@@ -133,6 +139,11 @@ class Keyboard:
             self.page.keyboard.press("ArrowRight")
         raise AssertionError(which)
 
+    def open(self, label: str) -> None:
+        self.page.locator(".rows .row", has_text=label).wait_for()
+        self.reach(self.page.get_by_role("grid"))
+        self.page.keyboard.press("Enter")
+
 
 @pytest.fixture(params=[Mouse, Keyboard], ids=["mouse", "keyboard"])
 def hand(request: pytest.FixtureRequest, told: Told) -> Hand:
@@ -195,6 +206,8 @@ def test_hubs_are_started_sorted_filtered_restarted_drained_and_stopped(hand: Ha
 
     for what, names, says in (
         ("Restart", ["night", "oact-1"], "2 hubs restarted"),
+        ("Sleep", ["night"], "1 hub asleep"),
+        ("Wake", ["night"], "1 hub awake"),
         ("Drain", ["oact-1"], "1 hub drained"),
         ("Stop", ["oact-2"], "1 hub stopped"),
     ):
@@ -240,18 +253,26 @@ def test_hub_that_has_failed_says_why_and_what_it_logged_last(hand: Hand, farm: 
     dialog.wait_for(state="detached")
 
 
+def test_hub_that_sleeps_is_woken_on_its_page(hand: Hand, farm: Farm) -> None:
+    page = hand.page
+    farm.start(label="night", dormant=True)
+    row = page.locator(".rows .row", has_text="night")
+    row.get_by_text("dormant", exact=True).wait_for()
+    hand.open("night")
+    page.get_by_text("This hub sleeps").wait_for()
+    assert farm.find("night").state == "dormant"
+    hand.press(page.get_by_role("button", name="Wake it"))
+    page.get_by_text("Nobody is on this hub.").wait_for()
+    assert farm.find("night").state == "running"
+
+
 def test_clients_are_talked_to_pinged_handed_files_and_disconnected(
     hand: Hand, farm: Farm, receiver: Receiver, home: Path
 ) -> None:
     page = hand.page
     [hub] = farm.start(label="night")
     receiver.join_by(hub.lock_file, "TOPCAT", "table.load.votable", "my.event", "samp.app.ping")
-    page.locator(".rows .row", has_text="night").wait_for()
-    if isinstance(hand, Keyboard):
-        hand.reach(page.get_by_role("grid"))
-        page.keyboard.press("Enter")
-    else:
-        page.get_by_role("link", name="night").click()
+    hand.open("night")
     card = page.locator(".client", has_text="TOPCAT")
     hand.press(card.locator("summary", has_text="Takes 3 kinds of messages"))
     card.get_by_text("my.event").wait_for()
@@ -322,12 +343,7 @@ def test_conversation_is_narrowed_paused_unfolded_saved_opened_and_sent_again(
 ) -> None:
     page, (one, two) = hand.page, pair
     other = str(two.get_public_id())
-    page.locator(".rows .row", has_text="night").wait_for()
-    if isinstance(hand, Keyboard):
-        hand.reach(page.get_by_role("grid"))
-        page.keyboard.press("Enter")
-    else:
-        page.locator(".rows .row .name a").click()
+    hand.open("night")
     hand.press(page.get_by_role("link", name="Conversation"))
     page.get_by_text("Watching: the hub’s clients can see that").wait_for()
     assert farm.find("night").watchers == 1
@@ -409,12 +425,7 @@ def test_log_is_sifted_by_severity_and_words(hand: Hand, farm: Farm) -> None:
     farm.start(label="night")
     with (farm.paths.logs / "night.log").open("a") as log:
         log.write("2026-01-01 12:00:00.000 ERROR   night: no room\n2026-01-01 12:00:00.000 ERROR   night: no time\n")
-    page.locator(".rows .row", has_text="night").wait_for()
-    if isinstance(hand, Keyboard):
-        hand.reach(page.get_by_role("grid"))
-        page.keyboard.press("Enter")
-    else:
-        page.locator(".rows .row .name a").click()
+    hand.open("night")
     hand.press(page.get_by_role("link", name="Log", exact=True))
     entries = page.locator(".entry:not(.none)")
     entries.filter(has_text="serving at").wait_for()

@@ -243,6 +243,22 @@ def test_what_others_say_is_shown_and_never_obeyed(told: Told, farm: Farm, recei
     told.complaints.clear()  # the icon that is none: 404
 
 
+def test_page_with_a_hostile_name_is_asked_about_and_listed_as_text(
+    sites: Any, told: Told, farm: Farm, browser: Any
+) -> None:
+    farm.start(label="night")
+    viewer = browser.new_page()
+    viewer.goto(f"{sites().origin}/viewer.html")
+    viewer.evaluate("name => enter(name)", HOSTILE)
+    page = told.go("/consent")
+    card = page.locator("article", has_text="onerror=")
+    card.get_by_role("button", name="Let it in").click()
+    page.locator("tbody tr", has_text="onerror=").wait_for()
+    told.go("/hub/1").locator(".client", has_text="Viewer").wait_for()
+    assert page.evaluate("window.broken") is None
+    assert page.locator("main img, main script").count() == 0
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_axe_finds_nothing_serious(

@@ -52,6 +52,8 @@ export function show(root, _params, visitor) {
   const chosenSay = el("span", { class: "say" });
   const doing = {
     restart: button([icon("restart"), "Restart"], () => doTo("restart"), { class: "small" }),
+    sleep: button([icon("sleep"), "Sleep"], () => doTo("sleep"), { class: "small" }),
+    wake: button([icon("wake"), "Wake"], () => doTo("wake"), { class: "small" }),
     drain: button([icon("drain"), "Drain"], () => doTo("drain"), { class: "small" }),
     stop: button([icon("stop"), "Stop"], () => doTo("stop"), { class: "small" }),
   };
@@ -295,25 +297,30 @@ export function show(root, _params, visitor) {
     put(chosenSay, `${some.length} selected`);
     doing.stop.disabled = doing.drain.disabled = !some.length || some.some((hub) => !hub.mayEnd);
     doing.restart.disabled = !some.length || some.some((hub) => !hub.mayRestart);
+    doing.sleep.hidden = !some.length || some.some((hub) => !hub.maySleep);
+    doing.wake.hidden = !some.length || some.some((hub) => !hub.mayWake);
   }
 
   const ASKED = {
     stop: { verb: "Stop", kind: "danger", done: "stopped", note: "Its clients lose their hub, and what still waits for them is lost." },
     drain: { verb: "Drain", kind: "primary", done: "drained", note: "It takes no new clients, delivers what waits, and then ends." },
     restart: { verb: "Restart", kind: "primary", done: "restarted", note: "It keeps its address and its clients." },
+    sleep: { verb: "Sleep", title: "Let sleep", kind: "primary", done: "asleep", note: "It keeps its clients, and has no process until one of them, or another, comes." },
+    wake: { verb: "Wake", kind: "primary", done: "awake", note: "It wakes with the clients that it had." },
   };
+  const MAY = { restart: "mayRestart", sleep: "maySleep", wake: "mayWake" }; // what says so of a hub; else mayEnd
 
   async function doTo(what) {
     const keys = [...chosen].filter((key) => hubs.has(key));
     if (!keys.length && kept.active) keys.push(kept.active);
     const some = keys.map((key) => hubs.get(key));
-    if (!some.length || some.some((hub) => !(what === "restart" ? hub.mayRestart : hub.mayEnd))) return;
-    const { verb, kind, done, note } = ASKED[what];
+    if (!some.length || some.some((hub) => !hub[MAY[what] || "mayEnd"])) return;
+    const { verb, title, kind, done, note } = ASKED[what];
     const names = some.slice(0, 8).map((hub) => hub.label).join(", ") + (some.length > 8 ? ` and ${some.length - 8} more` : "");
     const clients = some.reduce((sum, hub) => sum + hub.now[CLIENTS], 0);
     const body = [el("p", { class: "isolate" }, names), el("p", { class: "muted" }, `${note} ${plural(clients, "client")} there now.`)];
     const run = () => act(what, { hubs: keys });
-    const result = await ask(`${verb} ${plural(some.length, "hub")}?`, body, [{ text: "Cancel" }, { text: verb, kind, run }]);
+    const result = await ask(`${title || verb} ${plural(some.length, "hub")}?`, body, [{ text: "Cancel" }, { text: verb, kind, run }]);
     if (!result) return;
     keys.forEach((key) => chosen.delete(key));
     showChosen();
@@ -378,7 +385,7 @@ export function show(root, _params, visitor) {
     }
     for (const [key, now] of Object.entries(data.numbers || {})) if (hubs.has(key)) hubs.get(key).now = now;
     if (data.hubs || data.gone || data.whole || (kept.sort !== "label" && kept.sort !== "owner") || kept.only !== "all") arrange();
-    if (data.gone) showChosen();
+    if (data.gone || (data.hubs && chosen.size)) showChosen();
     showTotals();
     draw();
   }

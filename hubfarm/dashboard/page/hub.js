@@ -33,13 +33,16 @@ export function show(root, { hub }) {
   const watched = el("p", { class: "watched", hidden: true, role: "status" });
   const list = el("ul", { class: "clients", "aria-label": "Clients" });
   const nobody = el("p", { class: "empty", hidden: true }, "Nobody is on this hub.");
+  const wake = button([icon("wake"), "Wake it"], wakeIt, { class: "primary" });
+  const asleep = el("div", { class: "empty", hidden: true }, el("h2", {}, "This hub sleeps"), el("p", {}, "Its first client wakes it, with the clients that it had."), wake);
+  let sleeps = false;
   const trouble = el("p", { class: "problem", role: "alert" });
   const file = el("input", { type: "file", hidden: true, "aria-hidden": "true", tabindex: -1, onchange: () => { if (file.files[0]) hand(file.files[0], file.to); file.value = ""; } });
   const drop = el("div", { class: "all-drop", hidden: true },
     icon("drop"), el("span", {}, "Drop a VOTable or FITS file on a client, or here for all who can take it."), el("span", { class: "space" }),
     button("Choose a file…", () => choose(""), { class: "small" }), button([icon("send"), "Send to all"], () => send(null), { class: "small" }));
   takesDrops(drop, "");
-  root.append(watched, trouble, drop, list, nobody, file);
+  root.append(watched, trouble, drop, list, nobody, asleep, file);
 
   // ---------------------------------------------------------------- who is there
 
@@ -97,6 +100,7 @@ export function show(root, { hub }) {
   }
 
   function take(data) {
+    sleeps = Boolean(data.asleep);
     if (data.whole) {
       clients.clear();
       list.replaceChildren();
@@ -117,8 +121,10 @@ export function show(root, { hub }) {
 
   function showAll() {
     for (const id of clients.keys()) showCard(id);
-    nobody.hidden = clients.size > 0;
-    drop.hidden = !mayTalk;
+    asleep.hidden = !sleeps;
+    wake.hidden = !mayTalk;
+    nobody.hidden = sleeps || clients.size > 0;
+    drop.hidden = sleeps || !mayTalk;
   }
 
   // ---------------------------------------------------------------- what is said
@@ -135,6 +141,16 @@ export function show(root, { hub }) {
   }
 
   const nameOf = (id) => (clients.get(id) && clients.get(id).name) || id || "all";
+
+  async function wakeIt() {
+    wake.disabled = true;
+    try {
+      await act("wake", { hubs: [hub] });
+    } catch (error) {
+      say(error.message, "bad");
+    }
+    wake.disabled = false;
+  }
 
   async function disconnect(id) {
     const run = () => act("disconnect", { hub, client: id });
