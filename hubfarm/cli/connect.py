@@ -106,17 +106,11 @@ def described(info: ConnectionInfo) -> dict[str, Any]:
     """Return a connection as JSON can carry it; the URL of a share is a secret."""
     return {
         "label": info.label,
-        "address": shown(info.spec.address),
+        "address": info.shown_address,
         "carry_files": info.spec.carry_files,
         "failure": info.failure,
         "state": to_builtins(info.state),
     }
-
-
-def shown(address: str) -> str:
-    """Return an address as it was given, but for a share's secret."""
-    before, share, _ = address.partition("/share/")
-    return f"{before}{share}…" if share else address
 
 
 COLUMNS: list[Column[ConnectionInfo]] = [
@@ -125,7 +119,7 @@ COLUMNS: list[Column[ConnectionInfo]] = [
     Column(name="clients", of=lambda info: info.state.clients if info.state else "", priority=2, right=True),
     Column(name="for", of=lambda info: _since(info), priority=2),
     Column(name="lost", of=lambda info: info.state.lost if info.state else "", priority=4, right=True),
-    Column(name="address", of=lambda info: shown(info.spec.address), priority=4, cut=Cut.END, floor=16),
+    Column(name="address", of=lambda info: info.shown_address, priority=4, cut=Cut.END, floor=16),
     Column(name="pid", of=lambda info: info.state.pid if info.state else "", priority=5, right=True),
     Column(name="why", of=lambda info: info.trouble, priority=3, cut=Cut.END, floor=16),
 ]

@@ -16,7 +16,7 @@ from hubfarm.registry.history import End, Ending
 from hubfarm.registry.listing import HubInfo
 from hubfarm.registry.log_reading import last_lines
 from hubfarm.samp.errors import HubfarmError, WrongUse
-from hubfarm.spec.states import HubState
+from hubfarm.spec.states import HubKind, HubState
 from hubfarm.visible import span
 
 FALLS = (End.CRASHED, End.HUNG, End.RESTARTED)
@@ -106,7 +106,8 @@ def _show_hub(farm: Farm, selector: str, *, as_json: bool) -> None:
     rows(
         ("hub", _what(hub)),
         ("state", _state(hub)),
-        ("lets in", lets_in(hub)),
+        ("line", _line(farm, hub)),
+        ("lets in", lets_in(hub) if hub.kind is not HubKind.CONNECTED else ""),
         ("trouble", hub.problem),
         ("coordinator", absence(farm, [hub])),
         ("restarts", "" if hub.restarts is None else str(hub.restarts)),
@@ -122,6 +123,20 @@ def _show_hub(farm: Farm, selector: str, *, as_json: bool) -> None:
         ("log", str(log) if log else ""),
         ("", lines),
     )
+
+
+def _line(farm: Farm, hub: HubInfo) -> str:
+    """Say how a hub of another host is reached, or why it is not."""
+    if hub.kind is not HubKind.CONNECTED:
+        return ""
+    with contextlib.suppress(HubfarmError):
+        info = farm.connections.find(hub.label)
+        if info.state is not None:
+            for_so_long = span(time.time() - info.state.changed)
+            return f"{'there' if info.is_up else 'lost'} for {for_so_long}, lost {info.state.lost} times: " + (
+                info.trouble or info.shown_address
+            )
+    return ""
 
 
 def _is_of(ending: Ending, hub: HubInfo) -> bool:

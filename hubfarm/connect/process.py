@@ -226,6 +226,12 @@ class Connection:
         """Keeps the line; ends by a fault of ours alone."""
         return self._running
 
+    async def stay(self, ended: "asyncio.Future[bool]") -> None:
+        """Tell of itself until it is ended, for good or not."""
+        while not ended.done():
+            await self.tell()
+            await asyncio.wait([ended], timeout=LOOK_EVERY)
+
     async def close(self, *, for_good: bool) -> None:
         """End, for good or for a successor."""
         self._claim.write(self._record(time.monotonic(), HubState.STOPPING))
@@ -264,9 +270,7 @@ async def _serve(connection: Connection, reopen_log: Callable[[], None], ready: 
     connection.running.add_done_callback(lambda _: end(False))
     await connection.tell()
     ready()
-    while not ended.done():
-        await connection.tell()
-        await asyncio.wait([ended], timeout=LOOK_EVERY)
+    await connection.stay(ended)
     await connection.close(for_good=ended.result())
 
 

@@ -53,6 +53,12 @@ class ConnectionInfo:
         return self.spec.label
 
     @property
+    def shown_address(self) -> str:
+        """Where the hub is, but for a share's secret."""
+        before, share, _ = self.spec.address.partition("/share/")
+        return f"{before}{share}…" if share else before
+
+    @property
     def is_up(self) -> bool:
         """Whether the hub is reached."""
         return self.state is not None and self.state.up

@@ -178,6 +178,8 @@ def _tokens_of(hub: HubInfo, paths: Paths) -> Mapping[str, str]:
     """
     if hub.kind is HubKind.FOREIGN:
         raise WrongUse(f"the hub {hub.name} is foreign: it knows nothing of the farm's users")
+    if hub.kind is HubKind.CONNECTED:
+        raise WrongUse(f"the hub {hub.name} is another host's: whom it lets in is said there")
     if hub.kind is HubKind.SHARED:
         raise WrongUse(f"the hub {hub.name} is of the account {hub.account}: it lets you in by the kernel's word")
     tokens = LockDir(paths).read(hub.lock_file).tokens

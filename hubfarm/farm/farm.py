@@ -632,7 +632,13 @@ class Farm:
             A hub did not end.
         """
         check_seconds(wait, "wait")
-        hubs = [self._awake(may_be_ended(self.find(selector))) for selector in selectors]
+        found = [may_be_ended(self.find(selector)) for selector in selectors]
+        for hub in found:
+            if hub.kind is HubKind.CONNECTED:
+                raise WrongUse(
+                    f"the hub {hub.name} is another host's: drain it there, or hubfarm disconnect {hub.name}"
+                )
+        hubs = [self._awake(hub) for hub in found]
         self._note_who_asks(hubs)
         self._ender.drain(hubs, wait, progress)
         return [hub.name for hub in hubs]
@@ -933,6 +939,8 @@ class Farm:
         if selector == "coordinator":
             raise HubfarmError(f"no coordinator has run yet, there is no {exact}: hubfarm start starts one")
         hub = self.find(selector)
+        if hub.kind is HubKind.CONNECTED:
+            return self.paths.logs / f"connection-{self.connections.find(hub.label).spec.name}.log"
         path = self.paths.logs / f"{hub.label or f'hub-{hub.id}'}.log"
         if hub.kind is not HubKind.FARM or not os.path.isfile(path):
             raise WrongUse(f"the hub {hub.name} is {hub.kind}, and logs elsewhere than in {self.paths.logs}")

@@ -104,8 +104,8 @@ def parts_of(coordinator: "Hello | None", hubs: "list[HubInfo]") -> list[Part]:
         fate = Fate.CURRENT if coordinator.release == __version__ else Fate.REPLACE
         parts.append(Part("coordinator", "coordinator", coordinator.pid, coordinator.release, fate))
     for hub in hubs:
-        if hub.pid is None or hub.kind is HubKind.FOREIGN:
-            continue
+        if hub.pid is None or hub.kind in (HubKind.FOREIGN, HubKind.CONNECTED):
+            continue  # the door of a hub elsewhere is replaced with the coordinator
         fate = Fate.CURRENT if hub.version == __version__ else Fate.REPLACE
         if hub.kind is not HubKind.FARM and fate is Fate.REPLACE:
             fate = Fate.LEAVE

@@ -25,7 +25,7 @@ nothing more to see here. Programs find it by its lock file; <code>hubfarm ls</c
 """
 
 _NO_PAGE = "there is no such page here"
-_NO_DOOR = "there is no such door here"
+_NO_DOOR = "this leads to a hub of another host: it is watched there, and pages enter it there"
 
 ICON = files("hubfarm.hub.profiles").joinpath("icon.png").read_bytes()
 """The hub's icon, which its metadata names."""
@@ -75,7 +75,7 @@ class FrontDoor:
         """Answer a request."""
         if DOOR_FIELD in request.headers:
             door = self._further_door(request)
-            return door.answer(request) if door is not None else _plain(404, _NO_DOOR)
+            return door.answer(request) if door is not None else _plain(403, _NO_DOOR)
         refusal = self._refuse(request)
         if refusal is not None:
             return refusal
@@ -92,7 +92,7 @@ class FrontDoor:
         """Return what is to be answered to a request whose body is long, if it is not to be read on."""
         if DOOR_FIELD in request.headers:
             door = self._further_door(request)
-            return door.admit(request) if door is not None else _plain(404, _NO_DOOR)
+            return door.admit(request) if door is not None else _plain(403, _NO_DOOR)
         if request.method != b"POST":
             return self._refuse(request) or _plain(413, "the request's body is too long")
         return self._refuse(request) or self._refusal_of(request)
