@@ -9,7 +9,7 @@ import msgspec
 from hubfarm.samp.errors import WrongUse
 from hubfarm.spec.checks import check_label, is_short_name
 
-_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:%-]*")
+_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*|[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*")
 
 
@@ -61,19 +61,19 @@ def ssh_address(address: str) -> SshAddress | None:
         port = parts.port or 0
     except ValueError:
         raise _no_address(address) from None
-    user, host = unquote(parts.username or ""), parts.hostname or ""
+    user, host = unquote(parts.username or ""), _as_written(parts.hostname or "", parts.netloc)
     label = unquote(parts.path.removeprefix("/"))
     # ssh would take what begins with a dash for an option of its own.
     usable = _HOST.fullmatch(host) and (not user or _USER.fullmatch(user)) and label
     if not usable or parts.password or parts.query or parts.fragment:
         raise _no_address(address)
-    return SshAddress(_as_written(host, parts.netloc), check_label(label), user, port)
+    return SshAddress(host, check_label(label), user, port)
 
 
 def _as_written(host: str, netloc: str) -> str:
-    """Return a host with its capitals: a name of ssh's configuration may have some."""
+    """Return a host with its capitals, as a name of ssh's configuration may have some; an IPv6 zone as ssh has it."""
     at = netloc.lower().rindex(host)
-    return netloc[at : at + len(host)]
+    return netloc[at : at + len(host)].replace("%25", "%")
 
 
 def _no_address(address: str) -> WrongUse:

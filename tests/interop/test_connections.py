@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pexpect
+import psutil
 import pytest
 
+from tests.conftest import processes_of
 from tests.interop.test_bridges import JAVA_PATIENCE
 from tests.stories.test_two_hosts import HUB, OTHER, hosts, ip  # noqa: F401 - a fixture
 from tests.support import need, need_module, running, wait_for
@@ -205,3 +208,58 @@ def test_cable_that_is_pulled_under_load_loses_nothing_that_was_accepted(two: Tw
         say(far, near)
         assert hear() == ["[]", "[]"]
         print(f"{near} + {far} messages accepted, {refused} refused")
+
+
+def test_who_has_to_be_asked_is_asked_by_ssh_at_the_terminal_once(two: TwoHosts, tmp_path: Path) -> None:
+    command = ["ssh-keygen", "-q", "-p", "-P", "", "-N", "a passphrase", "-f", str(tmp_path / "user")]
+    subprocess.run(command, check=True, capture_output=True)
+    line = two.on(
+        0, "env", "-u", "SSH_AUTH_SOCK", sys.executable, "-m", "hubfarm", "connect", "ssh://far/tel", *two.how
+    )
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    assert (done.returncode, "Permission denied" in done.stderr) == (1, True), (
+        done.stderr
+    )  # nobody is there to be asked
+    terminal = pexpect.spawn(line[0], line[1:], encoding="utf-8", timeout=60)
+    terminal.expect("Enter passphrase for key")
+    terminal.sendline("a passphrase")
+    terminal.expect("tel@far is here")
+    terminal.wait()
+    state = two.state()
+    psutil.Process(state["pid"]).kill()  # what comes after it asks nobody, and goes by the same connection
+    wait_for(lambda: (now := two.state()) and now["up"] and now["pid"] != state["pid"], "the connection is there again")
+    two.hubfarm(0, "disconnect", "tel@far")
+    mark = Path(os.environ["HOME"])
+    wait_for(lambda: not [each for each in processes_of(mark) if each.name() == "ssh"], "no ssh of ours is left")
+
+
+def test_share_of_a_hub_behind_a_firewall_is_here_over_tls(two: TwoHosts) -> None:
+    rule = "add rule ip f i tcp dport 40001 accept"
+    subprocess.run(["ip", "netns", "exec", two.names[1], need("nft"), rule], check=True, timeout=30)
+    line = two.on(1, sys.executable, "-m", "hubfarm", "user", "add", "luigi", "--password-file", "-")
+    subprocess.run(line, input="a password\n", text=True, check=True, capture_output=True, timeout=60)
+    two.hubfarm(1, "start", "--label", "safe", "--tls", "--host", OTHER, "--port", "40001")
+    share = two.hubfarm(1, "share", "safe", "--with", "luigi").strip()
+    assert f"safe@{OTHER} is here" in two.hubfarm(0, "connect", share)
+    assert share.partition("/share/")[2][:20] not in two.hubfarm(0, "connections", "--json")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with ExitStack() as stack:
+        talkers = []
+        for name, other in (
+            ("one", "other"),
+            ("other", "one"),
+        ):
+            command = two.exec(0, f"safe@{OTHER}", sys.executable, "-W", "ignore", "-c", TALKER, name, other)
+            talkers.append(stack.enter_context(running(*command, **pipes)))
+        assert [talker.stdout.readline() for talker in talkers] == ["ready\n", "ready\n"]  # type: ignore[union-attr]
+        assert "hubfarm.user: luigi" in two.hubfarm(1, "clients", "safe", "-v")
+        for step in ("\n", "\n"):
+            for talker in talkers:
+                talker.stdin.write(step)  # type: ignore[union-attr]
+                talker.stdin.flush()  # type: ignore[union-attr]
+        (one, refused, _, _), (other, _, said_by, _) = (json.loads(talker.stdout.readline()) for talker in talkers)  # type: ignore[union-attr]
+        assert (refused, said_by) == (0, "one")
+        for talker, until in zip(talkers, (other, one), strict=True):
+            talker.stdin.write(f"{until}\n")  # type: ignore[union-attr]
+            talker.stdin.flush()  # type: ignore[union-attr]
+        assert [talker.stdout.readline() for talker in talkers] == ["[]\n", "[]\n"]  # type: ignore[union-attr]
