@@ -77,7 +77,7 @@ class Agent:
         return Answer(
             secret=self._hub.tokens[SECRET],
             release=__version__,
-            names=sorted({name, socket.getfqdn(name)}),
+            names=sorted({name, name.partition(".")[0]}),
             file_port=self._file_door.port,
         )
 

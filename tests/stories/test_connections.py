@@ -331,6 +331,26 @@ def test_new_process_goes_on_with_the_programs_that_are_in(
     assert texts(b, 1) == ["me too"]
 
 
+def test_new_coordinator_takes_it_on_and_looks_after_it(
+    farm: Farm, far: FarHost, near: Path, enter: Callable[..., Receiver]
+) -> None:
+    a, b = enter(near, "A", "my.*"), enter(far.lock_file(), "B", "my.*")
+    before, coordinator = process_of(farm), farm.coordinator()
+    assert coordinator is not None
+    os.kill(coordinator["pid"], signal.SIGKILL)
+    farm.start(label="another")
+    assert process_of(farm) == before
+    before.kill()
+
+    def is_another() -> bool:
+        info = farm.connections.find(LABEL)
+        return info.is_up and info.state is not None and info.state.pid != before.pid
+
+    wait_for(is_another, "another process is there")
+    b.hub.notify(b.key, a.id, message("my.text", text="still here"))
+    assert texts(a, 1) == ["still here"]
+
+
 def test_program_is_run_on_it_and_it_ends_with_the_program(farm: Farm, far: FarHost, cli: RunCli) -> None:
     how = ("--ssh", str(far.ssh), "--remote-hubfarm", far.remote_hubfarm)
     script = "import os; print(os.environ['SAMP_HUB']); raise SystemExit(7)"
