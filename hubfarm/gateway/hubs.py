@@ -23,6 +23,7 @@ from hubfarm.registry.wanted import Wanted
 from hubfarm.samp import lockfile
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from hubfarm.samp.lockfile import TLS_CERTIFICATE
+from hubfarm.spec.states import HubKind
 from hubfarm.wire.web_door import door_credential, hub_token
 
 PATIENCE = 5.0
@@ -185,7 +186,8 @@ class Hubs:
 
 
 def _has_a_door(entry: Entry) -> bool:
-    return entry.standing is Standing.ALIVE and not entry.problem and entry.name is not None
+    is_here = entry.tokens.get("hubfarm.kind") != HubKind.CONNECTED  # pages of another host's hub are let in there
+    return is_here and entry.standing is Standing.ALIVE and not entry.problem and entry.name is not None
 
 
 def _default(paths: Paths) -> object:

@@ -1,5 +1,6 @@
 """A hub of another host, here: its clients on both are one hub's, whatever is cut or killed."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import psutil
 import pytest
 
 from hubfarm.farm import Farm
+from hubfarm.gateway.hubs import Hubs
 from hubfarm.samp.errors import HubfarmError, WrongUse
 from tests.conftest import RunCli
 from tests.far_host import FarHost
@@ -93,6 +95,7 @@ def test_programs_of_both_hosts_are_clients_of_one_hub(
     wait_for(lambda: farm.find(LABEL).clients == 1, "it says who is in")
     door = farm.find(LABEL)
     assert (door.kind, door.state) == ("connected", "running")
+    assert asyncio.run(Hubs(farm.paths).all()) == []  # no page is led to it
     a.hub.unregister(a.key)
     wait_for(lambda: a.id not in b.hub.getRegisteredClients(b.key), "A has left the hub")  # type: ignore[operator]
 

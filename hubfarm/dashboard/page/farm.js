@@ -8,7 +8,7 @@ export const title = "Hubs";
 const [CLIENTS, RATE, WAITING, MEMORY, CPU] = [0, 1, 2, 3, 4];
 const NOTHING = [0, 0, 0, 0, 0];
 const BEYOND = 6; // rows that are there above and below those in sight
-const TROUBLED = new Set(["failed", "hung", "dead", "silent"]);
+const TROUBLED = new Set(["failed", "hung", "away", "dead", "silent"]);
 
 const COLUMNS = [
   { name: "label", text: "Hub", of: (hub) => hub.label.toLowerCase() },
