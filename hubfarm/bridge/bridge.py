@@ -10,11 +10,11 @@ to all: so it reaches each client once, and comes round no circle.
 import asyncio
 import secrets
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from loguru import logger
 
-from hubfarm.bridge.exports import Exports
+from hubfarm.bridge.exports import Place, Serve
 from hubfarm.bridge.icons import Icons
 from hubfarm.bridge.marks import has_rival, proxy_metadata, proxy_subscriptions
 from hubfarm.bridge.proxy import Proxy, Wanted
@@ -22,6 +22,7 @@ from hubfarm.bridge.reach import Reach
 from hubfarm.bridge.side import Side
 from hubfarm.client.callback_server import Callback
 from hubfarm.client.errors import SAMPProxyError
+from hubfarm.client.files import FileServer
 from hubfarm.samp.errors import Fault, HubfarmError
 from hubfarm.samp.methods import Kind
 from hubfarm.samp.values import Map
@@ -48,6 +49,13 @@ class _Call(NamedTuple):
     msg_id: str
 
 
+class Files(Protocol):
+    """Who sees to the files that messages name."""
+
+    async def exported(self, content: Map, origin: Place, goal: Place) -> Map:
+        """Return a message or response from one hub as another hub's clients can use it."""
+
+
 class Bridge:
     """Joins hubs, in the running event loop.
 
@@ -57,14 +65,22 @@ class Bridge:
         How to get to each.
     by : str
         Which bridge this is, among those that might join the same hubs; the older comes before, as text.
-    exports : Exports, optional
-        Serves the files that messages name; without it they are named as they are.
+    files : Files, optional
+        Sees to the files that messages name; without it they are named as they are.
+    serve : callable
+        Returns what serves icons at an address of this host.
     """
 
-    def __init__(self, hubs: Sequence[Reach], by: str, exports: Exports | None = None) -> None:
+    def __init__(
+        self,
+        hubs: Sequence[Reach],
+        by: str,
+        files: Files | None = None,
+        serve: Serve = lambda host: FileServer(),
+    ) -> None:
         self._by = by
-        self._exports = exports
-        self._icons = Icons(self._look_at_all)
+        self._files = files
+        self._icons = Icons(self._look_at_all, serve)
         self.sides = [Side(number, reach, by, self) for number, reach in enumerate(hubs)]
         self._proxies: dict[tuple[int, str, int], Proxy] = {}
         self._calls: dict[str, _Call] = {}
@@ -228,7 +244,7 @@ class Bridge:
         return [self._calls.pop(tag) for tag in tags]
 
     async def _exported(self, content: Map, origin: Side, goal: Side) -> Map:
-        return content if self._exports is None else await self._exports.exported(content, origin, goal)
+        return content if self._files is None else await self._files.exported(content, origin, goal)
 
 
 def _error(reason: str) -> Map:

@@ -8,6 +8,7 @@ says again what it was told.
 """
 
 import os
+from collections.abc import Callable
 from typing import Protocol
 
 from hubfarm.client.files import FileServer
@@ -15,6 +16,9 @@ from hubfarm.samp.errors import WrongUse
 from hubfarm.samp.lockfile import file_path
 from hubfarm.samp.values import Map, Value
 from hubfarm.spec.url_tracker import UrlTracker
+
+Serve = Callable[[str], FileServer]
+"""Returns what serves files at an address of this host."""
 
 MOST = 1000
 """Files that are served at a time; of more, the one that was named longest ago is no more."""
@@ -33,9 +37,16 @@ class Place(Protocol):
 
 
 class Exports:
-    """The files that one bridge serves; in the running event loop."""
+    """The files that one bridge serves; in the running event loop.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    serve : callable
+        Returns what serves files at an address of this host.
+    """
+
+    def __init__(self, serve: Serve = lambda host: FileServer()) -> None:
+        self._serve = serve
         self._servers: dict[str, FileServer] = {}
         self._urls: dict[tuple[str, str], str] = {}
         self._tracker = UrlTracker()
@@ -80,12 +91,16 @@ class Exports:
             return url
         served = self._urls.pop((host, url), None)
         if served is None:
-            served = await self._servers.setdefault(host, FileServer()).url_of(path, host)
+            served = await self._servers.setdefault(host, self._serve(host)).url_of(path, host)
         self._urls[host, url] = served
         if len(self._urls) > MOST:
             oldest = next(iter(self._urls))
             self._servers[oldest[0]].withdraw(self._urls.pop(oldest))
         return served
+
+    def original(self, url: str) -> str:
+        """Return the ``file:`` URL of what is served under a URL; empty if nothing is."""
+        return next((original for (_, original), served in self._urls.items() if served == url), "")
 
     async def close(self) -> None:
         """Serve no more."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
 
+from hubfarm.bridge.exports import Serve
 from hubfarm.client.files import FileServer
 from hubfarm.client.icons import icon_url
 from hubfarm.samp.values import Map
@@ -39,10 +40,13 @@ class Icons:
     ----------
     changed : callable
         Called when an icon has been made that was asked for.
+    serve : callable
+        Returns what serves icons at an address of this host.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, changed: Callable[[], None], serve: Serve) -> None:
         self._changed = changed
+        self._serve = serve
         self._servers: dict[str, FileServer] = {}
         self._fetcher: GuardedIcons | None = None
         self._urls: dict[_Key, str] = {}
@@ -74,7 +78,7 @@ class Icons:
         try:
             content, _ = await self._fetcher.fetch(key.url, for_page=key.for_page)
             drawn = await asyncio.to_thread(cut, content)
-            server = self._servers.setdefault(key.host, FileServer())
+            server = self._servers.setdefault(key.host, self._serve(key.host))
             served = await server.url_of_content(drawn, "icon.png", key.host) if drawn else ""
         finally:
             del self._making[key]

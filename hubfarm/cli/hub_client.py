@@ -8,12 +8,9 @@ from pathlib import Path
 from hubfarm.cli.asking import NOBODY, Who
 from hubfarm.client.integrated import SAMPIntegratedClient
 from hubfarm.client.membership import called
-from hubfarm.client.others import as_map
+from hubfarm.client.others import COMMAND, as_map
 from hubfarm.farm import Farm
 from hubfarm.samp.errors import HubfarmError
-
-COMMAND = "hubfarm.command"
-"""The metadata key under which our commands say which one they are."""
 
 
 @contextmanager

@@ -11,12 +11,12 @@ import click
 
 from hubfarm.cli.asking import Who, as_user
 from hubfarm.cli.complete import complete_mtype
-from hubfarm.cli.hub_client import COMMAND, Names, command_on
+from hubfarm.cli.hub_client import Names, command_on
 from hubfarm.cli.options import selector_argument
 from hubfarm.cli.show import print_json, say, wait_for_more
 from hubfarm.client.data import LISTENS
 from hubfarm.client.handlers import Message
-from hubfarm.client.others import as_map
+from hubfarm.client.others import COMMAND, as_map
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.samp.mtype import check_pattern, matching
 

@@ -36,24 +36,28 @@ class FileServer:
         return await self._url_of(content, name, host)
 
     async def _url_of(self, what: Path | bytes, name: str, host: str) -> str:
-        if self._runner is None:
-            await self._start(host)
-        token = secrets.token_urlsafe(12)
+        self._base = self._base or await self._start(host)
+        token = secrets.token_urlsafe(16)
         self._files[token] = what
         return f"{self._base}{token}/{quote(name)}"
 
-    async def _start(self, host: str) -> None:
+    async def _start(self, host: str) -> str:
         from aiohttp import web  # a tenth of a second, and few serve files
 
         sock = close_in_child(bind(host, 0))
         app = web.Application()
-        app.router.add_get("/{token}/{name}", self._answer)
+        app.router.add_get("/{token}/{name}", self.answer)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.SockSite(self._runner, sock).start()
-        self._base = f"http://{written(host)}:{sock.getsockname()[1]}/"
+        return f"http://{written(host)}:{sock.getsockname()[1]}/"
 
-    async def _answer(self, request: "web.Request") -> "web.StreamResponse":
+    def __contains__(self, token: str) -> bool:
+        """Tell whether something is served under a path that begins with this."""
+        return token in self._files
+
+    async def answer(self, request: "web.Request") -> "web.StreamResponse":
+        """Answer a request for ``TOKEN/NAME``."""
         from aiohttp import web
 
         what = self._files.get(request.match_info["token"])
@@ -70,6 +74,7 @@ class FileServer:
     async def close(self) -> None:
         """Stop serving."""
         runner, self._runner = self._runner, None
+        self._base = ""
         self._files.clear()
         if runner is not None:
             await runner.cleanup()

@@ -12,6 +12,9 @@ from hubfarm.client.integrated import SAMPIntegratedClient
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.visible import brief
 
+COMMAND = "hubfarm.command"
+"""The metadata key under which our own commands and the dashboard say which one they are."""
+
 
 def clients_on(client: SAMPIntegratedClient) -> list[dict[str, Any]]:
     """Return what the hub says of each other client.

@@ -13,7 +13,7 @@ from aiohttp import web
 from loguru import logger
 
 from hubfarm.dashboard.guard import HEADERS, refusal_of_name, refusal_of_origin
-from hubfarm.dashboard.parts import Action, Handler, Part, Topic
+from hubfarm.dashboard.parts import Action, Handler, OpenHandler, Part, Topic
 from hubfarm.dashboard.sessions import Session, Sessions
 from hubfarm.dashboard.socket import PageSocket
 from hubfarm.dashboard.visitor import NotAllowed, Visitor
@@ -79,6 +79,9 @@ class Front:
         self._actions: dict[str, Action] = {name: action for part in parts for name, action in part.actions.items()}
         self._gets: dict[str, Handler] = {name: handler for part in parts for name, handler in part.gets.items()}
         self._posts: dict[str, Handler] = {name: handler for part in parts for name, handler in part.posts.items()}
+        self._open_gets: dict[str, OpenHandler] = {
+            name: handler for part in parts for name, handler in part.open_gets.items()
+        }
         self._files = _page_files()
         self._kernel = HostSockets()
         self._throttle = Throttle(time.monotonic)
@@ -99,6 +102,8 @@ class Front:
         app.router.add_post("/do/{name}", self._do)
         app.router.add_get("/get/{name}", self._get)
         app.router.add_post("/post/{name}", self._post)
+        for name, handler in self._open_gets.items():
+            app.router.add_get(f"/{name}/{{token}}/{{name}}", handler)
         return app
 
     def close(self) -> None:

@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 
 HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        # The hub of the visitor's desktop, if it is to be joined.
+        "connect-src 'self' http://localhost:21012 http://127.0.0.1:21012; "
         "frame-ancestors 'none'; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
     ),
     "X-Frame-Options": "DENY",

@@ -54,6 +54,10 @@ Handler = Callable[[Visitor, web.Request], Awaitable[web.StreamResponse]]
 """Answers a request that is no JSON: a picture, a file that is handed over."""
 
 
+OpenHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+"""Answers a request of whoever makes it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """What one view adds.
@@ -64,6 +68,8 @@ class Part:
         By their names, which no two views share.
     gets, posts : mapping
         Handlers of other requests, by the first part of their path.
+    open_gets : mapping
+        Handlers of requests that need no login: who makes one knows what cannot be guessed, which the path says.
     close : callable
         Ends whatever goes on for the view, at the server's end.
     """
@@ -72,4 +78,5 @@ class Part:
     actions: Mapping[str, Action] = field(default_factory=dict)
     gets: Mapping[str, Handler] = field(default_factory=dict)
     posts: Mapping[str, Handler] = field(default_factory=dict)
+    open_gets: Mapping[str, OpenHandler] = field(default_factory=dict)
     close: Callable[[], Awaitable[None]] | None = None

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from aiohttp import web
 from loguru import logger
 
-from hubfarm.dashboard import access_view, consent_view, conversation_view, farm_view, hub_view, log_view
+from hubfarm.dashboard import access_view, consent_view, conversation_view, desktop_view, farm_view, hub_view, log_view
 from hubfarm.dashboard.front import Front
 from hubfarm.dashboard.house import House
 from hubfarm.dashboard.parts import Part
@@ -39,6 +39,7 @@ PARTS: Sequence[Callable[[House], Part]] = (
     log_view.part,
     consent_view.part,
     access_view.part,
+    desktop_view.part,
 )
 """The views."""
 

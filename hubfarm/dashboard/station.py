@@ -16,7 +16,7 @@ from loguru import logger
 
 from hubfarm.client.aio import AsyncClient
 from hubfarm.client.errors import SAMPProxyError
-from hubfarm.client.others import as_map, check
+from hubfarm.client.others import COMMAND, as_map, check
 from hubfarm.dashboard.house import House
 from hubfarm.dashboard.visitor import Visitor
 from hubfarm.hub.model import HUB_ID
@@ -35,8 +35,8 @@ ASK_AGAIN = 2.0
 MOST_SHOWN = 200
 """Subscriptions and metadata of a client that are shown."""
 
-COMMAND = {"hubfarm.command": "dashboard"}
-"""How it is told from others, by its metadata; see `hubfarm.cli.hub_client`."""
+ABOUT = {COMMAND: "dashboard"}
+"""What its client says of itself, so that it is told from others."""
 
 Client = dict[str, Any]
 
@@ -72,7 +72,7 @@ class Station:
         self._looking: asyncio.Task[None] | None = None
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._files = 0
-        self.client = AsyncClient("hubfarm dashboard", "The farm in a browser", COMMAND, timeout=10.0)
+        self.client = AsyncClient("hubfarm dashboard", "The farm in a browser", ABOUT, timeout=10.0)
         self.client.on_notification("samp.hub.event.*")(self._take_event)
 
     async def open(self, door: Mapping[str, Any]) -> None:

@@ -1,9 +1,10 @@
 """Chromium as a user has it, and pages that use sampjs, for tests of the Web Profile."""
 
 import os
+import shlex
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -89,10 +90,15 @@ class Site:
 
 
 @contextmanager
-def chromium(profile: Path, *flags: str) -> Iterator[Any]:
-    """Run a browser with a fresh profile; yield Playwright's browser context."""
+def chromium(profile: Path, *flags: str, inside: Sequence[str] = ()) -> Iterator[Any]:
+    """Run a browser with a fresh profile, by the command `inside` if given; yield Playwright's browser context."""
     playwright = need_module("playwright.sync_api")
     executable = need("chromium")
+    if inside:
+        script = profile.with_name("chromium-inside")
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(inside)} {executable} "$@"\n')
+        script.chmod(0o755)
+        executable = str(script)
     with playwright.sync_playwright() as started:
         context = started.chromium.launch_persistent_context(
             str(profile), executable_path=executable, headless=True, args=[*QUIET, *flags], env=dict(os.environ)

@@ -12,6 +12,7 @@ const VIEWS = [
   { path: /^\/hub\/(?<hub>[^/]+)$/, load: () => import("./hub.js"), tab: "clients" },
   { path: /^\/hub\/(?<hub>[^/]+)\/conversation$/, load: () => import("./conversation.js"), tab: "conversation" },
   { path: /^\/hub\/(?<hub>[^/]+)\/log$/, load: () => import("./log.js"), tab: "log" },
+  { path: /^\/hub\/(?<hub>[^/]+)\/desktop$/, load: () => import("./desktop.js"), tab: "desktop" },
   { path: /^\/consent$/, load: () => import("./consent.js") },
   { path: /^\/access$/, load: () => import("./access.js") },
   { path: /^\/history$/, load: () => import("./history.js") },
@@ -85,6 +86,7 @@ function showFrame() {
   document.body.replaceChildren(skip, header, main, toasts);
   addEventListener("hashchange", go);
   connect();
+  if (sessionStorage.getItem("hubfarm-desktops")) import("./desktop.js").then((desktop) => desktop.resume());
   if (visitor.admin) listen("consent", {}, ({ waiting }) => showAsking(waiting.length));
   go();
 }

@@ -7,6 +7,7 @@ const TABS = [
   { tab: "clients", path: "", text: "Clients" },
   { tab: "conversation", path: "/conversation", text: "Conversation", role: "owner" },
   { tab: "log", path: "/log", text: "Log", role: "owner" },
+  { tab: "desktop", path: "/desktop", text: "Desktop", role: "owner" },
 ];
 
 export function frame(root, hub, here) {
