@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from loguru import logger
 
-from hubfarm.bridge.exports import Place, Serve
+from hubfarm.bridge.exports import Place, Serve, serve_alone
 from hubfarm.bridge.icons import Icons
 from hubfarm.bridge.marks import has_rival, proxy_metadata, proxy_subscriptions
 from hubfarm.bridge.proxy import Proxy, Wanted
@@ -22,7 +22,6 @@ from hubfarm.bridge.reach import Reach
 from hubfarm.bridge.side import Side
 from hubfarm.client.callback_server import Callback
 from hubfarm.client.errors import SAMPProxyError
-from hubfarm.client.files import FileServer
 from hubfarm.samp.errors import Fault, HubfarmError
 from hubfarm.samp.methods import Kind
 from hubfarm.samp.values import Map
@@ -76,7 +75,7 @@ class Bridge:
         hubs: Sequence[Reach],
         by: str,
         files: Files | None = None,
-        serve: Serve = lambda host: FileServer(),
+        serve: Serve = serve_alone,
     ) -> None:
         self._by = by
         self._files = files

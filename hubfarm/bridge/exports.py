@@ -24,6 +24,11 @@ MOST = 1000
 """Files that are served at a time; of more, the one that was named longest ago is no more."""
 
 
+def serve_alone(host: str) -> FileServer:
+    """Return what serves files at a port of its own; see `Serve`."""
+    return FileServer()
+
+
 class Place(Protocol):
     """Where a hub is, seen from here."""
 
@@ -45,7 +50,7 @@ class Exports:
         Returns what serves files at an address of this host.
     """
 
-    def __init__(self, serve: Serve = lambda host: FileServer()) -> None:
+    def __init__(self, serve: Serve = serve_alone) -> None:
         self._serve = serve
         self._servers: dict[str, FileServer] = {}
         self._urls: dict[tuple[str, str], str] = {}

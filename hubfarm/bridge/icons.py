@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
 
-from hubfarm.bridge.exports import Serve
+from hubfarm.bridge.exports import Serve, serve_alone
 from hubfarm.client.files import FileServer
 from hubfarm.client.icons import icon_url
 from hubfarm.samp.values import Map
@@ -44,7 +44,7 @@ class Icons:
         Returns what serves icons at an address of this host.
     """
 
-    def __init__(self, changed: Callable[[], None], serve: Serve) -> None:
+    def __init__(self, changed: Callable[[], None], serve: Serve = serve_alone) -> None:
         self._changed = changed
         self._serve = serve
         self._servers: dict[str, FileServer] = {}

@@ -230,10 +230,10 @@ class Side:
             self._watcher.side_changed(self)
 
     async def _leave(self) -> None:
-        keys = [self._key, *self._reach.receivers]
-        with contextlib.suppress(HubfarmError, TimeoutError):
-            async with asyncio.timeout(LOOK_EVERY):
-                await asyncio.gather(*(self._reach.call("unregister", key) for key in keys if key))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_EVERY):  # one that has left already does not keep the others
+                leaving = (self._reach.call("unregister", key) for key in list(self._reach.receivers))
+                await asyncio.gather(*leaving, return_exceptions=True)
         self._reach.close()
 
     # ------------------------------------------------------------------ what the hub tells
