@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +18,7 @@ from hubfarm.client.discovery import Choice
 from hubfarm.farm import Farm
 from hubfarm.registry.bridges import Bridges
 from hubfarm.registry.listing import HubInfo
+from hubfarm.registry.locks import holding
 from hubfarm.registry.paths import Paths
 from hubfarm.spec.bridge_spec import BridgeSpec
 from tests.stories.test_bridges import OK, metadata_of, proxy_of, seen, texts
@@ -116,7 +118,8 @@ def test_hub_that_ends_and_comes_back_is_joined_again(farm: Farm, two: tuple[Hub
 def test_bridge_s_process_tells_of_itself_and_ends_at_a_signal(
     paths: Paths, two: tuple[HubInfo, HubInfo], enter: Enter
 ) -> None:
-    bridges, opened = Bridges(paths), []
+    # Told elsewhere than to the farm: its coordinator would start one of its own.
+    bridges, opened = Bridges(replace(paths, runtime=paths.home / "elsewhere").prepare()), []
     bridges.want(BridgeSpec(name="b", hubs=("h-1", str(two[1].lock_file))))
     wish = bridges.find("b")
     assert wish is not None
@@ -142,5 +145,6 @@ def test_bridge_s_process_tells_of_itself_and_ends_at_a_signal(
         serving = asyncio.create_task(serve(wish, bridges, lambda: opened.append("again"), began.set))
         await asyncio.wait_for(asyncio.gather(serving, watching), 2 * PATIENCE)
 
-    asyncio.run(scenario())
+    with holding(bridges.guard("b"), timeout=0, by="nobody"):  # so its state counts
+        asyncio.run(scenario())
     assert opened == ["again"]
