@@ -5,6 +5,7 @@ may not have come to the hub.
 """
 
 import asyncio
+import contextlib
 import time
 from abc import ABC, abstractmethod
 
@@ -117,6 +118,7 @@ class Line(ABC):
             self.lost += not up
         self.failures = 0 if up else self.failures + 1
         if up:
+            self._now.clear()
             logger.info("{} is reached", self.label)
             self.up.set()
         else:
@@ -126,15 +128,13 @@ class Line(ABC):
         self.trouble = trouble
 
     async def _pause(self, seconds: float) -> None:
-        self._now.clear()
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._now.wait()
-        except TimeoutError:
-            pass
+        self._now.clear()
 
     def try_now(self) -> None:
-        """Let it not wait for the next try, if it does."""
+        """Let it not wait for the next try, if it does, or if the one that is under way fails."""
         self._now.set()
 
     async def call(self, body: bytes, fields: bytes = b"", seconds: float = 30.0) -> bytes:

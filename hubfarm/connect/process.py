@@ -245,7 +245,7 @@ class Connection:
             await self._running
         await self._file_door.close()
         if isinstance(self._line, SshLine):
-            await self._line.close()
+            await self._line.close(for_good=for_good)
         if for_good:
             self._claim.withdraw()
         else:

@@ -216,6 +216,8 @@ class SshLine(Line):
             return
         await self._fetcher.answer(exchange, url, asked)
 
-    async def close(self) -> None:
-        """Read no more files."""
+    async def close(self, *, for_good: bool) -> None:
+        """Read no more files; if it is for good, the ssh that the user has opened ends too."""
         await self._fetcher.close()
+        if for_good:
+            await self._end_master()

@@ -151,12 +151,13 @@ class FarmConnections:
         if far is not None and may_ask:
             self._open_master(spec, far)
         self._ensure_coordinator()
-        before = present.state.failures if present is not None and present.state is not None else 0
+        before = 0
         if present is None or present.failure:
             if not guard_is_held(self._connections.guard(spec.name)):
                 self._connections.clear(spec.name)  # what one before it has left
             self._connections.want(spec)
         else:
+            before = 1 + (present.state.failures if present.state is not None else 0)  # one may be under way
             self._try_now(present)
         if trouble := self._trouble_in_reaching(spec.name, before):
             if present is None:
@@ -230,6 +231,8 @@ class FarmConnections:
                 return ""
             waited = time.monotonic() - begun
             tried = info.state is not None and info.state.failures > before
+            if before and info.state is not None and info.state.failures == before:
+                self._try_now(info)
             if info.failure or tried or waited > (REACHED_IN if info.state else HERE_IN):
                 return info.trouble
             time.sleep(_LOOK)
