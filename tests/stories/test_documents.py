@@ -28,6 +28,7 @@ NOT_TYPED = {
     r"mima/night": "another account types it: tests/stories/test_shared_hubs.py",
     r"account:anna": "it names accounts of the host: tests/stories/test_accounts.py",
     r"--host 0\.0\.0\.0|^hubfarm share ": "it opens a hub to other hosts",
+    r"ssh://": "it takes another host: tests/interop/test_connections.py has one",
     r"as_astropy_samp": "it stands for programs of the reader's: tests/dropin",
     r"^hubfarm load ": "it takes the reader's file, and TOPCAT: tests/interop/test_client_matrix.py",
 }
