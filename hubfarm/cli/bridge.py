@@ -15,6 +15,7 @@ from hubfarm.farm import Farm
 from hubfarm.farm.bridging import BridgeInfo
 from hubfarm.registry.bridges import EndState
 from hubfarm.samp.errors import WrongUse
+from hubfarm.samp.lockfile import shown
 from hubfarm.visible import span
 
 
@@ -48,20 +49,14 @@ def described(info: BridgeInfo) -> dict[str, Any]:
     spec = info.spec
     state = to_builtins(info.state)
     for end in state["ends"] if state else []:
-        end["hub"] = _shown(end["hub"])
+        end["hub"] = shown(end["hub"])
     return {
         "name": spec.name,
-        "hubs": [_shown(hub) for hub in spec.hubs],
+        "hubs": [shown(hub) for hub in spec.hubs],
         "export_urls": spec.export_urls,
         "failure": info.failure,
         "state": state,
     }
-
-
-def _shown(hub: str) -> str:
-    """Return a hub as it was named, but for a share's secret."""
-    before, share, _ = hub.partition("/share/")
-    return f"{before}{share}…" if share else hub
 
 
 _Row = tuple[BridgeInfo, EndState | None]

@@ -353,9 +353,9 @@ async def find_lock_file(named: str, timeout: float = PING_TIMEOUT) -> Found:
             f"no hub runs there: {url} is missing; start one, or choose one of the farm by label, owner or group"
         ) from None
     except OSError as error:
-        raise SAMPHubError(f"cannot read the lock file {url}: {error.strerror or error}") from None
+        raise SAMPHubError(f"cannot read the lock file {lockfile.shown(url)}: {error.strerror or error}") from None
     except BadLockFile as error:
-        raise SAMPHubError(f"{url} is no lock file: {error}") from None
+        raise SAMPHubError(f"{lockfile.shown(url)} is no lock file: {error}") from None
     except ValueError as error:  # no URL, or one of a file on another host
         raise SAMPHubNotNamed(f"this names no lock file: {error}") from None
 
@@ -382,4 +382,5 @@ async def _fetch(url: str, timeout: float) -> str:
             f"this is not the hub that is meant: it shows the certificate {error.got.hex()}, not {known_by}"
         ) from None
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise SAMPHubError(f"cannot fetch the lock file {url}: {error or 'no answer in time'}") from None
+        why = f"HTTP {error.status}" if isinstance(error, aiohttp.ClientResponseError) else error or "no answer in time"
+        raise SAMPHubError(f"cannot fetch the lock file {lockfile.shown(url)}: {why}") from None

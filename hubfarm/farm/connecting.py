@@ -14,6 +14,7 @@ from hubfarm.registry.lockdir import LockDir
 from hubfarm.registry.locks import guard_is_held
 from hubfarm.registry.paths import Paths
 from hubfarm.samp.errors import HubfarmError, WrongUse
+from hubfarm.samp.lockfile import shown
 from hubfarm.spec.connection_spec import ConnectionSpec, SshAddress, connection_name, ssh_address
 from hubfarm.spec.ssh_command import LONGEST_MASTER, first_ssh_command, ssh_command
 
@@ -55,8 +56,7 @@ class ConnectionInfo:
     @property
     def shown_address(self) -> str:
         """Where the hub is, but for a share's secret."""
-        before, share, _ = self.spec.address.partition("/share/")
-        return f"{before}{share}…" if share else before
+        return shown(self.spec.address)
 
     @property
     def is_up(self) -> bool:

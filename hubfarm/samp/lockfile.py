@@ -138,6 +138,18 @@ def parse_samp_hub(value: str) -> str:
     return value.removeprefix(PREFIX)
 
 
+def shown(lock_file: str) -> str:
+    """Return a lock file as it was named, but for a share's secret: for people and logs.
+
+    Examples
+    --------
+    >>> shown("https://obs.example.org:40001/share/5d0c#sha256=9a"), shown("/home/x/.samp")
+    ('https://obs.example.org:40001/share/…', '/home/x/.samp')
+    """
+    before, share, _ = lock_file.partition("/share/")
+    return f"{before}{share}…" if share and before.startswith(("http", "std-lockurl:")) else lock_file
+
+
 def file_path(url: str) -> Path:
     """Return the path that a ``file:`` URL names.
 

@@ -264,3 +264,8 @@ def test_share_of_a_hub_behind_a_firewall_is_here_over_tls(two: TwoHosts) -> Non
             talker.stdin.write(f"{until}\n")  # type: ignore[union-attr]
             talker.stdin.flush()  # type: ignore[union-attr]
         assert [talker.stdout.readline() for talker in talkers] == ["[]\n", "[]\n"]  # type: ignore[union-attr]
+    two.hubfarm(1, "stop", "safe")
+    wait_for(lambda: "cannot fetch" in two.hubfarm(0, "logs", f"safe@{OTHER}"), "the hub is away, and looked for")
+    log = two.hubfarm(0, "logs", f"safe@{OTHER}")
+    secret = share.partition("/share/")[2].partition("#")[0]
+    assert secret not in log + two.hubfarm(0, "connections", "--json") + two.hubfarm(0, "status", f"safe@{OTHER}")
