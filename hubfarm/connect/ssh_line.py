@@ -19,7 +19,7 @@ from hubfarm.registry.connections import Kept
 from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.connection_spec import ConnectionSpec, ssh_address
 from hubfarm.spec.ssh_command import ssh_command
-from hubfarm.visible import visible
+from hubfarm.visible import brief
 
 MADE_IN = 60.0
 """How long ssh may take until the far end speaks, seconds: jump hosts, slow name services."""
@@ -137,8 +137,8 @@ class SshLine(Line):
 
     def _words(self) -> str:
         """Return the last line that ssh has said."""
-        lines = [line for line in visible(self._said.decode("utf-8", "replace")).splitlines() if line.strip()]
-        return f": {lines[-1].strip()[:300]}" if lines else ""
+        lines = [line for line in self._said.decode("utf-8", "replace").splitlines() if line.strip()]
+        return f": {brief(lines[-1].strip(), 300)}" if lines else ""
 
     async def cut(self) -> None:
         if self._running is not None:

@@ -13,8 +13,11 @@ import pytest
 
 from hubfarm.connect.process import Connection
 from hubfarm.farm import Farm
+from hubfarm.registry.boot_id import boot_id
 from hubfarm.registry.connections import Connections
 from hubfarm.registry.paths import Paths
+from hubfarm.registry.wished import Wish
+from hubfarm.samp.errors import HubfarmError
 from hubfarm.spec.connection_spec import ConnectionSpec, connection_name
 from tests.far_host import FarHost
 from tests.stories.test_bridges import OK, texts
@@ -30,9 +33,7 @@ def connected(label: str, address: str, *, for_good: bool = True, **options: obj
     paths = Paths.from_environment().prepare()
     connections = Connections(paths)
     spec = ConnectionSpec(name=connection_name(label), label=label, address=address, **options)  # type: ignore[arg-type]
-    connections.want(spec)
-    wish = connections.find(spec.name)
-    assert wish is not None
+    wish = Wish(spec=spec, by="1", boot=boot_id())  # not written down: the coordinator would have a process for it
     made: list[tuple[Connection, Callable[[], object]]] = []
 
     async def main() -> None:
@@ -148,3 +149,11 @@ def test_hub_by_ssh_is_here_with_the_files_that_messages_name(
         far.mend()
         wait_for(lambda: connection._line.up.is_set(), "the line is there again")
         assert texts(a, 1) == ["kept"]
+
+
+def test_why_ssh_has_ended_is_the_last_line_that_it_has_said(farm: Farm, tmp_path: Path) -> None:
+    ssh = tmp_path / "ssh"
+    ssh.write_text("#!/bin/sh\nprintf 'Banner\\r\\nwhoever\\033[31m: Permission denied\\r\\n' >&2\nexit 255\n")
+    ssh.chmod(0o700)
+    with pytest.raises(HubfarmError, match=r"ssh has ended: whoever\\x1b\[31m: Permission denied$"):
+        farm.connections.connect("ssh://far/tel", ssh=[str(ssh)])
