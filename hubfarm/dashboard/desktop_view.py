@@ -4,6 +4,7 @@ The page makes the calls there, as no program here can: it is told each by a top
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from hubfarm.access.host_accounts import name_of
 from hubfarm.bridge.rights import Who
 from hubfarm.client.calls import LONGEST_PULLED
 from hubfarm.dashboard.house import House
@@ -18,7 +20,7 @@ from hubfarm.dashboard.parts import Action, Asked, Part, Topic
 from hubfarm.dashboard.visitor import Visitor
 from hubfarm.desktop.joined import Joined
 from hubfarm.samp.errors import HubfarmError, WrongUse
-from hubfarm.spec.states import HubKind
+from hubfarm.spec.states import Access, HubKind
 from hubfarm.visible import brief
 
 LARGEST_FILE = 512 * 2**20
@@ -75,7 +77,9 @@ class _DesktopView:
         if hub.kind is not HubKind.FARM:
             raise WrongUse(f"the hub {hub.name} is {hub.kind}: only hubs of this farm can be joined with a desktop")
         if place not in self._joined:
-            who = Who(visitor.name, tuple(visitor.who.groups))
+            # A restricted hub lets in nobody in particular; by the account's own name it lets in the account.
+            name = visitor.name or ("" if hub.access == Access.OPEN else name_of(os.getuid()))
+            who = Who(name, tuple(visitor.who.groups))
             self._joined[place] = Joined(hub.lock_file, hub.name, f"{_checked(asked.base)}{FILE}/", who)
         joined = self._joined[place]
         if asked.join:

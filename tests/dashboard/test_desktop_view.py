@@ -1,5 +1,7 @@
 """What a page is told to do at its desktop, and what it brings; who may have that."""
 
+import asyncio
+import os
 from pathlib import Path
 from typing import Any
 from xmlrpc.client import dumps, loads
@@ -7,10 +9,12 @@ from xmlrpc.client import dumps, loads
 import aiohttp
 import pytest
 
+from hubfarm.access.host_accounts import name_of
+from hubfarm.client.aio import AsyncClient
 from hubfarm.dashboard import desktop_view
 from hubfarm.farm import Farm
 from tests.dashboard.dashboard_support import Page, dashboard, page
-from tests.support import Receiver, in_a_loop, message
+from tests.support import PATIENCE, Receiver, in_a_loop, message
 
 BASE = "http://localhost:8621/"
 
@@ -146,3 +150,21 @@ async def test_page_that_cannot_says_why(farm: Farm) -> None:
                     await desktop.bring(data, failed="no hub answers <b>there</b>")
                 elif "no hub answers <b>there</b>" in data["state"]["trouble"]:
                     break
+
+
+@in_a_loop
+async def test_account_joins_a_restricted_hub_by_its_own_name(farm: Farm) -> None:
+    farm.users.add("anna", password="hunter2 hunter2")
+    farm.start(label="night", access="users")
+    async with AsyncClient("looker", label="night", user="anna", password="hunter2 hunter2") as looker:
+
+        async def users() -> list[str]:
+            said = [await looker.get_metadata(id) for id in await looker.get_registered_clients()]
+            return [each["hubfarm.user"] for each in said if each.get("samp.name") == "TOPCAT (desktop)"]
+
+        with dashboard() as shown:
+            async with page(shown) as one, one.listen("desktop", hub="1", base=BASE, join=True) as told:
+                await until_joined(told, Desktop(one))
+                async with asyncio.timeout(PATIENCE):
+                    while await users() != [name_of(os.getuid())]:
+                        await asyncio.sleep(0.05)
