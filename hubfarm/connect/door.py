@@ -34,6 +34,9 @@ from hubfarm.wire.urls import check_http_url
 ANSWERS_IN = 30.0
 """How long the hub may take to answer what is no synchronous call, seconds."""
 
+LEAVES_IN = 5.0
+"""How long a program that leaves waits until the hub has heard of it, seconds."""
+
 DONE = Response(encode_response(""))
 
 _WRONG_SECRET = "the secret is wrong: it stands in the lock file as samp.secret"
@@ -102,7 +105,9 @@ class Door:
             self.active = time.monotonic()
             match name:
                 case "unregister":
-                    self._members.leave(first)
+                    leaving = self._members.leave(first)
+                    if leaving is not None and self._line.up.is_set():  # so that nobody finds it after that
+                        await asyncio.wait([leaving], timeout=LEAVES_IN)
                     return DONE
                 case "setXmlrpcCallback":
                     return await self._set_callback(first, request.body)

@@ -206,15 +206,16 @@ class Members:
             self._members[key].listen_at(url)
             self._changed()
 
-    def leave(self, key: str) -> None:
-        """Let a program leave; the hub hears of it as soon as it is reached."""
+    def leave(self, key: str) -> "asyncio.Task[None] | None":
+        """Let a program leave; the hub hears of it as soon as it is reached, and what is returned is done then."""
         member = self._members.pop(key, None)
         if member is None:
-            return
+            return None
         member.stop()
         self._changed()
         self._leaving[key] = task = asyncio.get_running_loop().create_task(self._tell_that_it_left(key))
         task.add_done_callback(lambda _: self._leaving.pop(key, None))
+        return task
 
     async def _tell_that_it_left(self, key: str) -> None:
         while True:

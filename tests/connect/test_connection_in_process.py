@@ -83,6 +83,10 @@ def test_hub_that_speaks_tls_is_here_and_its_clients_meet(farm: Farm, safe: Path
         a, b = enter(door.lock_file, "A", "my.*"), enter(door.lock_file, "B", "my.*", "samp.hub.event.shutdown")
         assert b.id in a.hub.getRegisteredClients(a.key)  # type: ignore[operator]
         converse(a, b)
+        for _ in range(20):
+            short = enter(door.lock_file, "short")
+            short.hub.unregister(short.key)
+            assert short.id not in a.hub.getRegisteredClients(a.key)  # type: ignore[operator]
         big = "x" * 600_000
         a.hub.notify(a.key, b.id, message("my.text", text=big))
         assert texts(b, 1) == [big]
