@@ -71,7 +71,7 @@ class Joined:
         return {
             "joined": here.is_up and there.is_up,
             "trouble": here.trouble or there.trouble,
-            "asks": self._reach.may_ask,
+            "asks": self._reach.may_ask or self._reach.is_asking,
             "here": _names(here),
             "there": _names(there),
             "missing": [proxy.trouble for proxy in proxies if proxy.trouble and not proxy.is_there],

@@ -78,6 +78,8 @@ class ByPage:
         self.receivers: dict[str, Receive] = {}
         self.may_ask = False
         """Whether the desktop's user may be asked, once, to let the page in."""
+        self.is_asking = False
+        """Whether that user is asked just now."""
         self.translator = ""
         """What stands before a URL that is to be read through that hub (SAMP 1.3, 5.2.6)."""
         self._line = line
@@ -108,8 +110,11 @@ class ByPage:
     async def _enter(self) -> None:
         if not self.may_ask:
             raise HubfarmError("the desktop's hub does not know this page any more: join it again")
-        self.may_ask = False
-        told = await self._ask("register", {NAME: f"hubfarm: {self._here}"}, timeout=CONSENT)
+        self.may_ask, self.is_asking = False, True
+        try:
+            told = await self._ask("register", {NAME: f"hubfarm: {self._here}"}, timeout=CONSENT)
+        finally:
+            self.is_asking = False
         given = told if isinstance(told, dict) else {}
         key, id, hub = (str(given.get(f"samp.{name}", "")) for name in ("private-key", "self-id", "hub-id"))
         if not (key and id):

@@ -23,9 +23,12 @@ class User(hubfarm.WebProfileDialog):
         super().__init__()
         self.asked: list[str] = []
         self.says_yes = True
+        self.has_thought = threading.Event()
+        self.has_thought.set()
 
     def show_dialog(self, samp_name: Any, details: Any, client: Any, origin: Any) -> None:
         self.asked.append(str(samp_name["samp.name"] if isinstance(samp_name, dict) else samp_name))
+        self.has_thought.wait(PATIENCE)
         self.consent() if self.says_yes else self.reject()
 
 

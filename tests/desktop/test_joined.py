@@ -112,7 +112,11 @@ def test_user_who_says_no_is_asked_again_only_when_somebody_asks_to(
 ) -> None:
     hub, user = laptop
     user.says_yes = False
+    user.has_thought.clear()
     with joined_desktop(mima.lock_file, port_of(hub)) as desktop:
+        wait_for(lambda: user.asked, "the user is asked")
+        assert desktop.joined.state()["asks"], "and the page says that it is so"
+        user.has_thought.set()
         wait_for(lambda: "join it again" in desktop.state.get("trouble", ""), "the page says so")
         assert len(user.asked) == 1
         user.says_yes = True

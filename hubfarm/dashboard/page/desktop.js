@@ -126,7 +126,7 @@ export function show(root, { hub }) {
     part.hidden = !line;
     again.hidden = !(state && !state.joined && !state.asks);
     both.hidden = !(state && state.joined);
-    put(words, !line ? "" : !state ? "Joining…" : state.joined ? "Joined." : state.asks ? "Joining…" : "Not joined.");
+    put(words, !line ? "" : !state ? "Joining…" : state.joined ? "Joined." : state.asks ? "Joining… The hub of this desktop may be asking you now: look for its question." : "Not joined.");
     put(trouble, state && !state.joined && !state.asks ? state.trouble : state && state.missing.length ? state.missing[0] : "");
     if (state && state.joined) {
       fill(there, state.there);
