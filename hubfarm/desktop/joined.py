@@ -17,7 +17,11 @@ from hubfarm.client.discovery import Choice
 from hubfarm.client.others import COMMAND
 from hubfarm.desktop.files import DesktopFiles, MountedFiles
 from hubfarm.desktop.line import PageLine
-from hubfarm.desktop.page_reach import ByPage
+from hubfarm.desktop.page_reach import LONGEST_NAME, ByPage
+from hubfarm.visible import brief
+
+MOST_SHOWN = 200
+"""Programs of either end that a page is told of: others choose how many there are, and what they are called."""
 
 LOOK = 0.5
 """Between two looks what there is to show, seconds."""
@@ -74,7 +78,7 @@ class Joined:
             "asks": self._reach.may_ask or self._reach.is_asking,
             "here": _names(here),
             "there": _names(there),
-            "missing": [proxy.trouble for proxy in proxies if proxy.trouble and not proxy.is_there],
+            "missing": [proxy.trouble for proxy in proxies if proxy.trouble and not proxy.is_there][:1],
         }
 
     async def _show(self) -> None:
@@ -88,5 +92,5 @@ class Joined:
 
 
 def _names(side: Side) -> list[str]:
-    shown = [one.metadata for one in side.real_clients().values() if COMMAND not in one.metadata]
-    return sorted(str(metadata.get("samp.name", "")) for metadata in shown)
+    shown = [one.metadata for one in side.real_clients().values() if COMMAND not in one.metadata][:MOST_SHOWN]
+    return sorted(brief(str(metadata.get("samp.name", "")), LONGEST_NAME) for metadata in shown)

@@ -28,6 +28,7 @@ from hubfarm.samp.methods import WEB_METHODS, WEB_PREFIX, Kind
 from hubfarm.samp.mtype import matching
 from hubfarm.samp.values import Map, Value
 from hubfarm.samp.xmlrpc import decode_response, encode_call
+from hubfarm.visible import brief
 
 PULL = 30.0
 """How long a page's pull waits at the hub, seconds."""
@@ -40,6 +41,9 @@ MOST_TAGS = 10_000
 
 MOST_NAMES = 10
 """Of several that stand there, so many are named."""
+
+LONGEST_NAME = 120
+"""What is shown of a program's name among others, characters."""
 
 
 @dataclass(slots=True)
@@ -303,7 +307,7 @@ def described(said: list[Map], here: str) -> Map:
             return itself
         case [one]:
             return one
-    names = [str(each.get(NAME, "")) or "without a name" for each in others[:MOST_NAMES]]
+    names = [brief(str(each.get(NAME, "")), LONGEST_NAME) or "without a name" for each in others[:MOST_NAMES]]
     if len(others) > MOST_NAMES:
         names.append(f"and {len(others) - MOST_NAMES} more")
     return {**itself, NAME: f"{len(others)} programs ({here})", DESCRIPTION: ", ".join(names)}

@@ -184,3 +184,16 @@ def test_clients_of_the_desktop_are_the_visitor(
             wait_for(lambda: users() == ["anna"], "it is there, as the visitor")
         finally:
             looker.disconnect()
+
+
+def test_names_that_others_choose_are_shown_cut(
+    mima: HubInfo, laptop: tuple[hubfarm.SAMPHubServer, User], enter: Enter, home: Path
+) -> None:
+    enter(mima.lock_file, "A" * 100_000, "table.*")
+    enter(mima.lock_file, "B", "table.*")
+    topcat = enter(home / "samp", "TOPCAT", "table.*")
+    with joined_desktop(mima.lock_file, port_of(laptop[0])) as desktop:
+        wait_until_joined(desktop)
+        them = proxy_of(topcat, "2 programs (mima-1)")
+        assert len(metadata_of(topcat, them)["samp.description.text"]) < 200
+        assert [len(name) for name in desktop.joined.state()["here"]] == [120, 1]
